@@ -1,0 +1,101 @@
+"""Networks that turn a satellite image time series into class logits and an embedding.
+
+The contract, held by one test over every registered network:
+
+    forward(x_BTCHW, day_BT, valid_BTHW) -> (logits_BKHW, embedding_BDHW)
+
+=============  ===========================================================================================
+x_BTCHW        float32, standardised reflectance; 0 wherever ``valid`` is False
+day_BT         int64, days since the reference date on the model card; may exceed 365 and be negative
+valid_BTHW     bool, True where the pixel was seen on that date; a padded date is False everywhere
+logits_BKHW    one score per class, before the softmax, K in the order of the legend
+embedding_BDHW what the classifier, and the contrastive head in its place, reads
+=============  ===========================================================================================
+
+Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates``
+fixes it. To add a network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from cscl.registry import Registry
+
+__all__ = ["Architecture", "DataShape", "Needs", "Network", "models"]
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What the data fix about a network, whatever its options.
+
+    Parameters
+    ----------
+    bands, classes : int
+        Numbers of input bands and of classes in the legend.
+    dates : int
+        Most dates that a sample holds; networks that need a fixed number are built for this one.
+    first_day, last_day : int
+        Span of the season, in days since the reference date.
+    """
+
+    bands: int
+    classes: int
+    dates: int = 24
+    first_day: int = 0
+    last_day: int = 365
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a network demands of its input and promises about its output; goes onto the model card.
+
+    Parameters
+    ----------
+    dates : int or None
+        Exact number of dates, padded where fewer; None for any number.
+    multiple_px : int
+        Tile height and width must be multiples of this.
+    margin_px : int
+        Radius of the receptive field: pixels farther than this from a tile's edge do not feel the edge.
+    masks_dates : bool
+        Whether padded dates leave the output unchanged.
+    remarks : str
+        What a user must know, e.g. which published habit limits the network.
+    """
+
+    dates: int | None = None
+    multiple_px: int = 1
+    margin_px: int = 0
+    masks_dates: bool = True
+    remarks: str = ""
+
+
+class Network(nn.Module):
+    """Base of the registered networks: says what it needs and how wide its embedding is."""
+
+    needs: Needs
+    embedding_width: int
+
+    def forward(self, x_BTCHW: Tensor, day_BT: Tensor, valid_BTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(logits_BKHW, embedding_BDHW)``; see the module's docstring."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward().")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered network: its options (a frozen dataclass) and how to build it from them.
+
+    ``build(options, shape)`` returns a `Network`; ``summary`` is one sentence for lists.
+    """
+
+    options: type
+    build: Callable[[Any, DataShape], Network]
+    summary: str
+
+
+models: Registry[Architecture] = Registry("model", "cscl.models")
