@@ -16,12 +16,13 @@ __all__ = ["Registry", "nearest"]
 T = TypeVar("T")
 
 
-def nearest(name: str, known: Iterable[str], what: str) -> UnknownNameError:
-    """Make the error for an unknown name: it offers the closest known one and lists them all."""
+def nearest(name: str, known: Iterable[str], what: str, where: str = "") -> UnknownNameError:
+    """Make the error for an unknown name: it says where, offers the closest known one and lists them all."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return UnknownNameError(f"Unknown {what} '{name}'.{hint} Known: {', '.join(names) or 'none'}.")
+    place = f" in {where}" if where else ""
+    return UnknownNameError(f"Unknown {what} '{name}'{place}.{hint} Known: {', '.join(names) or 'none'}.")
 
 
 class Registry(Generic[T]):

@@ -1,0 +1,208 @@
+"""The satellite image time series: time x band x row x col on a grid, with validity and radiometric provenance."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cscl.errors import InputError
+from cscl.grid import GeoBox, Window, crop, tiles
+from cscl.registry import nearest
+
+__all__ = ["Radiometry", "SITSCube"]
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """How stored numbers become reflectance: ``stored * scale + offset``, date by date; and which number is no data.
+
+    Parameters
+    ----------
+    scale, offset : tuple of float
+        One value a date.
+    nodata : float or None
+        Stored value that means missing; None when every value counts. NaN always means missing.
+    source : str
+        Where these values come from, in words: declared by the file, given by the user, or assumed.
+    """
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    nodata: float | None
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class SITSCube:
+    """A satellite image time series. Opening one reads no pixels; `read` reads a window of all dates.
+
+    Parameters
+    ----------
+    stored : xarray.DataArray
+        Axes (time, band, y, x), as stored, usually lazy. Coordinate ``time`` is datetime64 and ascends; ``band``
+        holds the band names.
+    grid : GeoBox
+        Shape, affine transform and CRS of the last two axes.
+    radiometry : Radiometry
+        Scale, offset and nodata of the stored values.
+    clear : xarray.DataArray or None
+        Axes (time, y, x); True where a quality mask calls the pixel usable. None: no mask came with the images.
+    name : str
+        What the user calls it, usually the file's name.
+    notes : tuple of str
+        What opening it decided: duplicates merged, values assumed.
+
+    Raises
+    ------
+    InputError
+        If the axes, the grid or the dates do not fit together.
+    """
+
+    stored: xr.DataArray
+    grid: GeoBox
+    radiometry: Radiometry
+    clear: xr.DataArray | None = None
+    name: str = "cube"
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.stored.dims != ("time", "band", "y", "x"):
+            raise InputError(f"{self.name}: the axes are {self.stored.dims}, not (time, band, y, x). Transpose first.")
+        if self.stored.shape[2:] != tuple(self.grid.shape):
+            raise InputError(
+                f"{self.name}: the images have {self.stored.shape[2:]} pixels, the grid {self.grid.shape}."
+            )
+        if len(self.dates) == 0 or len(self.bands) == 0:
+            raise InputError(f"{self.name} holds no dates or no bands. Check the folder or the band names.")
+        if np.any(np.diff(self.dates) <= np.timedelta64(0, "ns")):
+            raise InputError(f"{self.name}: the dates do not ascend. Sort them and merge identical ones first.")
+        if len(self.radiometry.scale) != len(self.dates) or len(self.radiometry.offset) != len(self.dates):
+            raise InputError(f"{self.name}: scale and offset must hold one value for each of {len(self.dates)} dates.")
+
+    @property
+    def dates(self) -> NDArray[np.datetime64]:
+        """Acquisition times, ascending; shape (time,), datetime64[ns], UTC."""
+        return np.asarray(self.stored["time"].values, "datetime64[ns]")
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Band names in storage order."""
+        return tuple(str(b) for b in self.stored["band"].values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.grid.shape[0]), int(self.grid.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the stored values in bytes, whether in memory or not."""
+        return int(self.stored.nbytes)
+
+    def days(self, reference: dt.date) -> NDArray[np.int64]:
+        """Whole days from `reference` to each acquisition; shape (time,). Exceeds 365 in a second year."""
+        return (self.dates.astype("datetime64[D]") - np.datetime64(reference, "D")).astype(np.int64)
+
+    def read(self, window: Window | None = None) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read a window of all dates as reflectance, with its validity.
+
+        Returns
+        -------
+        reflectance : ndarray
+            Axes (time, band, y, x), float32, unitless; 0 where not valid.
+        valid : ndarray
+            Axes (time, y, x), bool: every band has data and the mask, if any, calls the pixel clear.
+        """
+        rows, cols = window.slices if window else (slice(None), slice(None))
+        stored = self.stored[:, :, rows, cols].values
+        valid: NDArray[np.bool_] = ~np.asarray(self._missing(stored).any(axis=1))
+        if self.clear is not None:
+            valid &= np.asarray(self.clear[:, rows, cols].values, bool)
+        scale, offset = (
+            np.asarray(v, np.float32)[:, None, None, None] for v in (self.radiometry.scale, self.radiometry.offset)
+        )
+        reflectance: NDArray[np.float32] = stored.astype(np.float32) * scale + offset
+        reflectance[np.broadcast_to(~valid[:, None], reflectance.shape)] = 0
+        return reflectance, valid
+
+    def _missing(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
+        missing: NDArray[np.bool_] = np.zeros(stored.shape, bool)
+        if np.issubdtype(stored.dtype, np.floating):
+            missing = ~np.isfinite(stored)
+        if self.radiometry.nodata is not None and not np.isnan(self.radiometry.nodata):
+            missing |= stored == self.radiometry.nodata
+        return missing
+
+    def valid_share(self, samples: int = 16, size_px: int = 64) -> NDArray[np.float64]:
+        """Share of usable pixels of each date, from at most `samples` evenly placed windows; shape (time,), 0..1."""
+        windows = list(tiles(self.shape, size_px))
+        chosen = [windows[i] for i in np.unique(np.linspace(0, len(windows) - 1, samples).round().astype(int))]
+        counts, pixels = np.zeros(len(self.dates)), 0
+        for window in chosen:
+            valid = self.read(window)[1]
+            counts += valid.sum(axis=(1, 2))
+            pixels += valid[0].size
+        return counts / pixels
+
+    def select(
+        self,
+        *,
+        bands: Sequence[str] | None = None,
+        times: Sequence[int] | None = None,
+        window: Window | None = None,
+    ) -> SITSCube:
+        """Return a cube of some bands, some dates (by position) or a window, still lazy.
+
+        Raises
+        ------
+        UnknownNameError
+            If a band is not in the cube; the message lists those that are.
+        """
+        cube = self
+        if bands is not None:
+            for band in bands:
+                if band not in cube.bands:
+                    raise nearest(band, cube.bands, "band", cube.name)
+            cube = replace(cube, stored=cube.stored[:, [cube.bands.index(b) for b in bands]])
+        if times is not None:
+            r = cube.radiometry
+            kept = replace(r, scale=tuple(r.scale[t] for t in times), offset=tuple(r.offset[t] for t in times))
+            clear = None if cube.clear is None else cube.clear[list(times)]
+            cube = replace(cube, stored=cube.stored[list(times)], clear=clear, radiometry=kept)
+        if window is not None:
+            clear = None if cube.clear is None else cube.clear[:, *window.slices]
+            cube = replace(cube, stored=cube.stored[:, :, *window.slices], clear=clear, grid=crop(cube.grid, window))
+        return cube
+
+    def load(self) -> SITSCube:
+        """Return the same cube with its stored values and mask in memory."""
+        return replace(self, stored=self.stored.load(), clear=None if self.clear is None else self.clear.load())
+
+    def iter_lines(self) -> Iterator[str]:
+        """Describe the cube in lines, as `cscl info` shows it; reads a few windows to say how much is usable."""
+        span = f"{_day(self.dates[0])} to {_day(self.dates[-1])}"
+        rows, cols = self.shape
+        yield f"{self.name}: {len(self.dates)} dates ({span}), {len(self.bands)} bands, {rows} x {cols} pixels"
+        yield f"  bands       {' '.join(self.bands)}"
+        pixel = self.grid.resolution
+        yield f"  grid        {self.grid.crs}, pixel {abs(pixel.x):.9g} x {abs(pixel.y):.9g}"
+        yield f"  stored      {self.stored.dtype}, {self.nbytes / 1e6:.1f} MB; {self.radiometry.source}"
+        mask = "from a quality mask" if self.clear is not None else "none: only nodata is known to be missing"
+        yield f"  mask        {mask}"
+        for date, share in zip(self.dates, self.valid_share(), strict=True):
+            yield f"  {_time(date)}  {share:6.1%} usable{'  EMPTY' if share == 0 else ''}"
+        yield from (f"  note: {note}" for note in self.notes)
+
+
+def _day(date: np.datetime64) -> str:
+    return str(date.astype("datetime64[D]"))
+
+
+def _time(date: np.datetime64) -> str:
+    return str(date.astype("datetime64[s]")).replace("T00:00:00", "         ")

@@ -1,0 +1,155 @@
+"""The grid: shape, affine transform and CRS of a raster as one value, and windows on it.
+
+The value itself is `odc.geo.geobox.GeoBox`. Here stand the few rules that all parts share: how a grid is made, when two
+are the same, and how a raster is cut into windows. Rows run along y, columns along x, pixels are areas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from cscl.errors import GridError, InputError
+
+__all__ = ["GeoBox", "Window", "crop", "make_grid", "pixel_size_m", "require_same", "tile_count", "tiles"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels: first row and column, height and width, all in pixels."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @classmethod
+    def parse(cls, text: str, shape: tuple[int, int]) -> Window:
+        """Read ``"rows,columns"`` such as ``"0:101,50:100"``; an open end means the border of `shape` (y, x).
+
+        Raises
+        ------
+        InputError
+            If the text has another form or the window is empty or reaches beyond the raster.
+        """
+        try:
+            (r0, r1), (c0, c1) = (part.split(":") for part in text.split(","))
+            rows = int(r0 or 0), int(r1 or shape[0])
+            cols = int(c0 or 0), int(c1 or shape[1])
+        except ValueError:
+            raise InputError(f"The window '{text}' is not of the form ROW:ROW,COL:COL, e.g. 0:101,50:100.") from None
+        if not (0 <= rows[0] < rows[1] <= shape[0] and 0 <= cols[0] < cols[1] <= shape[1]):
+            raise InputError(
+                f"The window '{text}' is empty or reaches beyond the raster of {shape[0]} rows and {shape[1]} columns."
+            )
+        return cls(rows[0], cols[0], rows[1] - rows[0], cols[1] - cols[0])
+
+    @property
+    def rows(self) -> slice:
+        """Rows of the window."""
+        return slice(self.row, self.row + self.height)
+
+    @property
+    def cols(self) -> slice:
+        """Columns of the window."""
+        return slice(self.col, self.col + self.width)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the window in an array with axes (..., y, x): ``array[..., *window.slices]``."""
+        return self.rows, self.cols
+
+    def grown(self, margin_px: int, shape: tuple[int, int]) -> Window:
+        """Return the window with `margin_px` more on each side, cut at the borders of `shape` (y, x)."""
+        r0, c0 = max(0, self.row - margin_px), max(0, self.col - margin_px)
+        r1 = min(shape[0], self.row + self.height + margin_px)
+        c1 = min(shape[1], self.col + self.width + margin_px)
+        return Window(r0, c0, r1 - r0, c1 - c0)
+
+    def within(self, outer: Window) -> Window:
+        """Return the same place, counted from the corner of `outer`."""
+        return Window(self.row - outer.row, self.col - outer.col, self.height, self.width)
+
+
+def tiles(shape: tuple[int, int], size_px: int) -> Iterator[Window]:
+    """Cut a raster of `shape` (y, x) into windows of at most `size_px`, row by row, without overlap."""
+    for row in range(0, shape[0], size_px):
+        for col in range(0, shape[1], size_px):
+            yield Window(row, col, min(size_px, shape[0] - row), min(size_px, shape[1] - col))
+
+
+def tile_count(shape: tuple[int, int], size_px: int) -> int:
+    """Count the windows that `tiles` yields."""
+    return -(-shape[0] // size_px) * -(-shape[1] // size_px)
+
+
+def make_grid(shape: tuple[int, int], transform: Any, crs: Any, what: str) -> GeoBox:
+    """Make a grid, refusing a raster that has no place on earth.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    transform : affine.Affine
+        Pixel corner to CRS coordinates.
+    crs : any
+        Whatever `odc.geo` understands: EPSG code, WKT, rasterio or pyproj CRS; None raises.
+    what : str
+        The file or object, for the message.
+
+    Raises
+    ------
+    GridError
+        If there is no CRS.
+    """
+    if crs is None or not str(crs):
+        raise GridError(
+            f"{what} has no coordinate reference system. Assign one, e.g. with gdal_edit.py -a_srs EPSG:32631, "
+            "or say which it is with --crs."
+        )
+    return GeoBox(shape, transform, str(crs) if not isinstance(crs, str) else crs)
+
+
+def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
+    """Height and width of a pixel in metres.
+
+    Raises
+    ------
+    GridError
+        If the grid's CRS counts degrees: distances to boundaries have no meaning there.
+    """
+    if grid.crs is None or grid.crs.geographic:
+        raise GridError(
+            f"The grid's coordinates are degrees ({grid.crs}), not metres. Reproject the images to a projected CRS "
+            "first, e.g. gdalwarp -t_srs EPSG:326xx (the UTM zone)."
+        )
+    return abs(grid.resolution.y), abs(grid.resolution.x)
+
+
+def crop(grid: GeoBox, window: Window) -> GeoBox:
+    """Cut the grid of a window out of a grid."""
+    cut: GeoBox = grid[window.rows, window.cols]
+    return cut
+
+
+def require_same(a: GeoBox, b: GeoBox, what: str) -> None:
+    """Refuse two rasters that do not share shape, CRS and place (to a thousandth of a pixel).
+
+    Raises
+    ------
+    GridError
+        The message names `what`, the difference and the remedy.
+    """
+    remedy = "Resample one onto the other first, e.g. with gdalwarp -t_srs -te -tr."
+    if a.crs != b.crs:
+        raise GridError(f"{what}: the coordinate reference systems differ ({a.crs} and {b.crs}). {remedy}")
+    if tuple(a.shape) != tuple(b.shape):
+        raise GridError(f"{what}: the shapes differ ({tuple(a.shape)} and {tuple(b.shape)} pixels). {remedy}")
+    corners = np.array([(0, 0), (a.shape[1], 0), (0, a.shape[0]), (a.shape[1], a.shape[0])], float)
+    offset = max(np.hypot(*(np.array(~a.transform * (b.transform * tuple(c))) - c)) for c in corners)
+    if offset > 1e-3:
+        raise GridError(f"{what}: the rasters lie {offset:.3g} pixels apart. {remedy}")

@@ -1,0 +1,220 @@
+"""The legend: crop codes, class ids, names and colours, and the id that means 'unknown'. One source for all of these.
+
+Rasters, layers and exports hold the user's class *ids* (gaps allowed, 0 may be a class). The contiguous *index*
+0..K-1, in the order of the legend, exists only where arrays become tensors and back.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cscl.errors import InputError, MissingError
+
+__all__ = ["UNKNOWN", "CropClass", "Legend", "default_colours"]
+
+UNKNOWN = -1
+"""Index of a pixel whose class is not known; losses and metrics leave it out."""
+
+# Paul Tol's 'muted' and 'bright' qualitative schemes: distinct for the common kinds of colour-blindness.
+_TOL = (
+    *("#cc6677", "#332288", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499"),
+    *("#ee6677", "#4477aa", "#228833", "#ccbb44", "#66ccee", "#ee8866", "#bbbbbb"),
+)
+
+
+@dataclass(frozen=True)
+class CropClass:
+    """One class: raster `id` (0..65535), register `code`, readable `name`, `colour` ``#rrggbb`` and `group`."""
+
+    id: int
+    code: str
+    name: str
+    colour: str
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.id <= 65535:
+            raise InputError(f"Class id {self.id} ({self.name}) is outside 0..65535. Give the classes smaller ids.")
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.colour):
+            raise InputError(f"Class {self.id} ({self.name}): the colour '{self.colour}' is not of the form #rrggbb.")
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue, 0..255."""
+        return int(self.colour[1:3], 16), int(self.colour[3:5], 16), int(self.colour[5:7], 16)
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Classes in the order of their index, and the id of pixels that have no known class.
+
+    Raises
+    ------
+    InputError
+        If two classes share an id or a code, or a class has the id of the unknown.
+    """
+
+    classes: tuple[CropClass, ...]
+    ignore: int = 255
+
+    def __post_init__(self) -> None:
+        for what in ("id", "code"):
+            seen = [getattr(c, what) for c in self.classes]
+            twice = sorted({str(v) for v in seen if seen.count(v) > 1})
+            if twice:
+                raise InputError(f"The legend has the {what} {', '.join(twice)} more than once. Make them unique.")
+        if self.ignore in self.ids:
+            raise InputError(f"The id {self.ignore} is both a class and 'unknown'. Choose another id for the unknown.")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Class ids, in index order."""
+        return tuple(c.id for c in self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names, in index order."""
+        return tuple(c.name for c in self.classes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Smallest unsigned integer type that holds all ids and the unknown."""
+        return np.dtype(np.uint8 if max((*self.ids, self.ignore)) <= 255 else np.uint16)
+
+    @cached_property
+    def _index_by_id(self) -> NDArray[np.int16]:
+        table = np.full(65536, UNKNOWN, np.int16)
+        table[list(self.ids)] = np.arange(len(self))
+        return table
+
+    def to_index(self, ids: NDArray[Any]) -> NDArray[np.int16]:
+        """Turn class ids into indices 0..K-1; ids that are not in the legend become `UNKNOWN`."""
+        index: NDArray[np.int16] = self._index_by_id[ids]
+        return index
+
+    def to_ids(self, index: NDArray[Any]) -> NDArray[Any]:
+        """Turn indices into class ids; negative indices become the ignore id."""
+        table = np.array([*self.ids, self.ignore], self.dtype)
+        return table[np.where(index < 0, len(self), index)]
+
+    def id_by_code(self) -> Mapping[str, int]:
+        """Class id of each register code."""
+        return {c.code: c.id for c in self.classes}
+
+    @classmethod
+    def from_codes(cls, codes: Iterable[Any], names: Mapping[str, str] | None = None) -> Legend:
+        """Make a legend from the codes that occur in the data.
+
+        Whole numbers 0..65534 keep their value as id; any other codes are numbered from 1 in alphabetical order.
+
+        Raises
+        ------
+        InputError
+            If there is no code at all.
+        """
+        texts = sorted({str(c) for c in codes}, key=lambda t: (not t.isdigit(), int(t) if t.isdigit() else 0, t))
+        if not texts:
+            raise InputError("There is no class in the data, so no legend can be made. Check the class column.")
+        numeric = all(re.fullmatch(r"0|[1-9]\d*", t) and int(t) < 65535 for t in texts)
+        ids = [int(t) for t in texts] if numeric else list(range(1, len(texts) + 1))
+        names = names or {}
+        classes = (
+            CropClass(i, t, names.get(t, t), colour)
+            for i, t, colour in zip(ids, texts, default_colours(len(texts)), strict=True)
+        )
+        return cls(tuple(classes), ignore=free_ignore(ids))
+
+    @classmethod
+    def from_csv(cls, path: str | Path, ignore: int | None = None) -> Legend:
+        """Read a legend from a CSV with the columns code, name, colour, group and, if wanted, id.
+
+        Only ``code`` is required; what is missing is filled in as `from_codes` would.
+
+        Raises
+        ------
+        MissingError, InputError
+            If the file is not there, is not text, or has no ``code`` column.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingError(f"There is no legend file {path}. Give a CSV with the columns code,name,colour,group.")
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as stream:
+                rows = [
+                    {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
+                    for row in csv.DictReader(stream)
+                ]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"The legend {path} is not a CSV in UTF-8 ({error}). Save it as one.") from error
+        if not rows or not rows[0].get("code"):
+            raise InputError(
+                f"The legend {path} has no column 'code' with values. Its first line must name the columns."
+            )
+        return cls._from_rows(rows, path, ignore)
+
+    @classmethod
+    def _from_rows(cls, rows: list[dict[str, str]], path: Path, ignore: int | None) -> Legend:
+        plain = {c.code: c for c in cls.from_codes(r["code"] for r in rows).classes}
+        try:
+            ids = [int(r["id"]) if r.get("id") else plain[r["code"]].id for r in rows]
+        except ValueError as error:
+            raise InputError(f"The legend {path} has an id that is not a whole number ({error}).") from error
+        colours = default_colours(len(rows))
+        classes = tuple(
+            CropClass(
+                i,
+                r["code"],
+                r.get("name") or r["code"],
+                r.get("colour") or r.get("color") or colour,
+                r.get("group", ""),
+            )
+            for i, r, colour in zip(ids, rows, colours, strict=True)
+        )
+        return cls(classes, free_ignore(ids) if ignore is None else ignore)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the legend as `from_csv` reads it."""
+        with Path(path).open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["id", "code", "name", "colour", "group"])
+            writer.writerows([c.id, c.code, c.name, c.colour, c.group] for c in self.classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"ignore": self.ignore, "classes": [vars(c).copy() for c in self.classes]}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Legend:
+        """Make the legend that `to_dict` described."""
+        return cls(tuple(CropClass(**c) for c in plain["classes"]), int(plain["ignore"]))
+
+
+def free_ignore(ids: Iterable[int]) -> int:
+    """Id for 'unknown': 255 unless it is used, else 65535, else the smallest free one."""
+    used = set(ids)
+    return int(next(i for i in (255, 65535, *range(65535)) if i not in used))
+
+
+def default_colours(count: int) -> list[str]:
+    """Colours ``#rrggbb`` for `count` classes: colour-blind-safe as far as sixteen hues reach, then lighter, darker."""
+    colours = list(_TOL[:count])
+    for extra in range(count - len(colours)):
+        h, l, s = colorsys.rgb_to_hls(*(int(_TOL[extra % 16][i : i + 2], 16) / 255 for i in (1, 3, 5)))
+        shift = (0.6, 1.35, 0.4, 1.6)[(extra // 16) % 4]
+        # Beyond four rounds the hue turns a little, so that no two of 200 classes share a colour.
+        rgb = colorsys.hls_to_rgb((h + 0.017 * (extra // 64)) % 1, min(0.92, l * shift), s)
+        colours.append("#" + "".join(f"{round(v * 255):02x}" for v in rgb))
+    return colours

@@ -1,0 +1,210 @@
+"""Parcels: polygons with a crop code, an id and a CRS, as a land parcel register gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from rasterio.features import rasterize
+from shapely.geometry import box
+
+from cscl.errors import GridError, InputError, MissingError
+from cscl.grid import GeoBox
+from cscl.legend import Legend
+from cscl.products import LabelMap
+from cscl.registry import nearest
+
+__all__ = ["Parcels", "rasterise"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parcels:
+    """Polygons with crop codes.
+
+    Parameters
+    ----------
+    table : geopandas.GeoDataFrame
+        Columns ``parcel_id`` (int, unique, at least 1), ``code`` (str, or None where not declared) and ``geometry``
+        (valid polygons), and whatever else the file had; with a CRS.
+    name : str
+        What the user calls it, usually the file's name.
+    notes : tuple of str
+        What opening it decided: geometries repaired or left out, ids made.
+    """
+
+    table: gpd.GeoDataFrame = field(repr=False)
+    name: str = "parcels"
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        class_column: str | None = None,
+        *,
+        id_column: str | None = None,
+        layer: str | None = None,
+        crs: str | None = None,
+    ) -> Parcels:
+        """Read GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        class_column : str, optional
+            Column that holds the crop code. Without it the parcels are outlines only: enough for pre-training.
+        id_column : str, optional
+            Column of unique whole numbers from 1 up; by default ``parcel_id`` if it is such a column, else 1, 2, 3, ...
+        layer : str, optional
+            Layer of a file that holds several.
+        crs : str, optional
+            CRS to assume where the file has none.
+
+        Raises
+        ------
+        MissingError, InputError, GridError, UnknownNameError
+            No such file; not a vector file, or without polygons; without CRS; no such column.
+        """
+        path = Path(path)
+        table = _read_table(path, layer)
+        if table.crs is None:
+            if crs is None:
+                raise GridError(f"{path} has no coordinate reference system. Say which it is with --parcels-crs.")
+            table = table.set_crs(crs)
+        table, notes = _clean(table, path)
+        for column in (class_column, id_column):
+            if column is not None and column not in table.columns:
+                raise nearest(column, [c for c in map(str, table.columns) if c != "geometry"], "column", str(path))
+        ids, id_note = _ids(table, id_column, path)
+        codes = _codes(table[class_column]) if class_column else pd.Series(None, table.index, dtype=object)
+        table = table.assign(parcel_id=ids, code=codes)
+        missing = int(codes.isna().sum()) if class_column else 0
+        if missing:
+            notes.append(f"{missing} of {len(table)} parcels have no value in '{class_column}': they stay unknown.")
+        return cls(table, path.name, (*notes, *id_note))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def codes(self) -> list[str]:
+        """Crop codes that occur, sorted."""
+        return sorted(self.table["code"].dropna().unique())
+
+    def legend(self, name_column: str | None = None) -> Legend:
+        """Make a legend of the codes that occur, with names from another column of the table if wanted."""
+        names = {}
+        if name_column is not None:
+            pairs = self.table[["code", name_column]].dropna().drop_duplicates("code")
+            names = dict(zip(pairs["code"], pairs[name_column].astype(str), strict=True))
+        return Legend.from_codes(self.codes, names)
+
+    def to_crs(self, crs: Any) -> Parcels:
+        """Return the parcels in another CRS, every vertex reprojected."""
+        return replace(self, table=self.table.to_crs(crs))
+
+
+def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
+    """Burn parcels onto a grid by the pixel-centre rule: a pixel belongs to the parcel that holds its centre.
+
+    Where parcels overlap, the later one in the file wins, for class and id alike. Pixels outside all parcels, in
+    parcels without a code, or with a code that is not in the legend have the legend's ignore id.
+
+    Returns
+    -------
+    LabelMap
+        ``ids`` (y, x) in the legend's dtype and ``parcel_ids`` (y, x) int32, 0 outside all parcels.
+
+    Raises
+    ------
+    GridError
+        If no parcel touches the grid.
+    """
+    table = parcels.table.to_crs(str(grid.crs)) if parcels.table.crs != grid.crs else parcels.table
+    bounds = box(*grid.boundingbox.bbox)
+    table = table[table.intersects(bounds)]
+    if table.empty:
+        raise GridError(
+            f"No parcel of {parcels.name} lies on the images: the parcels span {_span(parcels)} and the images "
+            f"{_span_of_grid(grid)} (degrees, west south east north). Check that both show the same place and that "
+            "the CRS of each is right."
+        )
+    ids = {code: legend.id_by_code().get(code, legend.ignore) for code in table["code"].dropna().unique()}
+    classes = [ids.get(code, legend.ignore) for code in table["code"]]
+    burn = {"out_shape": tuple(grid.shape), "transform": grid.transform, "all_touched": False}
+    values = rasterize(zip(table.geometry, classes, strict=True), fill=legend.ignore, dtype=legend.dtype.name, **burn)
+    parcel_ids = rasterize(zip(table.geometry, table["parcel_id"], strict=True), fill=0, dtype="int32", **burn)
+    return LabelMap(values, grid, legend, parcel_ids, parcels.name)
+
+
+def _read_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:
+    if not path.exists():
+        raise MissingError(f"There is no parcel file {path}.")
+    try:
+        if path.suffix.lower() in {".parquet", ".geoparquet"}:
+            table = gpd.read_parquet(path)
+        else:
+            table = gpd.read_file(path, **({"layer": layer} if layer else {}))
+    except Exception as error:  # the vector drivers raise a dozen kinds, none with a common base
+        raise InputError(
+            f"{path} cannot be read as parcels ({error}). "
+            "Give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet."
+        ) from error
+    if not isinstance(table, gpd.GeoDataFrame) or table.empty:
+        raise InputError(f"{path} holds no geometries. Give a file with parcel polygons.")
+    return table
+
+
+def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[str]]:
+    notes = []
+    table = table.rename_geometry("geometry") if table.geometry.name != "geometry" else table
+    empty = table.geometry.isna() | table.geometry.is_empty
+    invalid = ~empty & ~table.geometry.is_valid
+    if invalid.any():
+        table = table.copy()
+        table.loc[invalid, "geometry"] = table.geometry[invalid].make_valid()
+        notes.append(f"{int(invalid.sum())} invalid geometries were repaired.")
+    polygons = ~empty & table.geometry.geom_type.isin(["Polygon", "MultiPolygon", "GeometryCollection"])
+    if not polygons.all():
+        notes.append(
+            f"{int((~polygons).sum())} rows without a polygon (empty geometry, points or lines) were left out."
+        )
+    if not polygons.any():
+        raise InputError(f"{path} holds no polygons: all {len(table)} geometries are empty, points or lines.")
+    return table[polygons].reset_index(drop=True), notes
+
+
+def _ids(table: gpd.GeoDataFrame, column: str | None, path: Path) -> tuple[Any, list[str]]:
+    wanted = column or ("parcel_id" if "parcel_id" in table.columns else None)
+    if wanted is not None:
+        ids = pd.to_numeric(table[wanted], errors="coerce")
+        whole = ids.notna().all() and (ids == ids.round()).all() and ids.between(1, 2**31 - 1).all()
+        if whole and ids.is_unique:
+            return ids.astype("int32"), []
+        if column is not None:
+            raise InputError(
+                f"The column '{column}' of {path} does not hold unique whole numbers from 1 up. "
+                "Leave out --id-column to number the parcels."
+            )
+    return np.arange(1, len(table) + 1, dtype="int32"), ["The parcels were numbered 1, 2, 3, ... in file order."]
+
+
+def _codes(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Codes as text: 2.0 is '2', blanks and nulls are None."""
+    if pd.api.types.is_float_dtype(column) and (column.dropna() == column.dropna().round()).all():
+        column = column.astype("Int64")
+    text = column.astype("string").str.strip()
+    return text.where(text.notna() & (text != ""), None).astype(object).where(lambda s: s.notna(), None)
+
+
+def _span(parcels: Parcels) -> str:
+    return " ".join(f"{v:.3f}" for v in parcels.table.to_crs("EPSG:4326").total_bounds)
+
+
+def _span_of_grid(grid: GeoBox) -> str:
+    return " ".join(f"{v:.3f}" for v in grid.geographic_extent.boundingbox.bbox)

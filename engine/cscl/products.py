@@ -1,0 +1,224 @@
+"""Arrays that know their grid: the truth (LabelMap), the guess (Prediction), and what the network sees (Embedding)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+
+from cscl.errors import GridError, InputError, MissingError
+from cscl.grid import GeoBox, Window, require_same
+from cscl.legend import Legend
+from cscl.raster import facts, stack
+
+__all__ = ["AffinityMap", "Embedding", "LabelMap", "Prediction", "Scene"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Known classes of a grid, and the parcels they come from.
+
+    Parameters
+    ----------
+    ids : ndarray
+        Class ids, axes (y, x), unsigned integers; the legend's ignore id where unknown.
+    grid : GeoBox
+        Where the pixels lie.
+    legend : Legend
+        What the ids mean.
+    parcel_ids : ndarray or None
+        Axes (y, x), int32, 0 outside all parcels; None when the labels did not come from parcels.
+    name : str
+        What the user calls it.
+    """
+
+    ids: NDArray[Any] = field(repr=False)
+    grid: GeoBox
+    legend: Legend
+    parcel_ids: NDArray[np.int32] | None = field(default=None, repr=False)
+    name: str = "labels"
+
+    def __post_init__(self) -> None:
+        for array in (self.ids, self.parcel_ids):
+            if array is not None and array.shape != tuple(self.grid.shape):
+                raise GridError(f"{self.name}: {array.shape} pixels do not fit a grid of {tuple(self.grid.shape)}.")
+
+    @classmethod
+    def open(cls, path: str | Path, grid: GeoBox, legend: Legend | None = None, nodata: int | None = None) -> LabelMap:
+        """Read a label raster that lies on `grid`.
+
+        Parameters
+        ----------
+        path : path
+            Single-band integer raster of class ids.
+        grid : GeoBox
+            Grid of the images.
+        legend : Legend, optional
+            Classes to keep; ids that are not in it become unknown. By default all ids that occur are classes.
+        nodata : int, optional
+            Id that means unknown; by default what the file declares. If it declares nothing, 0 may be a class.
+
+        Raises
+        ------
+        GridError, InputError, MissingError
+            The raster lies elsewhere; it is not of integers; there is none.
+        """
+        raster = facts(path)
+        require_same(grid, raster.grid(str(grid.crs)), f"The images and the labels {path}")
+        if not np.issubdtype(np.dtype(raster.dtype), np.integer):
+            raise InputError(
+                f"{path} holds {raster.dtype} values, not whole class ids. Convert it with gdal_translate -ot Byte."
+            )
+        ids = np.asarray(stack([[(Path(path), 1)]], raster.shape, raster.dtype).values[0, 0])
+        if ids.min() < 0 or ids.max() > 65535:
+            raise InputError(f"{path} holds class ids from {ids.min()} to {ids.max()}; they must lie in 0..65535.")
+        unknown = int(raster.nodata) if nodata is None and raster.nodata is not None else nodata
+        if legend is None:
+            legend = Legend.from_codes(i for i in np.unique(ids) if i != unknown)
+        index = legend.to_index(ids)
+        if unknown is not None:
+            index[ids == unknown] = -1
+        return cls(legend.to_ids(index), grid, legend, None, Path(path).name)
+
+    def index(self, window: Window | None = None) -> NDArray[np.int64]:
+        """Contiguous class indices, axes (y, x), negative where unknown."""
+        ids = self.ids if window is None else self.ids[window.slices]
+        return self.legend.to_index(ids).astype(np.int64)
+
+    def counts(self) -> dict[int, int]:
+        """Pixels of each class id of the legend, zero included."""
+        counts = np.bincount(self.ids.ravel(), minlength=65536)
+        return {i: int(counts[i]) for i in self.legend.ids}
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A cube and its labels on one grid: what a model learns from.
+
+    Raises
+    ------
+    GridError
+        If the two do not share their grid.
+    """
+
+    cube: Any
+    labels: LabelMap
+
+    def __post_init__(self) -> None:
+        require_same(self.cube.grid, self.labels.grid, f"The images {self.cube.name} and the labels {self.labels.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A predicted crop map. Arrays may be lazy; index them by window.
+
+    Parameters
+    ----------
+    ids : DataArray
+        Predicted class ids, axes (y, x); the legend's ignore id where nothing could be said (no valid date).
+    confidence : DataArray
+        Probability of the predicted class, axes (y, x), uint8: 0..250 for 0..1, 255 for no data.
+    grid, legend
+        Where and what.
+    probabilities : DataArray or None
+        Axes (class, y, x), uint8 as `confidence`, classes in the order of the legend.
+    facts : dict
+        Where it comes from: cube, model, dates, version.
+    """
+
+    ids: xr.DataArray = field(repr=False)
+    confidence: xr.DataArray = field(repr=False)
+    grid: GeoBox
+    legend: Legend
+    probabilities: xr.DataArray | None = field(default=None, repr=False)
+    facts: dict[str, Any] = field(default_factory=dict)
+    name: str = "prediction"
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Prediction:
+        """Open a folder that `cscl predict` wrote; pixels are read when asked for.
+
+        Raises
+        ------
+        MissingError, InputError
+            If the folder is not there or is not a whole prediction.
+        """
+        folder = Path(folder)
+        if not (folder / "prediction.json").is_file():
+            raise MissingError(f"{folder} is not a prediction: it has no prediction.json. Make one with cscl predict.")
+        try:
+            plain = json.loads((folder / "prediction.json").read_text(encoding="utf-8"))
+            legend = Legend.from_dict(plain["legend"])
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{folder / 'prediction.json'} is damaged ({error}). Predict again.") from error
+        many = folder / "probabilities.tif"
+        grid = facts(folder / "classes.tif").grid()
+        return cls(
+            _lazy(folder / "classes.tif")[0],
+            _lazy(folder / "confidence.tif")[0],
+            grid,
+            legend,
+            _lazy(many) if many.exists() else None,
+            plain.get("facts", {}),
+            folder.name,
+        )
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Class ids (y, x) and confidence (y, x), float32 0..1 and NaN where there is none, of a window."""
+        stored = self.confidence[window.slices].values
+        confidence = np.where(stored == 255, np.float32(np.nan), stored.astype(np.float32) / 250)
+        return self.ids[window.slices].values, confidence
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What the network makes of each pixel: axes (feature, y, x), float16 or float32, usually lazy on a Zarr store."""
+
+    values: xr.DataArray = field(repr=False)
+    grid: GeoBox
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Embedding:
+        """Open a Zarr store that `cscl embed` wrote.
+
+        Raises
+        ------
+        MissingError
+            If it is not there or is not one.
+        """
+        path = Path(path)
+        if not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
+            raise MissingError(f"{path} is not an embedding: make one with cscl embed.")
+        data = xr.open_zarr(path, chunks=None, consolidated=False)
+        values = data["embedding"]
+        transform = [float(v) for v in str(data["spatial_ref"].attrs["GeoTransform"]).split()]
+        grid = GeoBox(values.shape[1:], Affine.from_gdal(*transform), data["spatial_ref"].attrs["crs_wkt"])
+        return cls(values, grid, json.loads(values.attrs.get("facts", "{}")))
+
+
+@dataclass(frozen=True, eq=False)
+class AffinityMap:
+    """Similarity of each pixel to its window as the contrastive loss saw it: axes (k, k, y, x), in [-1, 1]."""
+
+    values: NDArray[np.float32] = field(repr=False)
+    grid: GeoBox
+
+    def edge_strength(self) -> NDArray[np.float32]:
+        """One minus the mean similarity to the window without its centre, axes (y, x), in [0, 2]."""
+        k = self.values.shape[0]
+        off_centre = np.ones((k, k), bool)
+        off_centre[k // 2, k // 2] = False
+        return np.asarray(1 - self.values[off_centre].mean(axis=0), np.float32)
+
+
+def _lazy(path: Path) -> xr.DataArray:
+    raster = facts(path)
+    layers = [[(path, band + 1) for band in range(raster.count)]]
+    return xr.DataArray(stack(layers, raster.shape, raster.dtype))[0]
