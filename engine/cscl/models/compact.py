@@ -1,0 +1,226 @@
+"""Compact: the default network. Each pixel's dates become one vector, then a small U-Net looks around.
+
+Built for laptops as much as for GPUs. The season of every pixel is summarised first, from whichever dates saw it and
+at their true days, by one of two temporal encoders:
+
+- ``knots``: kernel regression (Nadaraya 1964, Watson 1964) of the valid dates onto equally spaced days, with learned
+  bandwidths, then temporal convolutions over those days (after Pelletier et al. 2019, TempCNN);
+- ``attention``: learned master queries over the dates (after Sainte Fare Garnot and Landrieu 2020, L-TAE), beside a
+  maximum over the dates.
+
+Axes: B item, T date, C band or feature, H row, W column, P pixel (row and column), G kernel, M knot, F frequency,
+Q query, D embedding, K class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+from cscl.errors import InputError
+
+from . import Architecture, DataShape, Needs, Network, models
+
+__all__ = ["Compact", "CompactOptions"]
+
+LEVELS_PX = 4  # two halvings: rows and columns are padded to a multiple of this
+EMPTY = 1e-2  # kernel mass below which a knot counts as unobserved
+
+
+@dataclass(frozen=True)
+class CompactOptions:
+    """Options of `Compact`; the defaults give about 0.4 million parameters."""
+
+    temporal: Annotated[
+        Literal["knots", "attention"], {"tooltip": "How the dates of a pixel are summarised into one vector"}
+    ] = "knots"
+    num_features: Annotated[int, {"min": 4, "max": 64, "step": 4, "tooltip": "Width of all layers"}] = 16
+    embedding_width: Annotated[int, {"min": 8, "max": 256, "step": 8, "tooltip": "Channels of the embedding"}] = 64
+    knots: Annotated[
+        int, {"min": 8, "max": 64, "step": 4, "tooltip": "Equally spaced days that 'knots' resamples the season to"}
+    ] = 24
+
+
+class Knots(nn.Module):
+    """Resample irregular, gappy dates to equally spaced knots, then convolve over the knots.
+
+    The value of band c at knot m is ``sum_t w_mt v_t x_tc / (sum_t w_mt v_t + EMPTY)`` with Gaussian weights ``w`` of
+    the distance in days and validity ``v``. A narrow and a wide kernel run side by side: one keeps detail, the other
+    bridges gaps. Their kernel masses, squashed to 0..1, tell the convolutions how well a knot was observed.
+    """
+
+    knot_M: Tensor
+
+    def __init__(self, shape: DataShape, knots: int, num_features: int) -> None:
+        super().__init__()
+        spacing_days = max(shape.last_day - shape.first_day, 1) / (knots - 1)
+        knot_M = shape.first_day + spacing_days * torch.arange(knots, dtype=torch.float32)
+        self.register_buffer("knot_M", knot_M, persistent=False)
+        self.log_bandwidth_G = nn.Parameter(torch.log(spacing_days * torch.tensor([0.6, 2.0])))
+        half = -(-knots // 2)
+        quarter = -(-half // 2)
+        wide, wider, widest = 2 * num_features, 3 * num_features, 4 * num_features
+        self.convolutions = nn.Sequential(
+            _normed(nn.Conv2d(2 * (shape.bands + 1), wide, (5, 1), (2, 1), (2, 0), bias=False)),
+            _normed(nn.Conv2d(wide, wider, (5, 1), (2, 1), (2, 0), bias=False)),
+            _normed(nn.Conv2d(wider, widest, (quarter, 1), bias=False)),
+        )
+
+    def resample(self, x_BTPC: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
+        """Return ``(B, M, P, 2 * (C + 1))``: bands and observedness at the knots, narrow kernel then wide."""
+        distance_BMT = self.knot_M[:, None] - day_BT[:, None, :].to(self.knot_M.dtype)
+        seen_BTPC = torch.cat([x_BTPC, valid_BTP.to(x_BTPC.dtype)[..., None]], dim=-1)
+        resampled = []
+        for bandwidth in self.log_bandwidth_G.exp():
+            weight_BMT = torch.exp(-0.5 * (distance_BMT / bandwidth) ** 2).to(x_BTPC.dtype)
+            sums_BMPC = (weight_BMT @ seen_BTPC.flatten(2)).view(*weight_BMT.shape[:2], *seen_BTPC.shape[2:])
+            mass_BMP1 = sums_BMPC[..., -1:]
+            resampled += [sums_BMPC[..., :-1] / (mass_BMP1 + EMPTY), mass_BMP1 / (mass_BMP1 + 1)]
+        return torch.cat(resampled, dim=-1)
+
+    def forward(self, x_BTPC: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
+        """Return one vector per pixel, ``(B, 4 * num_features, P)``."""
+        series_BCMP = self.resample(x_BTPC, day_BT, valid_BTP).permute(0, 3, 1, 2)  # channels last in memory
+        vector: Tensor = self.convolutions(series_BCMP)[:, :, 0]
+        return vector
+
+
+class Attention(nn.Module):
+    """Pool the dates of each pixel under learned queries, and by their maximum.
+
+    A query meets a key that is linear in the date's features, so query and key fold into one linear layer with one
+    score per query. Values are the features themselves. Pixels that no date saw pool to zero.
+    """
+
+    QUERIES = 8
+    pulse_F: Tensor
+
+    def __init__(self, shape: DataShape, num_features: int) -> None:
+        super().__init__()
+        width = 2 * num_features
+        period_days = max(shape.last_day - shape.first_day, 1) / torch.tensor([0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
+        self.register_buffer("pulse_F", 2 * torch.pi / period_days, persistent=False)
+        self.spectrum = nn.Linear(shape.bands, width)
+        self.season = nn.Linear(2 * len(period_days), width, bias=False)
+        self.mix = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.score = nn.Linear(width, self.QUERIES, bias=False)
+        self.project = _normed(nn.Conv1d((self.QUERIES + 1) * width + 1, 4 * num_features, 1, bias=False))
+
+    def forward(self, x_BTPC: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
+        """Return one vector per pixel, ``(B, 4 * num_features, P)``."""
+        phase_BTF = day_BT[..., None].to(self.pulse_F.dtype) * self.pulse_F
+        season_BTC = self.season(torch.cat([phase_BTF.sin(), phase_BTF.cos()], dim=-1).to(x_BTPC.dtype))
+        feature_BPTC = self.mix((self.spectrum(x_BTPC) + season_BTC[:, :, None]).transpose(1, 2))
+        seen_BPT1 = valid_BTP.transpose(1, 2)[..., None].to(feature_BPTC.dtype)
+        score_BPTQ = self.score(feature_BPTC).masked_fill(seen_BPT1 == 0, -1e4)
+        weight_BPQT = (score_BPTQ.softmax(dim=2) * seen_BPT1).transpose(2, 3)
+        pooled_BPC = (weight_BPQT @ feature_BPTC).flatten(2)
+        peak_BPC = (feature_BPTC * seen_BPT1).amax(dim=2)  # features are >= 0, so an unseen date never wins
+        count_BP1 = seen_BPT1.sum(dim=2)
+        vector_BPC = torch.cat([pooled_BPC, peak_BPC, count_BP1 / (count_BP1 + 8)], dim=-1)
+        vector_BCP: Tensor = self.project(vector_BPC.transpose(1, 2))
+        return vector_BCP
+
+
+class Surroundings(nn.Module):
+    """U-Net of three levels (after Ronneberger et al. 2015) on the per-pixel vectors; any height and width.
+
+    Nothing in it takes statistics over the tile in evaluation, so a pixel answers alike in any tile that shows its
+    receptive field at the same phase of the two halvings.
+    """
+
+    RADIUS_PX = 20  # 1 + 2 * 2 + 2 * 4 + 2 + 1 for the convolutions, 3 for the halvings, in whole steps of 4
+
+    def __init__(self, num_features: int, embedding_width: int) -> None:
+        super().__init__()
+        fine, middle, coarse = 3 * num_features, 4 * num_features, 6 * num_features
+        self.down0 = _around(4 * num_features, fine)
+        self.down1 = nn.Sequential(nn.MaxPool2d(2), _around(fine, middle), _around(middle, middle))
+        self.down2 = nn.Sequential(nn.MaxPool2d(2), _around(middle, coarse), _around(coarse, coarse))
+        self.lift1 = _normed(nn.Conv2d(coarse, middle, 1, bias=False))
+        self.up1 = _around(2 * middle, middle)
+        self.lift0 = _normed(nn.Conv2d(middle, fine, 1, bias=False))
+        self.up0 = _around(2 * fine, 4 * num_features)
+        self.embed = nn.Conv2d(4 * num_features, embedding_width, 1)
+
+    def forward(self, vector_BCHW: Tensor) -> Tensor:
+        """Return the embedding, ``(B, D, H, W)``, of vectors ``(B, 4 * num_features, H, W)``."""
+        height_px, width_px = vector_BCHW.shape[-2:]
+        padded = pad(vector_BCHW, (0, -width_px % LEVELS_PX, 0, -height_px % LEVELS_PX))
+        fine = self.down0(padded)
+        middle = self.down1(fine)
+        middle = self.up1(torch.cat([middle, _twice(self.lift1(self.down2(middle)))], dim=1))
+        fine = self.up0(torch.cat([fine, _twice(self.lift0(middle))], dim=1))
+        embedding: Tensor = self.embed(fine)
+        return embedding[..., :height_px, :width_px]
+
+
+class Compact(Network):
+    """Per-pixel temporal encoder, then a small U-Net; see the module's docstring.
+
+    Parameters
+    ----------
+    options : CompactOptions
+        Encoder and widths.
+    shape : DataShape
+        Bands, classes and the season's span; its number of dates is not used, any number will do.
+    """
+
+    def __init__(self, options: CompactOptions, shape: DataShape) -> None:
+        super().__init__()
+        self.bands = shape.bands
+        self.embedding_width = options.embedding_width
+        self.needs = Needs(
+            margin_px=Surroundings.RADIUS_PX,
+            remarks=f"Tiles agree in their interiors when their corners differ by multiples of {LEVELS_PX} pixels.",
+        )
+        self.pixel: Knots | Attention
+        if options.temporal == "knots":
+            self.pixel = Knots(shape, options.knots, options.num_features)
+        else:
+            self.pixel = Attention(shape, options.num_features)
+        self.surroundings = Surroundings(options.num_features, options.embedding_width)
+        self.classify = nn.Conv2d(options.embedding_width, shape.classes, 1)
+
+    def forward(self, x_BTCHW: Tensor, day_BT: Tensor, valid_BTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(logits_BKHW, embedding_BDHW)``.
+
+        Raises
+        ------
+        InputError
+            If the number of bands is not the one that the network was built for.
+        """
+        if x_BTCHW.shape[2] != self.bands:
+            raise InputError(
+                f"The network reads {self.bands} bands, but the series has {x_BTCHW.shape[2]}; choose those bands."
+            )
+        x_BTPC = x_BTCHW.masked_fill(~valid_BTHW[:, :, None], 0.0).flatten(3).transpose(2, 3)
+        vector_BCP = self.pixel(x_BTPC, day_BT, valid_BTHW.flatten(2))
+        embedding_BDHW = self.surroundings(vector_BCP.reshape(*vector_BCP.shape[:2], *x_BTCHW.shape[-2:]))
+        return self.classify(embedding_BDHW), embedding_BDHW
+
+
+def _normed(linear: nn.Conv1d | nn.Conv2d) -> nn.Sequential:
+    norm = nn.BatchNorm1d if isinstance(linear, nn.Conv1d) else nn.BatchNorm2d
+    return nn.Sequential(linear, norm(linear.out_channels), nn.ReLU())
+
+
+def _around(width_in: int, width_out: int) -> nn.Sequential:
+    return _normed(nn.Conv2d(width_in, width_out, 3, padding=1, bias=False))
+
+
+def _twice(x_BCHW: Tensor) -> Tensor:
+    return interpolate(x_BCHW, scale_factor=2.0, mode="nearest")
+
+
+models.register("compact")(
+    Architecture(
+        options=CompactOptions,
+        build=Compact,
+        summary="Small and quick: summarises the dates of each pixel first, then looks around with a small U-Net.",
+    )
+)
