@@ -1,0 +1,70 @@
+# Two commands on a fresh machine; each does all of its own set-up, once:
+#   make demo    run the whole chain on simulated data     QUICK=1  a small form of it     OUT=folder  where it writes
+#   make test    run the tests                             ARGS="-k grid -x"  what pytest is told besides
+# Set-up:  TORCH=cpu (or cu126, ...)  that build of torch from download.pytorch.org; left empty, the one on PyPI
+#          PYTHON=python3.12          the Python, 3.11 or newer, that .venv is made with
+# Both are read when .venv is made; `make clean` and start again to choose anew. Works with GNU make 3.81 and later.
+
+PYTHON ?= python3
+TORCH ?=
+QUICK ?=
+OUT ?= cscl-demo
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# What Qt and OpenGL load on Linux, as Debian package:library. Libraries are looked for, since packages get renamed.
+LIBRARIES := libegl1:libEGL.so.1 libgl1:libGL.so.1 libglib2.0-0:libglib-2.0.so.0 libdbus-1-3:libdbus-1.so.3 \
+  libfontconfig1:libfontconfig.so.1 libxkbcommon-x11-0:libxkbcommon-x11.so.0 libxcb-cursor0:libxcb-cursor.so.0 \
+  libxcb-icccm4:libxcb-icccm.so.4 libxcb-keysyms1:libxcb-keysyms.so.1 libxcb-shape0:libxcb-shape.so.0
+
+.PHONY: demo test lint format system clean
+
+demo: $(READY)
+	$(BIN)/cscl demo $(if $(QUICK),--quick) "$(OUT)"
+
+# Without a display the windows of the tests open on a virtual one.
+test: $(READY)
+	@set -- $(BIN)/python -m pytest $(ARGS); \
+	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xvfb-run >/dev/null; then \
+	  set -- xvfb-run -a -s "-screen 0 1600x1000x24" "$$@"; fi; \
+	"$$@"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one, as in: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(MAKE) --no-print-directory system
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing torch into $(VENV)"
+	@$(PIP) install -c constraints.txt torch $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
+	@echo "Installing the project and the rest of what it needs; this takes a minute or two"
+	@$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# On Debian and Ubuntu: install what is missing, or say what to type. Elsewhere Qt's libraries are there or pip brings them.
+system:
+	@[ -e /etc/debian_version ] || exit 0; \
+	have=$$(PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p); missing=; \
+	for pair in $(LIBRARIES); do \
+	  case "$$have" in *"$${pair#*:} "*) ;; *) missing="$$missing $${pair%%:*}" ;; esac; done; \
+	command -v xvfb-run >/dev/null || missing="$$missing xvfb xauth"; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	[ -n "$$missing" ] || exit 0; \
+	line="apt-get update && apt-get install -y --no-install-recommends$$missing"; \
+	echo "System libraries are missing; installing them: $$line"; \
+	if [ "$$(id -u)" = 0 ]; then sh -c "$$line" >/dev/null; else sudo sh -c "$$line" >/dev/null; fi || \
+	  { echo "That did not work here. Type this line, then make again:"; echo "  su -c '$$line'"; exit 1; }
+
+clean:
+	rm -rf $(VENV)
