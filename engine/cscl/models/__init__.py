@@ -12,7 +12,8 @@ logits_BKHW    one score per class, before the softmax, K in the order of the le
 embedding_BDHW what the classifier, and the contrastive head in its place, reads
 =============  ===========================================================================================
 
-Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates``
+The layer (or layers) that make the logits of the embedding are the attribute ``classify``: it alone starts afresh when
+a pre-trained network meets its classes. Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates``
 fixes it. To add a network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
 """
 
@@ -58,6 +59,8 @@ class Needs:
     ----------
     dates : int or None
         Exact number of dates, padded where fewer; None for any number.
+    least_dates : int
+        A series shorter than this cannot be told apart from a single image.
     multiple_px : int
         Tile height and width must be multiples of this.
     margin_px : int
@@ -69,6 +72,7 @@ class Needs:
     """
 
     dates: int | None = None
+    least_dates: int = 2
     multiple_px: int = 1
     margin_px: int = 0
     masks_dates: bool = True

@@ -1,0 +1,235 @@
+"""The door from numpy to torch: scenes become batches of standardised patches with their dates, validity and targets.
+
+    x_BTCHW                float32, standardised reflectance, 0 where not valid
+    day_BT                 int64, days since the reference date
+    valid_BTHW             bool
+    class_BHW, parcel_BHW  int64, negative where unknown
+
+A batch is a pure function of the seed and the step, so a run that is resumed sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from cscl.cube import SITSCube
+from cscl.data.sampling import PatchPlaces, even_dates, random_dates
+from cscl.data.split import Side
+from cscl.grid import Window, tiles
+from cscl.products import Scene
+
+__all__ = ["Batch", "Patches", "Source", "held_in_memory", "statistics", "to_tensors"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one step; see the module's docstring for axes and units."""
+
+    x_BTCHW: Tensor
+    day_BT: Tensor
+    valid_BTHW: Tensor
+    class_BHW: Tensor
+    parcel_BHW: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply a function, such as a move to a device, to every tensor."""
+        return Batch(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A scene prepared for drawing: which side each pixel is on, and the days of its dates.
+
+    Parameters
+    ----------
+    scene : Scene
+        Cube and labels.
+    side_YX : ndarray
+        Axes (y, x), values of `Side`.
+    days : ndarray
+        Shape (time,), int64, days since the reference date of the model.
+    """
+
+    scene: Scene
+    side_YX: NDArray[np.uint8]
+    days: NDArray[np.int64]
+
+
+def held_in_memory(cube: SITSCube, share: float = 0.25) -> SITSCube:
+    """Load a cube that takes at most `share` of the free memory; leave a larger one on disk."""
+    return cube.load() if cube.nbytes <= share * psutil.virtual_memory().available else cube
+
+
+def statistics(sources: Sequence[Source], windows: int = 64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the reflectance by band over valid training pixels; each of shape (band,).
+
+    They come from at most `windows` evenly placed windows of 64 x 64 pixels in each scene.
+    """
+    bands = len(sources[0].scene.cube.bands)
+    count, total, squares = 0, np.zeros(bands), np.zeros(bands)
+    for source in sources:
+        places = [w for w in tiles(source.scene.cube.shape, 64) if (source.side_YX[w.slices] == Side.TRAIN).any()]
+        chosen = np.unique(np.linspace(0, len(places) - 1, min(windows, len(places))).round().astype(int))
+        for window in (places[i] for i in chosen):
+            values, valid = source.scene.cube.read(window)
+            valid = valid & (source.side_YX[window.slices] == Side.TRAIN)
+            pixels = values.transpose(0, 2, 3, 1)[valid].astype(np.float64)
+            count, total, squares = count + len(pixels), total + pixels.sum(0), squares + (pixels**2).sum(0)
+    mean = total / max(count, 1)
+    return mean, np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1e-8))
+
+
+def to_tensors(
+    values_TCHW: NDArray[np.float32],
+    valid_THW: NDArray[np.bool_],
+    day_T: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    std: NDArray[np.float64],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Standardise one sample: ``(x_TCHW, day_T, valid_THW)``; what is missing is 0 afterwards."""
+    x = (values_TCHW - mean[:, None, None].astype(np.float32)) / std[:, None, None].astype(np.float32)
+    x *= valid_THW[:, None]
+    return torch.from_numpy(x), torch.from_numpy(day_T.copy()), torch.from_numpy(valid_THW.copy())
+
+
+class Patches:
+    """Draws batches of patches from sources.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Where patches come from; patches are shared out by the pixels each scene can teach.
+    side : Side
+        Pixels on other sides keep their image but have no class and no parcel.
+    target : {"class", "parcel"}
+        Which pixels are worth a patch: those of known class, or those inside a parcel.
+    patch_px, dates : int
+        Side of a patch and most dates in it.
+    mean, std : ndarray
+        Reflectance statistics, shape (band,).
+    augment : bool
+        Flip and turn patches by quarters, image, classes and parcels together.
+    seed : int
+        With the step it fixes a batch.
+
+    Raises
+    ------
+    InputError
+        If a scene is smaller than a patch.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        side: Side,
+        target: str,
+        patch_px: int,
+        dates: int,
+        mean: NDArray[np.float64],
+        std: NDArray[np.float64],
+        *,
+        augment: bool,
+        seed: int,
+    ) -> None:
+        self.sources, self.side, self.dates = sources, side, dates
+        self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
+        self.places = [
+            PatchPlaces.of(_wanted(source, side, target), patch_px, source.scene.cube.name) for source in sources
+        ]
+        pixels = [float(_wanted(source, side, target).sum()) for source in sources]
+        self.pixels = int(sum(pixels))
+        self._shares = np.cumsum(pixels) / max(1.0, sum(pixels))
+
+    def draw(self, step: int, size: int) -> Batch:
+        """Draw the batch of a step: `size` patches."""
+        rng = np.random.default_rng([self.seed, int(self.side), step])
+        samples = []
+        for _ in range(size):
+            which = int(np.searchsorted(self._shares, rng.random(), side="right"))
+            samples.append(self._sample(self.sources[which], self.places[which].draw(rng), rng))
+        return _collate(samples)
+
+    def fixed(self, size: int, patch_px: int, most: int, multiple_px: int = 1) -> Iterator[Batch]:
+        """Yield batches that tile the pixels of this side, unaugmented and always the same, at most `most` patches.
+
+        Patches at the scene's edge are filled up to `multiple_px` with pixels that are neither valid nor known.
+        """
+        places = [
+            (source, window)
+            for source in self.sources
+            for window in tiles(source.scene.cube.shape, patch_px)
+            if (source.side_YX[window.slices] == self.side).any()
+        ]
+        chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int))
+        by_shape: dict[tuple[int, int], list[tuple[Source, Window]]] = {}
+        for source, window in (places[i] for i in chosen):
+            by_shape.setdefault((window.height, window.width), []).append((source, window))
+        for group in by_shape.values():
+            for first in range(0, len(group), size):
+                samples = [self._sample(s, w, None) for s, w in group[first : first + size]]
+                yield _fill_up(_collate(samples), multiple_px)
+
+    def _sample(self, source: Source, window: Window, rng: np.random.Generator | None) -> tuple[Tensor, ...]:
+        values, valid = source.scene.cube.read(window)
+        usable = valid.any(axis=(1, 2))
+        chosen = random_dates(usable, self.dates, rng) if rng else even_dates(usable, self.dates)
+        values, valid = values[chosen], valid[chosen]
+        here = source.side_YX[window.slices] == self.side
+        labels = source.scene.labels
+        classes = np.where(here, labels.index(window), -1)
+        if labels.parcel_ids is None:
+            parcels = np.full(classes.shape, -1, np.int64)
+        else:
+            ids = labels.parcel_ids[window.slices].astype(np.int64)
+            parcels = np.where(here & (ids > 0), ids, -1)
+        if rng is not None and self.augment:
+            turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+            values, valid, classes, parcels = (_turn(a, turns, flip) for a in (values, valid, classes, parcels))
+        x, day, seen = to_tensors(values, valid, source.days[chosen], self.mean, self.std)
+        return x, day, seen, torch.from_numpy(classes.copy()), torch.from_numpy(parcels.copy())
+
+
+def _wanted(source: Source, side: Side, target: str) -> NDArray[np.bool_]:
+    labels = source.scene.labels
+    here = source.side_YX == side
+    if target == "parcel":
+        return np.zeros(here.shape, bool) if labels.parcel_ids is None else here & (labels.parcel_ids > 0)
+    return np.asarray(here & (labels.legend.to_index(labels.ids) >= 0))
+
+
+def _turn(array: NDArray, turns: int, flip: bool) -> NDArray:  # type: ignore[type-arg]
+    turned = np.rot90(array, turns, axes=(-2, -1))
+    return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
+
+
+def _collate(samples: Sequence[tuple[Tensor, ...]]) -> Batch:
+    """Stack samples; those with fewer dates are padded at the end with dates that are valid nowhere."""
+    longest = max(len(sample[1]) for sample in samples)
+    columns = []
+    for position, tensors in enumerate(zip(*samples, strict=True)):
+        if position < 3:  # x, day and valid have the time axis first
+            tensors = tuple(_pad(t, longest) for t in tensors)
+        columns.append(torch.stack(list(tensors)))
+    return Batch(*columns)
+
+
+def _pad(tensor: Tensor, length: int) -> Tensor:
+    missing = length - tensor.shape[0]
+    return torch.cat([tensor, tensor.new_zeros((missing, *tensor.shape[1:]))]) if missing else tensor
+
+
+def _fill_up(batch: Batch, multiple_px: int) -> Batch:
+    height, width = batch.class_BHW.shape[-2:]
+    sides = (0, -width % multiple_px, 0, -height % multiple_px)
+    if not any(sides):
+        return batch
+    blank = {"x_BTCHW": 0.0, "valid_BTHW": False, "class_BHW": -1, "parcel_BHW": -1}
+    return replace(batch, **{k: pad(getattr(batch, k), sides, value=v) for k, v in blank.items()})

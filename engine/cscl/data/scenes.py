@@ -1,0 +1,77 @@
+"""From a file of labels to the label map of a cube: polygons are rasterised, rasters must lie on the grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cscl.errors import InputError, MissingError
+from cscl.grid import GeoBox
+from cscl.legend import Legend
+from cscl.parcels import Parcels, rasterise
+from cscl.products import LabelMap
+
+__all__ = ["LabelOptions", "is_vector", "open_labels", "open_parcels"]
+
+VECTOR = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet"}
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How labels are read."""
+
+    class_column: Annotated[str | None, {"tooltip": "Column of the parcels that holds the crop code"}] = None
+    name_column: Annotated[str | None, {"tooltip": "Column that holds readable crop names"}] = None
+    id_column: Annotated[str | None, {"tooltip": "Column of unique parcel numbers"}] = None
+    layer: Annotated[str | None, {"tooltip": "Layer of a file that holds several"}] = None
+    parcels_crs: Annotated[str | None, {"tooltip": "CRS of parcels that come without one, e.g. EPSG:2154"}] = None
+    legend: Annotated[str | None, {"tooltip": "CSV with columns code,name,colour,group: classes to keep"}] = None
+    label_nodata: Annotated[int | None, {"tooltip": "Value of a label raster that means unknown"}] = None
+
+
+def is_vector(path: str | Path) -> bool:
+    """Whether a file is taken for polygons by its name."""
+    return Path(path).suffix.lower() in VECTOR
+
+
+def open_parcels(path: str | Path, options: LabelOptions) -> Parcels:
+    """Read parcels as the options say."""
+    return Parcels.open(
+        path, options.class_column, id_column=options.id_column, layer=options.layer, crs=options.parcels_crs
+    )
+
+
+def open_labels(path: str | Path, grid: GeoBox, options: LabelOptions, *, classes: bool = True) -> LabelMap:
+    """Read labels onto a grid.
+
+    Parameters
+    ----------
+    path : path
+        Parcels as polygons, or a label raster on the grid.
+    grid : GeoBox
+        Grid of the images.
+    options : LabelOptions
+        Columns, legend and the like.
+    classes : bool
+        Whether crop classes are wanted; without, outlines are enough.
+
+    Raises
+    ------
+    CSCLError
+        Unreadable, elsewhere on earth, or no class column named where classes are wanted.
+    """
+    if not Path(path).exists():
+        raise MissingError(f"There is no label file {path}.")
+    legend = Legend.from_csv(options.legend) if options.legend else None
+    if not is_vector(path):
+        return LabelMap.open(path, grid, legend, options.label_nodata)
+    parcels = open_parcels(path, options)
+    if options.class_column is None and classes:
+        columns = [str(c) for c in parcels.table.columns if c not in ("geometry", "parcel_id", "code")]
+        raise InputError(
+            f"Say which column of {path} holds the crop with --class-column. It has: {', '.join(columns) or 'none'}."
+        )
+    if legend is None:
+        legend = parcels.legend(options.name_column) if options.class_column else Legend(())
+    return rasterise(parcels, grid, legend)

@@ -1,0 +1,112 @@
+"""Which pixels train, which steer and which judge: whole blocks of the scene, and never one parcel on two sides."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cscl.errors import InputError
+from cscl.grid import Window
+from cscl.products import LabelMap
+
+__all__ = ["Side", "only", "split_blocks", "split_window"]
+
+
+class Side(IntEnum):
+    """Side of a pixel in a split map."""
+
+    NONE = 0
+    TRAIN = 1
+    VALIDATION = 2
+    TEST = 3
+
+
+def split_blocks(
+    labels: LabelMap, block_px: int, validation_share: float, test_share: float, seed: int
+) -> NDArray[np.uint8]:
+    """Assign the blocks of a scene to training, validation and test.
+
+    Neighbouring pixels look alike, so pixels drawn at random would test on what was all but trained on. Of 64 random
+    assignments of whole blocks the one is taken whose class shares are most alike on all sides. A parcel that lies in
+    blocks of several sides goes to the side that holds most of it.
+
+    Returns
+    -------
+    ndarray
+        Axes (y, x), uint8, values of `Side`; `Side.NONE` nowhere.
+
+    Raises
+    ------
+    InputError
+        If the scene has too few blocks for the shares wanted.
+    """
+    rows, cols = (-(-n // block_px) for n in labels.ids.shape)
+    wanted = [round(share * rows * cols) for share in (validation_share, test_share)]
+    needed = [max(1, n) if share > 0 else 0 for n, share in zip(wanted, (validation_share, test_share), strict=True)]
+    if sum(needed) >= rows * cols:
+        raise InputError(
+            f"{labels.name}: {rows * cols} blocks of {block_px} pixels are too few to hold back {sum(needed)} of them. "
+            "Set data.block_px lower, or data.validation_share and data.test_share to 0."
+        )
+    block = np.arange(rows)[:, None].repeat(block_px, 0)[: labels.ids.shape[0]] * cols
+    block = block + np.arange(cols).repeat(block_px)[: labels.ids.shape[1]]
+    histogram = _class_histogram(labels, block, rows * cols)
+    rng = np.random.default_rng([seed, 0x5B1])
+    order = min((rng.permutation(rows * cols) for _ in range(64)), key=lambda o: _imbalance(histogram, o, needed))
+    side_of_block = np.full(rows * cols, Side.TRAIN, np.uint8)
+    side_of_block[order[: needed[0]]] = Side.VALIDATION
+    side_of_block[order[needed[0] : sum(needed)]] = Side.TEST
+    return _keep_parcels_whole(side_of_block[block], labels.parcel_ids)
+
+
+def split_window(shape: tuple[int, int], train: Window) -> NDArray[np.uint8]:
+    """Train inside a window, test outside it. A parcel that crosses the window's edge lies on both sides.
+
+    The user draws this line, so it is exempt from the rule of whole parcels, and who uses it says so.
+    """
+    side = np.full(shape, Side.TEST, np.uint8)
+    side[train.slices] = Side.TRAIN
+    return side
+
+
+def only(labels: LabelMap, side_YX: NDArray[np.uint8], side: Side) -> LabelMap:
+    """Return the labels with every pixel on another side unknown, and its parcel left out."""
+    from dataclasses import replace
+
+    keep = side_YX == side
+    ids = np.where(keep, labels.ids, labels.ids.dtype.type(labels.legend.ignore))
+    parcels = None if labels.parcel_ids is None else np.where(keep, labels.parcel_ids, np.int32(0))
+    return replace(labels, ids=ids, parcel_ids=parcels)
+
+
+def _class_histogram(labels: LabelMap, block: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    index = labels.index()
+    known = index >= 0
+    classes = len(labels.legend)
+    flat = np.bincount(block[known] * classes + index[known], minlength=count * classes)
+    return flat.reshape(count, classes).astype(float)
+
+
+def _imbalance(histogram: NDArray[np.float64], order: NDArray[np.int64], needed: list[int]) -> float:
+    """Largest distance between the class shares of a side and of the scene; a side without pixels is worst."""
+    total = histogram.sum(0) / max(1.0, histogram.sum())
+    parts = np.split(order, np.cumsum(needed))
+    worst = 0.0
+    for part in parts:
+        pixels = histogram[part].sum(0)
+        if len(part):
+            worst = max(worst, float(np.abs(pixels / max(1.0, pixels.sum()) - total).sum() if pixels.sum() else 2.0))
+    return worst
+
+
+def _keep_parcels_whole(side: NDArray[np.uint8], parcel_ids: NDArray[np.int32] | None) -> NDArray[np.uint8]:
+    if parcel_ids is None:
+        return side
+    inside = parcel_ids > 0
+    unique, compact = np.unique(parcel_ids[inside], return_inverse=True)
+    votes = np.bincount(compact * 4 + side[inside], minlength=4 * len(unique)).reshape(-1, 4)
+    side = side.copy()
+    side[inside] = votes.argmax(axis=1).astype(np.uint8)[compact]
+    return side

@@ -1,0 +1,74 @@
+"""The one place that names cuda, mps and cpu, and that sets precision, threads and seeds. Torch is imported inside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from cscl.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["autocast", "describe", "pick", "threads"]
+
+NAMES = ("auto", "cpu", "cuda", "mps")
+
+
+def pick(name: str = "auto") -> torch.device:
+    """Return the device of that name; ``auto`` takes a CUDA GPU, else Apple's, else the CPU.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or the device is not there; the message says what is.
+    """
+    import torch
+
+    there = [
+        "cpu",
+        *(["cuda"] if torch.cuda.is_available() else []),
+        *(["mps"] if torch.backends.mps.is_available() else []),
+    ]
+    if name == "auto":
+        return torch.device(there[-1])
+    if name.partition(":")[0] not in there:
+        raise InputError(f"The device '{name}' is not available here. Choose one of: auto, {', '.join(there)}.")
+    return torch.device(name)
+
+
+def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision (bfloat16) where the device gains from it without a loss of range; else nothing."""
+    import torch
+
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Use `count` CPU threads inside; None leaves torch's own choice. A viewer keeps one core for itself this way."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def describe() -> dict[str, str]:
+    """Say in words what torch can use here."""
+    import torch
+
+    facts = {"torch": torch.__version__, "threads": f"{torch.get_num_threads()} of {os.cpu_count()} cores"}
+    if torch.cuda.is_available():
+        facts["cuda"] = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    else:
+        facts["cuda"] = "not available (a CPU build of torch)" if torch.version.cuda is None else "no GPU found"
+    facts["mps"] = "available" if torch.backends.mps.is_available() else "not available"
+    return facts
