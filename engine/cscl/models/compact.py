@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate, pad, relu
 
 from cscl.errors import InputError
 
@@ -42,7 +42,7 @@ class CompactOptions:
     embedding_width: Annotated[int, {"min": 8, "max": 256, "step": 8, "tooltip": "Channels of the embedding"}] = 64
     knots: Annotated[
         int, {"min": 8, "max": 64, "step": 4, "tooltip": "Equally spaced days that 'knots' resamples the season to"}
-    ] = 24
+    ] = 16
 
 
 class Knots(nn.Module):
@@ -70,21 +70,21 @@ class Knots(nn.Module):
             _normed(nn.Conv2d(wider, widest, (quarter, 1), bias=False)),
         )
 
-    def resample(self, x_BTPC: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
+    def resample(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
         """Return ``(B, M, P, 2 * (C + 1))``: bands and observedness at the knots, narrow kernel then wide."""
         distance_BMT = self.knot_M[:, None] - day_BT[:, None, :].to(self.knot_M.dtype)
-        seen_BTPC = torch.cat([x_BTPC, valid_BTP.to(x_BTPC.dtype)[..., None]], dim=-1)
+        seen_BTPC = torch.cat([x_BTCP, valid_BTP.to(x_BTCP.dtype)[:, :, None]], dim=2).transpose(2, 3).contiguous()
         resampled = []
         for bandwidth in self.log_bandwidth_G.exp():
-            weight_BMT = torch.exp(-0.5 * (distance_BMT / bandwidth) ** 2).to(x_BTPC.dtype)
+            weight_BMT = torch.exp(-0.5 * (distance_BMT / bandwidth) ** 2).to(x_BTCP.dtype)
             sums_BMPC = (weight_BMT @ seen_BTPC.flatten(2)).view(*weight_BMT.shape[:2], *seen_BTPC.shape[2:])
             mass_BMP1 = sums_BMPC[..., -1:]
             resampled += [sums_BMPC[..., :-1] / (mass_BMP1 + EMPTY), mass_BMP1 / (mass_BMP1 + 1)]
         return torch.cat(resampled, dim=-1)
 
-    def forward(self, x_BTPC: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
+    def forward(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
         """Return one vector per pixel, ``(B, 4 * num_features, P)``."""
-        series_BCMP = self.resample(x_BTPC, day_BT, valid_BTP).permute(0, 3, 1, 2)  # channels last in memory
+        series_BCMP = self.resample(x_BTCP, day_BT, valid_BTP).permute(0, 3, 1, 2)  # channels last in memory
         vector: Tensor = self.convolutions(series_BCMP)[:, :, 0]
         return vector
 
@@ -106,20 +106,22 @@ class Attention(nn.Module):
         self.register_buffer("pulse_F", 2 * torch.pi / period_days, persistent=False)
         self.spectrum = nn.Linear(shape.bands, width)
         self.season = nn.Linear(2 * len(period_days), width, bias=False)
-        self.mix = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.mix = nn.Linear(width, width)
         self.score = nn.Linear(width, self.QUERIES, bias=False)
         self.project = _normed(nn.Conv1d((self.QUERIES + 1) * width + 1, 4 * num_features, 1, bias=False))
 
-    def forward(self, x_BTPC: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
+    def forward(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
         """Return one vector per pixel, ``(B, 4 * num_features, P)``."""
         phase_BTF = day_BT[..., None].to(self.pulse_F.dtype) * self.pulse_F
-        season_BTC = self.season(torch.cat([phase_BTF.sin(), phase_BTF.cos()], dim=-1).to(x_BTPC.dtype))
-        feature_BPTC = self.mix((self.spectrum(x_BTPC) + season_BTC[:, :, None]).transpose(1, 2))
-        seen_BPT1 = valid_BTP.transpose(1, 2)[..., None].to(feature_BPTC.dtype)
-        score_BPTQ = self.score(feature_BPTC).masked_fill(seen_BPT1 == 0, -1e4)
-        weight_BPQT = (score_BPTQ.softmax(dim=2) * seen_BPT1).transpose(2, 3)
-        pooled_BPC = (weight_BPQT @ feature_BPTC).flatten(2)
-        peak_BPC = (feature_BPTC * seen_BPT1).amax(dim=2)  # features are >= 0, so an unseen date never wins
+        season_BTC = self.season(torch.cat([phase_BTF.sin(), phase_BTF.cos()], dim=-1).to(x_BTCP.dtype))
+        spectrum_BPTC = self.spectrum(x_BTCP.permute(0, 3, 1, 2).contiguous())
+        seen_BPT1 = valid_BTP.transpose(1, 2)[..., None].to(spectrum_BPTC.dtype)
+        unseen_BPT1 = -1e4 * (1 - seen_BPT1)  # before a ReLU or a softmax this leaves nothing of an unseen date
+        mixed_BPTC = self.mix(relu(spectrum_BPTC + season_BTC[:, None]))
+        feature_BPTC = relu(mixed_BPTC + unseen_BPT1)
+        score_BPTQ = self.score(feature_BPTC) + unseen_BPT1
+        pooled_BPC = (score_BPTQ.softmax(dim=2).transpose(2, 3) @ feature_BPTC).flatten(2)
+        peak_BPC = feature_BPTC.amax(dim=2)  # features are >= 0, so an unseen date never wins
         count_BP1 = seen_BPT1.sum(dim=2)
         vector_BPC = torch.cat([pooled_BPC, peak_BPC, count_BP1 / (count_BP1 + 8)], dim=-1)
         vector_BCP: Tensor = self.project(vector_BPC.transpose(1, 2))
@@ -196,17 +198,17 @@ class Compact(Network):
         """
         if x_BTCHW.shape[2] != self.bands:
             raise InputError(
-                f"The network reads {self.bands} bands, but the series has {x_BTCHW.shape[2]}; choose those bands."
+                f"The network reads {self.bands} bands, the series has {x_BTCHW.shape[2]}; choose those bands."
             )
-        x_BTPC = x_BTCHW.masked_fill(~valid_BTHW[:, :, None], 0.0).flatten(3).transpose(2, 3)
-        vector_BCP = self.pixel(x_BTPC, day_BT, valid_BTHW.flatten(2))
+        x_BTCP = x_BTCHW.masked_fill(~valid_BTHW[:, :, None], 0.0).flatten(3)
+        vector_BCP = self.pixel(x_BTCP, day_BT, valid_BTHW.flatten(2))
         embedding_BDHW = self.surroundings(vector_BCP.reshape(*vector_BCP.shape[:2], *x_BTCHW.shape[-2:]))
         return self.classify(embedding_BDHW), embedding_BDHW
 
 
 def _normed(linear: nn.Conv1d | nn.Conv2d) -> nn.Sequential:
     norm = nn.BatchNorm1d if isinstance(linear, nn.Conv1d) else nn.BatchNorm2d
-    return nn.Sequential(linear, norm(linear.out_channels), nn.ReLU())
+    return nn.Sequential(linear, norm(linear.out_channels), nn.ReLU(inplace=True))
 
 
 def _around(width_in: int, width_out: int) -> nn.Sequential:

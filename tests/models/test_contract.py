@@ -1,0 +1,176 @@
+"""The contract of networks, held by every registered network in each of its variants."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cscl.models import DataShape, Network, models
+
+BANDS, CLASSES = 3, 4
+SHAPE = DataShape(bands=BANDS, classes=CLASSES, dates=8, first_day=-30, last_day=330)
+Series = tuple[Tensor, Tensor, Tensor]
+
+
+def variants(name: str) -> list[tuple[str, Any]]:
+    """Options of a network at its least width: the defaults, then each other choice of each Literal option."""
+    options_type = models.get(name).options
+    hints = get_type_hints(options_type, include_extras=True)
+    small = {"num_features": hints["num_features"].__metadata__[0]["min"]} if "num_features" in hints else {}
+    default = options_type(**small)
+    found = [(name, default)]
+    for field in dataclasses.fields(options_type):
+        choices = get_args(hints[field.name])[0]
+        if get_origin(choices) is Literal:
+            others = [choice for choice in get_args(choices) if choice != getattr(default, field.name)]
+            found += [(name, dataclasses.replace(default, **{field.name: choice})) for choice in others]
+    return found
+
+
+VARIANTS = [variant for name in models.names() for variant in variants(name)]
+
+
+def series(network: Network, items: int, height_px: int, width_px: int, dates: int | None = None) -> Series:
+    """Random series with clouds in the network's own precision, of fewer dates than the network may read."""
+    dates = dates or (network.needs.dates or 8) - 2
+    dtype = next(network.parameters()).dtype
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{items} {dates} {height_px} {width_px}".encode()))
+    valid_BTHW = torch.rand(items, dates, height_px, width_px, generator=generator) > 0.3
+    x_BTCHW = torch.randn(items, dates, BANDS, height_px, width_px, generator=generator, dtype=dtype)
+    day_BT = torch.randint(SHAPE.first_day, SHAPE.last_day, (items, dates), generator=generator).sort(dim=1)[0]
+    return x_BTCHW * valid_BTHW[:, :, None], day_BT, valid_BTHW
+
+
+def make(name: str, options: Any) -> Network:
+    torch.manual_seed(0)
+    return models.get(name).build(options, SHAPE)
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: f"{variant[0]}-{variant[1]}")
+def variant(request: pytest.FixtureRequest) -> tuple[str, Any]:
+    found: tuple[str, Any] = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def network(variant: tuple[str, Any]) -> Network:
+    """A network in evaluation whose running statistics have met data; float64, so that equal means equal."""
+    made = make(*variant).double()
+    with torch.no_grad():
+        for _ in range(5):
+            made.train()(*series(made, 4, 16, 16))
+    return made.eval()
+
+
+def predict(network: Network, given: Series) -> Tensor:
+    """Logits and embedding, stacked on the channel axis."""
+    with torch.no_grad():
+        return torch.cat(network(*given), dim=1)
+
+
+def assert_same(found: Tensor, expected: Tensor) -> None:
+    """Equal to rounding, measured against how much the output varies rather than against its level."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9 * float(expected.std()))
+
+
+def test_shapes_for_any_allowed_size_and_number_of_dates(variant: tuple[str, Any]) -> None:
+    network = make(*variant).eval()
+    step_px = network.needs.multiple_px
+    for height_px, width_px in [(4 * step_px, 3 * step_px), (step_px, step_px), (7 * step_px, 13 * step_px)]:
+        for dates in (1, 3, network.needs.dates or 11):
+            with torch.no_grad():
+                logits, embedding = network(*series(network, 2, height_px, width_px, dates))
+            assert logits.shape == (2, CLASSES, height_px, width_px)
+            assert embedding.shape == (2, network.embedding_width, height_px, width_px)
+            assert logits.dtype == embedding.dtype == torch.float32
+
+
+def test_gradient_reaches_every_parameter(network: Network) -> None:
+    logits, embedding = network(*series(network, 2, 16, 16))
+    network.zero_grad()
+    (logits.square().mean() + embedding.square().mean()).backward()
+    lost = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert lost == []
+
+
+def test_classify_alone_makes_the_logits_of_the_embedding(network: Network) -> None:
+    given = series(network, 1, 16, 16)
+    logits, embedding = network(*given)
+    network.zero_grad()
+    embedding.square().mean().backward(retain_graph=True)
+    touched = [weight.grad for weight in network.classify.parameters()]
+    assert all(gradient is None or not gradient.any() for gradient in touched)
+    logits.square().mean().backward()
+    assert all(weight.grad is not None and weight.grad.any() for weight in network.classify.parameters())
+
+
+def test_padded_dates_do_not_change_the_output_or_the_card_says_so(network: Network) -> None:
+    if not network.needs.masks_dates:
+        assert network.needs.remarks
+        return
+    x_BTCHW, day_BT, valid_BTHW = series(network, 2, 16, 16)
+    for padded_day in (0, 150, 10**6):
+        padded = (
+            torch.cat([x_BTCHW[:, :2], torch.zeros_like(x_BTCHW[:, :3]), x_BTCHW[:, 2:]], dim=1),
+            torch.cat([day_BT[:, :2], torch.full_like(day_BT[:, :3], padded_day), day_BT[:, 2:]], dim=1),
+            torch.cat([valid_BTHW[:, :2], torch.zeros_like(valid_BTHW[:, :3]), valid_BTHW[:, 2:]], dim=1),
+        )
+        assert_same(predict(network, padded), predict(network, (x_BTCHW, day_BT, valid_BTHW)))
+
+
+def test_items_of_a_batch_are_independent(network: Network) -> None:
+    given = series(network, 3, 16, 16)
+    together = predict(network, given)
+    for item in range(3):
+        one = slice(item, item + 1)
+        alone = predict(network, (given[0][one], given[1][one], given[2][one]))
+        assert_same(alone, together[one])
+
+
+@pytest.mark.parametrize("hidden", [(0, slice(None), 5, 7), (0,)], ids=["pixel", "item"])
+def test_what_was_never_seen_gives_finite_output_and_gradients(variant: tuple[str, Any], hidden: tuple[Any]) -> None:
+    network = make(*variant).train()
+    x_BTCHW, day_BT, valid_BTHW = series(network, 2, 16, 16)
+    valid_BTHW[hidden] = False
+    x_BTCHW = x_BTCHW * valid_BTHW[:, :, None]
+    logits, embedding = network(x_BTCHW, day_BT, valid_BTHW)
+    (logits.square().mean() + embedding.square().mean()).backward()
+    assert logits.isfinite().all()
+    assert embedding.isfinite().all()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
+
+
+def test_save_and_load_give_the_same_output(network: Network, variant: tuple[str, Any], tmp_path: Path) -> None:
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    torch.manual_seed(1)
+    loaded = models.get(variant[0]).build(variant[1], SHAPE).double()
+    given = series(network, 1, 16, 16)
+    loaded.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(predict(loaded.eval(), given), predict(network, given))
+
+
+def test_interior_of_a_tile_does_not_feel_its_edge(network: Network) -> None:
+    margin_px, start_px, size_px = network.needs.margin_px, 16, 72
+    assert size_px > 2 * margin_px
+    x_BTCHW, day_BT, valid_BTHW = series(network, 1, 96, 96)
+    inside = slice(start_px, start_px + size_px)
+    scene = predict(network, (x_BTCHW, day_BT, valid_BTHW))[..., inside, inside]
+    tile = predict(network, (x_BTCHW[..., inside, inside], day_BT, valid_BTHW[..., inside, inside]))
+    core = slice(margin_px, size_px - margin_px)
+    assert_same(tile[..., core, core], scene[..., core, core])
+    if margin_px:
+        assert (tile - scene).abs().max() > 1e-3 * scene.std(), "the card claims an edge that is not felt"
+
+
+def test_same_seed_same_network_same_output(variant: tuple[str, Any]) -> None:
+    first, second = make(*variant).eval(), make(*variant).eval()
+    given = series(first, 1, 16, 16)
+    assert torch.equal(predict(first, given), predict(first, given))
+    assert torch.equal(predict(first, given), predict(second, given))
