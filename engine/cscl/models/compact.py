@@ -27,13 +27,13 @@ from . import Architecture, DataShape, Needs, Network, models
 
 __all__ = ["Compact", "CompactOptions"]
 
-LEVELS_PX = 4  # two halvings: rows and columns are padded to a multiple of this
+STEP_PX = 4  # two halvings: rows and columns are padded to a multiple of this
 EMPTY = 1e-2  # kernel mass below which a knot counts as unobserved
 
 
 @dataclass(frozen=True)
 class CompactOptions:
-    """Options of `Compact`; the defaults give about 0.4 million parameters."""
+    """Options of `Compact`; the defaults give 0.4 million parameters and 0.43 MFLOP a pixel (24 dates, 10 bands)."""
 
     temporal: Annotated[
         Literal["knots", "attention"], {"tooltip": "How the dates of a pixel are summarised into one vector"}
@@ -108,6 +108,7 @@ class Attention(nn.Module):
         self.season = nn.Linear(2 * len(period_days), width, bias=False)
         self.mix = nn.Linear(width, width)
         self.score = nn.Linear(width, self.QUERIES, bias=False)
+        nn.init.normal_(self.score.weight)  # wide, so that the queries look at different dates from the first step
         self.project = _normed(nn.Conv1d((self.QUERIES + 1) * width + 1, 4 * num_features, 1, bias=False))
 
     def forward(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
@@ -152,7 +153,7 @@ class Surroundings(nn.Module):
     def forward(self, vector_BCHW: Tensor) -> Tensor:
         """Return the embedding, ``(B, D, H, W)``, of vectors ``(B, 4 * num_features, H, W)``."""
         height_px, width_px = vector_BCHW.shape[-2:]
-        padded = pad(vector_BCHW, (0, -width_px % LEVELS_PX, 0, -height_px % LEVELS_PX))
+        padded = pad(vector_BCHW, (0, -width_px % STEP_PX, 0, -height_px % STEP_PX))
         fine = self.down0(padded)
         middle = self.down1(fine)
         middle = self.up1(torch.cat([middle, _twice(self.lift1(self.down2(middle)))], dim=1))
@@ -178,7 +179,7 @@ class Compact(Network):
         self.embedding_width = options.embedding_width
         self.needs = Needs(
             margin_px=Surroundings.RADIUS_PX,
-            remarks=f"Tiles agree in their interiors when their corners differ by multiples of {LEVELS_PX} pixels.",
+            remarks=f"Tiles agree in their interiors when their corners differ by multiples of {STEP_PX} pixels.",
         )
         self.pixel: Knots | Attention
         if options.temporal == "knots":

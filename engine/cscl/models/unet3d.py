@@ -6,7 +6,7 @@ Crop Type in Africa", CVPR Workshops 2019. Both are 3-D U-Nets over (date, row, 
 a fixed number of dates; they know no mask, only the day of year as a further channel.
 
 The last 3-D convolution and the weighted sum over dates are both linear, so they run as one: three weighted sums over
-time (one for each temporal tap), then a 2-D convolution. Same parameters, same result, about a quarter less work.
+time (one for each temporal tap), then a 2-D convolution. Same parameters, same result; UNet3Df does a quarter less work.
 
 Axes: B item, T date, C band or feature, H row, W column, D embedding, K class.
 """
@@ -27,13 +27,17 @@ from . import Architecture, DataShape, Needs, Network, models
 __all__ = ["SummedDates", "UNet3D", "UNet3DOptions", "UNet3Df"]
 
 MULTIPLE = 4  # two halvings of dates, rows and columns
-DAYS_PER_YEAR = 365
+DAYS_PER_YEAR = 365  # the years are not known, hence neither are the leap years
 DAY_SCALE = 365.0001  # the published divisor: the last day stays below 1
 
 
 @dataclass(frozen=True)
 class UNet3DOptions:
-    """Options of `UNet3D` and `UNet3Df`; the defaults are the published values."""
+    """Options of `UNet3D` and `UNet3Df`; the defaults are the published values.
+
+    The networks derive day of year and year from the days since the reference date, whose day of year is given here.
+    Every year counts 365 days: after each 29 February the day of year runs one day ahead.
+    """
 
     dates: Annotated[int, {"min": 4, "max": 64, "step": 4, "tooltip": "Number of dates that the network reads"}] = 16
     num_features: Annotated[int, {"min": 1, "max": 64, "tooltip": "Width of all layers"}] = 16
@@ -118,7 +122,7 @@ class SummedDates(Network):
         date_BTC = torch.stack([(day_BT % DAYS_PER_YEAR + 1) / DAY_SCALE, day_BT // DAYS_PER_YEAR], dim=2)
         date_BTC = date_BTC[:, :, : self.options.day_channels].to(x_BTCHW.dtype)
         date_BTCHW = date_BTC[..., None, None].expand(-1, -1, -1, *x_BTCHW.shape[-2:])
-        series_BTCHW = torch.cat([x_BTCHW, date_BTCHW], dim=2) * valid_BTHW[:, :, None]
+        series_BTCHW = torch.cat([x_BTCHW, date_BTCHW], dim=2).masked_fill(~valid_BTHW[:, :, None], 0.0)
         return pad(series_BTCHW.transpose(1, 2), (0, 0, 0, 0, 0, self.options.dates - x_BTCHW.shape[1]))
 
     def _check(self, x_BTCHW: Tensor) -> None:
