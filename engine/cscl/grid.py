@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 
 from cscl.errors import GridError, InputError
 
@@ -104,14 +106,21 @@ def make_grid(shape: tuple[int, int], transform: Any, crs: Any, what: str) -> Ge
     Raises
     ------
     GridError
-        If there is no CRS.
+        If there is no CRS, or it cannot be understood.
     """
     if crs is None or not str(crs):
         raise GridError(
             f"{what} has no coordinate reference system. Assign one, e.g. with gdal_edit.py -a_srs EPSG:32631, "
             "or say which it is with --crs."
         )
-    return GeoBox(shape, transform, str(crs) if not isinstance(crs, str) else crs)
+    try:
+        known = CRS(crs if isinstance(crs, str) else str(crs))
+    except CRSError as error:
+        raise GridError(
+            f"{what}: the coordinate reference system '{str(crs)[:60]}' is not understood. Write it like EPSG:32631."
+        ) from error
+    # The short name is what messages and model cards show; one system has many spellings in WKT.
+    return GeoBox(shape, transform, f"EPSG:{known.epsg}" if known.epsg else known)
 
 
 def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
@@ -149,7 +158,9 @@ def require_same(a: GeoBox, b: GeoBox, what: str) -> None:
         raise GridError(f"{what}: the coordinate reference systems differ ({a.crs} and {b.crs}). {remedy}")
     if tuple(a.shape) != tuple(b.shape):
         raise GridError(f"{what}: the shapes differ ({tuple(a.shape)} and {tuple(b.shape)} pixels). {remedy}")
-    corners = np.array([(0, 0), (a.shape[1], 0), (0, a.shape[0]), (a.shape[1], a.shape[0])], float)
-    offset = max(np.hypot(*(np.array(~a.transform * (b.transform * tuple(c))) - c)) for c in corners)
+    corners = np.array([(0, a.shape[1], 0, a.shape[1]), (0, 0, a.shape[0], a.shape[0]), (1, 1, 1, 1)], float)
+    matrix_a, matrix_b = (np.array(tuple(grid.transform)).reshape(3, 3) for grid in (a, b))
+    there = np.linalg.solve(matrix_a, matrix_b @ corners)
+    offset = np.hypot(*(there - corners)[:2]).max()
     if offset > 1e-3:
         raise GridError(f"{what}: the rasters lie {offset:.3g} pixels apart. {remedy}")

@@ -19,7 +19,17 @@ from typing import Annotated, Any, Literal, TypeVar
 from cscl.errors import InputError, MissingError
 from cscl.registry import nearest
 
-__all__ = ["Choice", "DataSettings", "PretrainSettings", "Recipe", "StageSettings", "TrainSettings", "build", "plain"]
+__all__ = [
+    "Choice",
+    "DataSettings",
+    "PretrainSettings",
+    "Recipe",
+    "StageSettings",
+    "TrainSettings",
+    "build",
+    "parse_value",
+    "plain",
+]
 
 T = TypeVar("T")
 
@@ -130,7 +140,7 @@ class Recipe:
                 table = table[part]
             if last == "name" and "name" in table and table["name"] != text:
                 table.clear()  # the options of another thing mean nothing to this one
-            table[last] = _parse(text.strip())
+            table[last] = parse_value(text.strip())
         return build(type(self), values, "the settings")
 
     def to_toml(self) -> str:
@@ -140,7 +150,8 @@ class Recipe:
         return tomli_w.dumps(plain(self))
 
 
-def _parse(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """Read a value as TOML does: numbers, true and false, lists; anything else is a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -59,14 +59,12 @@ class PatchPlaces:
         return cls(cells * cell, weights / weights[-1:], wanted_YX.shape, patch_px, cell)
 
     def draw(self, rng: np.random.Generator) -> Window:
-        """Draw a patch that holds a part of a wanted cell, anywhere inside the patch."""
+        """Draw a patch that holds the whole of a wanted cell, as far as the scene reaches."""
         corner = self.cells[int(np.searchsorted(self.weights, rng.random(), side="right"))]
         start = []
         for place, length in zip(corner, self.shape, strict=True):
-            first = int(place) - self.patch_px + self.cell_px // 2 + 1
-            low = max(0, first)
-            high = max(low, min(length - self.patch_px, int(place) + self.cell_px // 2))
-            start.append(min(int(rng.integers(low, high + 1)), length - self.patch_px))
+            low, high = np.clip((place + self.cell_px - self.patch_px, place), 0, length - self.patch_px)
+            start.append(int(rng.integers(low, high + 1)))
         return Window(start[0], start[1], self.patch_px, self.patch_px)
 
 

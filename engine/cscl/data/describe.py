@@ -1,0 +1,82 @@
+"""Whatever a user points at, in a few lines: images, parcels, a label raster, a model or a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cscl.card import ModelCard
+from cscl.data.readers import ReadOptions, open_cube
+from cscl.errors import MissingError
+from cscl.legend import Legend
+from cscl.parcels import Parcels
+from cscl.products import Prediction
+
+from .scenes import is_vector
+
+__all__ = ["describe"]
+
+
+def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[str]:
+    """Yield lines that describe what lies at a path.
+
+    Raises
+    ------
+    CSCLError
+        If nothing is there or nothing is understood; the message says what is.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingError(f"There is nothing at {path}.")
+    if (path / "card.json").is_file():
+        yield from _model(ModelCard.open(path))
+    elif (path / "prediction.json").is_file():
+        yield from _prediction(Prediction.open(path))
+    elif path.is_file() and is_vector(path):
+        yield from _parcels(Parcels.open(path, crs="EPSG:4326" if path.suffix == ".json" else None))
+    else:
+        yield from open_cube(path, reading or ReadOptions()).iter_lines()
+
+
+def _model(card: ModelCard) -> Iterator[str]:
+    yield f"{card.name}: {card.stage} model, {card.model.name}, {card.parameters:,} parameters"
+    yield f"  bands       {' '.join(card.bands)}"
+    span = f"days {card.first_day} to {card.last_day} from {card.reference_date}"
+    yield f"  season      {span}, at most {card.dates} dates"
+    yield f"  pixel       {card.pixel_size_m:.4g} m"
+    if card.head:
+        yield f"  pre-trained by {card.head['target']} with the loss '{card.head['loss']['name']}'"
+    for scene in card.data:
+        yield f"  trained on  {scene['images']} with {scene['labels']}, {len(scene['dates'])} dates"
+    for name, value in card.accuracy.items():
+        yield f"  {name.replace('_', ': ', 1)} {value:.3f}"
+    yield from _legend(card.legend)
+    if card.needs.get("remarks"):
+        yield f"  remark      {card.needs['remarks']}"
+
+
+def _prediction(prediction: Prediction) -> Iterator[str]:
+    rows, cols = prediction.grid.shape
+    facts = prediction.facts
+    yield f"{prediction.name}: prediction of {rows} x {cols} pixels, {prediction.grid.crs}"
+    yield f"  images      {facts.get('images')}, {len(facts.get('dates', []))} dates"
+    yield f"  model       {facts.get('model')} ({facts.get('model_folder')})"
+    yield from _legend(prediction.legend)
+
+
+def _parcels(parcels: Parcels) -> Iterator[str]:
+    table = parcels.table
+    yield f"{parcels.name}: {len(parcels)} parcels, {table.crs.to_string()}"
+    west, south, east, north = table.to_crs("EPSG:4326").total_bounds
+    yield f"  extent      {west:.4f} {south:.4f} {east:.4f} {north:.4f} (degrees, west south east north)"
+    for column in table.columns:
+        if column not in ("geometry", "parcel_id", "code"):
+            values = table[column]
+            some = ", ".join(str(v) for v in values.dropna().unique()[:6])
+            yield f"  column      {column}: {values.nunique()} values, e.g. {some}"
+    yield from (f"  note: {note}" for note in parcels.notes)
+
+
+def _legend(legend: Legend) -> Iterator[str]:
+    for crop in legend.classes:
+        yield f"  class       {crop.id:>5} {crop.code:<8} {crop.name}"

@@ -1,0 +1,1 @@
+"""Jobs that use models: maps, embeddings, affinity and the assessment of maps."""

@@ -1,0 +1,183 @@
+"""Embeddings and what they show: features per pixel on disk, edge strength, and affinity as the loss saw it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cscl.card import ModelCard
+from cscl.cube import SITSCube
+from cscl.data.network import fill, load_weights, make_loss
+from cscl.errors import InputError, OutputError
+from cscl.events import Event, Job, Note, Progress
+from cscl.grid import GeoBox, Window, crop, tile_count, tiles
+from cscl.products import AffinityMap, Embedding
+from cscl.recipe import Choice
+
+from .tiles import Model, load_model, suit_cube
+
+__all__ = ["affinity", "edge_strength", "embed"]
+
+CHUNK_PX = 256
+
+
+def embed(
+    model: str | Path, cube: SITSCube, out: str | Path, *, device: str = "auto", overwrite: bool = False
+) -> Job[Embedding]:
+    """Write the embedding of a cube to a Zarr store.
+
+    Parameters
+    ----------
+    model : path
+        Model folder, pre-trained or trained.
+    cube : SITSCube
+        Images; they must hold the model's bands.
+    out : path
+        Zarr store to make: ``embedding`` (feature, y, x) float16 in chunks of 256 x 256 pixels, with CF grid mapping.
+
+    Raises
+    ------
+    CSCLError
+        For a model that cannot be used on this cube and places that cannot be written; the message says the remedy.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists already. Choose another name, or add --overwrite to replace it.")
+    loaded = load_model(model, device)
+    cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
+    for warning in warnings:
+        yield Note(warning, warning=True)
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        store = _new_store(part, loaded, cube)
+        total = tile_count(cube.shape, CHUNK_PX)
+        for number, window in enumerate(tiles(cube.shape, CHUNK_PX), 1):
+            store[:, *window.slices] = _embedding_of(loaded, cube, window).astype(np.float16)
+            yield Progress("embedding", number, total, "tile")
+        if out.exists():
+            shutil.rmtree(out)
+        part.replace(out)
+    except OSError as error:
+        raise OutputError(f"The embedding {out} cannot be written ({error}). Make room on the disk.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Embedding.open(out)
+
+
+def edge_strength(embedding: Embedding) -> Generator[Event, None, NDArray[np.float32]]:
+    """How unlike its neighbours each pixel is: one minus the mean cosine with its 8 neighbours, those there are.
+
+    Returns
+    -------
+    ndarray
+        Axes (y, x), float32, in [0, 2]; NaN where the embedding is not finite.
+    """
+    shape = int(embedding.grid.shape[0]), int(embedding.grid.shape[1])
+    out = np.full(shape, np.nan, np.float32)
+    total = tile_count(shape, CHUNK_PX)
+    for number, window in enumerate(tiles(shape, CHUNK_PX), 1):
+        seen = window.grown(1, shape)
+        block = embedding.values[:, *seen.slices].values.astype(np.float32)
+        out[window.slices] = _edge_strength(block)[window.within(seen).slices]
+        yield Progress("edge strength", number, total, "block")
+    return out
+
+
+def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str = "auto") -> AffinityMap:
+    """Similarity of each pixel of a window to its neighbourhood, as the contrastive loss sees it.
+
+    Raises
+    ------
+    InputError
+        If the model folder holds no contrastive head, or the window is larger than 2048 pixels a side.
+    """
+    loaded = load_model(model, device)
+    if loaded.card.head is None:
+        raise InputError(f"{model} holds no contrastive head: it was never pre-trained. Use the edge strength instead.")
+    if max(window.height, window.width) > 2048:
+        raise InputError("Affinity is made for views, not whole tiles. Choose a window of at most 2048 pixels a side.")
+    cube, _ = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
+    plain = dict(loaded.card.head["loss"])
+    loss: Any = make_loss(Choice(plain.pop("name"), plain), "embedding", loaded.network.embedding_width)
+    fill(loss, load_weights(Path(model) / "head.safetensors"), str(model))
+    loss.to(loaded.device).eval()
+    tensor = torch.from_numpy(_embedding_of(loaded, cube, window))[None].to(loaded.device)
+    with torch.inference_mode():
+        values = loss.head.affinity(tensor)[0].cpu().numpy()
+    return AffinityMap(values, crop(cube.grid, window))
+
+
+def _embedding_of(model: Model, cube: SITSCube, window: Window) -> NDArray[np.float32]:
+    """Embedding (feature, y, x) of a window, NaN where no date is valid; the margin is read and thrown away."""
+    read = window.grown(model.margin_px, cube.shape)
+    _, embedding, seen = model.answer(cube, read)
+    inner = window.within(read).slices
+    return np.where(seen[inner], embedding[:, *inner], np.float32(np.nan))
+
+
+def _new_store(path: Path, model: Model, cube: SITSCube) -> Any:
+    import zarr
+
+    card: ModelCard = model.card
+    shape = (model.network.embedding_width, *cube.shape)
+    group = zarr.open_group(path, mode="w")
+    array = group.create_array(
+        "embedding", shape=shape, chunks=(shape[0], *(min(CHUNK_PX, n) for n in cube.shape)), dtype="float16",
+        dimension_names=("feature", "y", "x"),
+    )  # fmt: skip
+    facts = {"model": card.name, "stage": card.stage, "images": cube.name}
+    array.attrs.update({"grid_mapping": "spatial_ref", "facts": json.dumps(facts)})
+    _write_grid(group, cube.grid)
+    return array
+
+
+def _write_grid(group: Any, grid: GeoBox) -> None:
+    """Write CF grid mapping and pixel-centre coordinates, so that xarray and GDAL find the place."""
+    transform = grid.transform
+    for name, count, start, step in (
+        ("x", grid.shape[1], transform.c, transform.a),
+        ("y", grid.shape[0], transform.f, transform.e),
+    ):
+        values = start + step * (np.arange(count) + 0.5)
+        group.create_array(name, data=values, dimension_names=(name,))
+        group[name].attrs.update({"standard_name": f"projection_{name}_coordinate", "units": "m"})
+    reference = group.create_array("spatial_ref", data=np.array(0, np.int64), dimension_names=())
+    wkt = str(grid.crs.to_wkt()) if grid.crs else ""
+    numbers = " ".join(repr(float(v)) for v in transform.to_gdal())
+    reference.attrs.update({"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": numbers})
+    group.attrs["Conventions"] = "CF-1.10"
+
+
+def _edge_strength(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Edge strength of a block (feature, y, x), axes (y, x)."""
+    unit = block / np.maximum(np.sqrt((block**2).sum(0)), 1e-12)
+    total = np.zeros(block.shape[1:], np.float32)
+    count = np.zeros(block.shape[1:], np.float32)
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        here, there = _pair(dy, dx)
+        cosine = (unit[:, *here] * unit[:, *there]).sum(0)
+        known = np.isfinite(cosine)
+        for side in (here, there):
+            total[side] += np.where(known, cosine, 0)
+            count[side] += known
+    with np.errstate(invalid="ignore"):
+        strength = np.where(count > 0, 1 - total / np.maximum(count, 1), np.float32(np.nan))
+    return np.where(np.isfinite(block[0]), strength, np.nan).astype(np.float32)
+
+
+def _pair(dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the views of all pixels that have a neighbour at (dy, dx), and of those neighbours."""
+    rows = slice(0, -dy or None), slice(dy, None)
+    if dx >= 0:
+        cols = slice(0, -dx or None), slice(dx, None)
+    else:
+        cols = slice(-dx, None), slice(0, dx)
+    return (rows[0], cols[0]), (rows[1], cols[1])

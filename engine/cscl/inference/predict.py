@@ -1,0 +1,186 @@
+"""Maps from models: tiled, blended, streamed to disk strip by strip, so that memory does not grow with the area."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.windows import Window as RasterioWindow
+
+import cscl
+from cscl.cube import SITSCube
+from cscl.errors import InputError, OutputError
+from cscl.events import Job, Note, Progress
+from cscl.grid import GeoBox
+from cscl.legend import Legend
+from cscl.products import Prediction
+
+from .tiles import Model, load_model, overlapping_tiles, suit_cube
+
+__all__ = ["PredictOptions", "predict"]
+
+NO_CONFIDENCE = 255
+FULL_CONFIDENCE = 250
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How a map is made."""
+
+    tile_px: Annotated[int, {"min": 32, "max": 2048, "step": 16, "tooltip": "Distance between tiles, pixels"}] = 128
+    blend_px: Annotated[int, {"min": 0, "max": 64, "step": 2, "tooltip": "Width over which tiles blend, pixels"}] = 16
+    probabilities: Annotated[bool, {"tooltip": "Also write the probability of every class"}] = False
+
+
+def predict(
+    model: str | Path,
+    cube: SITSCube,
+    out: str | Path,
+    options: PredictOptions | None = None,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Job[Prediction]:
+    """Map a cube with a trained model.
+
+    Parameters
+    ----------
+    model : path
+        Model folder of `cscl.training.segment.train`.
+    cube : SITSCube
+        Images; they must hold the model's bands.
+    out : path
+        Folder to make: ``classes.tif``, ``confidence.tif``, on request ``probabilities.tif``, ``prediction.json``.
+    options : PredictOptions, optional
+        Tiles and outputs.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    overwrite : bool
+        Replace a former prediction.
+
+    Raises
+    ------
+    CSCLError
+        For a model that cannot be used on this cube and places that cannot be written; the message says the remedy.
+    """
+    options, out = options or PredictOptions(), Path(out)
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists already. Choose another name, or add --overwrite to replace it.")
+    loaded = load_model(model, device)
+    if loaded.card.stage != "trained":
+        raise InputError(
+            f"{model} is only pre-trained: its classifier knows nothing yet. Train it with cscl train --start."
+        )
+    cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
+    for warning in warnings:
+        yield Note(warning, warning=True)
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        yield from _stream(loaded, cube, part, options)
+        _write_facts(part, loaded, cube, str(model))
+        if out.exists():
+            shutil.rmtree(out)
+        part.replace(out)
+    except (OSError, rasterio.errors.RasterioIOError) as error:
+        raise OutputError(
+            f"The map {out} cannot be written ({error}). Make room on the disk or choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Prediction.open(out)
+
+
+def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions) -> Job[None]:
+    """Run tile by tile; each strip of tiles is added up in memory and written when the next no longer touches it."""
+    shape = cube.shape
+    classes = len(model.card.legend)
+    strips = overlapping_tiles(shape, options.tile_px, model.margin_px, options.blend_px)
+    done, total = 0, sum(map(len, strips))
+    with _Sink(folder, cube.grid, model.card.legend, options.probabilities) as sink:
+        carried = np.zeros((classes, 0, shape[1]), np.float32)
+        carried_seen = np.zeros((0, shape[1]), bool)
+        for strip in strips:
+            top = strip[0].write.row
+            height = strip[0].write.height
+            sums = np.zeros((classes, height, shape[1]), np.float32)
+            seen = np.zeros((height, shape[1]), bool)
+            sums[:, : carried.shape[1]] += carried
+            seen[: carried_seen.shape[0]] |= carried_seen
+            for tile in strip:
+                probabilities, _, valid = model.answer(cube, tile.read)
+                inner = tile.write.within(tile.read)
+                cols = tile.write.cols
+                sums[:, :, cols] += probabilities[:, *inner.slices] * tile.weights(shape, options.blend_px)
+                seen[:, cols] |= valid[inner.slices]
+                done += 1
+                yield Progress("mapping", done, total, "tile")
+            finished = height if top + height == shape[0] else height - options.blend_px
+            sink.write(top, sums[:, :finished], seen[:finished])
+            carried, carried_seen = sums[:, finished:], seen[finished:]
+
+
+class _Sink:
+    """The rasters of a prediction, open for writing strips from top to bottom."""
+
+    def __init__(self, folder: Path, grid: GeoBox, legend: Legend, probabilities: bool) -> None:
+        self.legend = legend
+        common = {
+            "driver": "GTiff", "height": grid.shape[0], "width": grid.shape[1], "crs": str(grid.crs),
+            "transform": grid.transform, "tiled": True, "blockxsize": 256, "blockysize": 256,
+            "compress": "deflate", "bigtiff": "if_safer",
+        }  # fmt: skip
+        self._classes = rasterio.open(
+            folder / "classes.tif", "w", count=1, dtype=legend.dtype.name, nodata=legend.ignore, **common
+        )
+        self._confidence = rasterio.open(folder / "confidence.tif", "w", count=1, dtype="uint8", nodata=255, **common)
+        self._all = None
+        if probabilities:
+            bands = {**common, "count": len(legend), "dtype": "uint8", "nodata": 255, "interleave": "band"}
+            self._all = rasterio.open(folder / "probabilities.tif", "w", **bands)
+            self._all.descriptions = legend.names
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for dataset in (self._classes, self._confidence, self._all):
+            if dataset is not None:
+                dataset.close()
+
+    def write(self, row: int, probabilities: NDArray[np.float32], seen: NDArray[np.bool_]) -> None:
+        """Write the strip (class, y, x) whose first row is `row`; unseen pixels are no data."""
+        if not seen.size:
+            return
+        window = RasterioWindow(0, row, seen.shape[1], seen.shape[0])
+        index = np.where(seen, probabilities.argmax(0), -1)
+        scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
+        self._classes.write(self.legend.to_ids(index), 1, window=window)
+        self._confidence.write(np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8), 1, window=window)
+        if self._all is not None:
+            self._all.write(np.where(seen, scaled, NO_CONFIDENCE).astype(np.uint8), window=window)
+
+
+def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str) -> None:
+    card = model.card
+    facts: Mapping[str, Any] = {
+        "images": cube.name,
+        "dates": [str(d.astype("datetime64[s]")) for d in cube.dates],
+        "radiometry": cube.radiometry.source,
+        "model": card.name,
+        "model_folder": where,
+        "model_made": dict(card.made),
+        "cscl": cscl.__version__,
+        "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+    text = json.dumps({"legend": card.legend.to_dict(), "facts": facts}, indent=1, ensure_ascii=False)
+    (folder / "prediction.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,196 @@
+"""The door from torch to numpy: a loaded model answers windows of a cube, and a raster is cut into tiles.
+
+A network sees a margin around each tile that is thrown away, as wide as its receptive field, so a map does not depend
+on how it was cut. What remains of the seams (where the margin is cut short to save time) is blended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cscl.card import ModelCard
+from cscl.cube import SITSCube
+from cscl.data.batches import to_tensors
+from cscl.data.network import build_network, fill, load_weights
+from cscl.data.sampling import even_dates
+from cscl.device import autocast, pick
+from cscl.errors import InputError
+from cscl.grid import Window
+from cscl.models import Network
+from cscl.registry import nearest
+
+__all__ = ["Model", "Tile", "load_model", "overlapping_tiles", "suit_cube"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained network with its card, on a device, ready to answer."""
+
+    card: ModelCard
+    network: Network
+    device: torch.device
+
+    @property
+    def margin_px(self) -> int:
+        """Margin that a tile needs, rounded up to the steps in which tiles may lie."""
+        step = max(self.network.needs.multiple_px, 8)
+        return -(-self.network.needs.margin_px // step) * step
+
+    def answer(
+        self, cube: SITSCube, window: Window
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """Run the network on a window.
+
+        Returns
+        -------
+        probabilities : ndarray
+            Axes (class, y, x), float32, 0..1, summing to 1.
+        embedding : ndarray
+            Axes (feature, y, x), float32.
+        seen : ndarray
+            Axes (y, x), True where at least one date is valid.
+        """
+        values, valid = cube.read(window)
+        usable = even_dates(np.asarray(valid.any(axis=(1, 2))), self.card.dates)
+        values, valid, days = values[usable], valid[usable], self.card.days_of(cube.dates)[usable]
+        height, width = valid.shape[1:]
+        values, valid = (self._to_multiple(a) for a in (values, valid))
+        sample = to_tensors(values, valid, days, np.array(self.card.mean), np.array(self.card.std))
+        x, day, seen = (t[None].to(self.device) for t in sample)
+        with torch.inference_mode(), autocast(self.device):
+            logits, embedding = self.network(x, day, seen)
+            probabilities = logits.float().softmax(1)
+        return (
+            probabilities[0, :, :height, :width].cpu().numpy(),
+            embedding[0, :, :height, :width].float().cpu().numpy(),
+            np.asarray(valid.any(axis=0))[:height, :width],
+        )
+
+    def _to_multiple(self, array: NDArray) -> NDArray:  # type: ignore[type-arg]
+        """Pad the right and lower edge to the multiple that the network needs; padded pixels are not valid."""
+        step = self.network.needs.multiple_px
+        sides = [(0, 0)] * (array.ndim - 2) + [(0, -n % step) for n in array.shape[-2:]]
+        return np.pad(array, sides) if any(after for _, after in sides) else array
+
+
+def load_model(folder: str | Path, device: str = "auto") -> Model:
+    """Load a model folder.
+
+    Raises
+    ------
+    MissingError, InputError, UnknownNameError
+        Not a model folder, damaged, or of a network that is not installed.
+    """
+    card = ModelCard.open(folder)
+    network, _ = build_network(card)
+    fill(network, load_weights(Path(folder) / "network.safetensors"), str(folder))
+    where = pick(device)
+    return Model(card, network.to(where).eval(), where)
+
+
+def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCube, list[str]]:
+    """Pick the model's bands from a cube and say what does not suit.
+
+    Returns
+    -------
+    SITSCube
+        The cube in the model's bands.
+    list of str
+        Warnings: another pixel size, a season that the model does not know.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        A band is missing, or there are fewer dates than the network needs.
+    """
+    for band in card.bands:
+        if band not in cube.bands:
+            raise nearest(band, cube.bands, "band", f"{cube.name}, which the model {card.name} needs")
+    if len(cube.dates) < needs_dates:
+        raise InputError(
+            f"{cube.name} has {len(cube.dates)} date, and the model {card.name} needs at least {needs_dates}. "
+            "Add images of the season."
+        )
+    warnings = []
+    pixel = abs(cube.grid.resolution.x * cube.grid.resolution.y) ** 0.5
+    if not 0.8 < pixel / card.pixel_size_m < 1.25:
+        warnings.append(f"The pixels are {pixel:.3g} m, the model was trained on {card.pixel_size_m:.3g} m.")
+    days = card.days_of(cube.dates)
+    span = card.last_day - card.first_day
+    covered = min(int(days[-1]), card.last_day) - max(int(days[0]), card.first_day)
+    if span and covered < 0.6 * span:
+        warnings.append(
+            f"The images cover {max(covered, 0)} of the {span} days of the season that the model was trained on: "
+            "expect a poor map."
+        )
+    return cube.select(bands=card.bands), warnings
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One step of a tiled run: what is read, and what of it is written with which weight.
+
+    Parameters
+    ----------
+    read : Window
+        What the network sees, margins included.
+    write : Window
+        What its answer is good for: the core and half the blend on each inner side.
+    """
+
+    read: Window
+    write: Window
+
+    def weights(self, shape: tuple[int, int], blend_px: int) -> NDArray[np.float32]:
+        """Weight of each written pixel, axes (y, x): 1 in the core, a linear ramp across the blend.
+
+        Ramps of neighbours add up to 1, so a weighted sum of all tiles is an average.
+        """
+        rows = _ramp(self.write.row, self.write.height, shape[0], blend_px)
+        cols = _ramp(self.write.col, self.write.width, shape[1], blend_px)
+        return rows[:, None] * cols
+
+
+def overlapping_tiles(shape: tuple[int, int], core_px: int, margin_px: int, blend_px: int) -> list[list[Tile]]:
+    """Cut a raster into rows of overlapping tiles, top to bottom.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    core_px : int
+        Distance between tiles.
+    margin_px : int
+        Width that is read around what is written.
+    blend_px : int
+        Even width over which neighbours blend.
+    """
+    strips = []
+    for row, height in _cuts(shape[0], core_px, blend_px):
+        cores = [Window(row, col, height, width) for col, width in _cuts(shape[1], core_px, blend_px)]
+        writes = [core.grown(blend_px // 2, shape) for core in cores]
+        strips.append([Tile(write.grown(margin_px, shape), write) for write in writes])
+    return strips
+
+
+def _cuts(length: int, core_px: int, blend_px: int) -> list[tuple[int, int]]:
+    """Return starts and lengths; a remainder too short to blend in belongs to the piece before it."""
+    starts = [start for start in range(0, length, core_px) if start == 0 or length - start > blend_px]
+    return [(start, end - start) for start, end in pairwise([*starts, length])]
+
+
+def _ramp(start: int, length: int, end: int, blend_px: int) -> NDArray[np.float32]:
+    weight = np.ones(length, np.float32)
+    if blend_px:
+        rise = ((np.arange(blend_px) + 0.5) / blend_px).astype(np.float32)[:length]
+        if start > 0:
+            weight[: len(rise)] *= rise
+        if start + length < end:
+            weight[length - len(rise) :] *= rise[::-1]
+    return weight

@@ -1,0 +1,1 @@
+"""Jobs that make models: contrastive pre-training and supervised training."""

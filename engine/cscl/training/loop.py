@@ -1,0 +1,203 @@
+"""The training loop, in plain sight. Everything random in a step follows from the seed and the step's number."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cscl.data.batches import Batch
+from cscl.device import autocast
+from cscl.events import Event, Measure, Progress
+from cscl.recipe import StageSettings
+
+from .checkpoint import load_state, save_state
+
+__all__ = ["Learner", "fit", "learning_rate"]
+
+REPORT_EVERY = 10
+CHECKPOINT_EVERY_S = 60.0
+
+Objective = Callable[[Batch], tuple[Tensor, Mapping[str, Tensor]]]
+Validation = Callable[[nn.Module], Generator[Event, None, dict[str, float]]]
+
+
+@dataclass
+class Learner:
+    """All that changes while a network learns; `state` and `restore` are what a checkpoint holds.
+
+    Parameters
+    ----------
+    modules : nn.ModuleDict
+        ``network`` and, where the loss learns too, ``head``.
+    optimiser : torch.optim.Optimizer
+        Over the parameters of both.
+    """
+
+    modules: nn.ModuleDict
+    optimiser: torch.optim.Optimizer
+    ema: float = 0.0
+    step: int = 0
+    best_score: float = -math.inf
+    best: dict[str, Tensor] | None = None
+    waited: int = 0
+    averages: dict[str, Tensor] | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, modules: nn.ModuleDict, settings: StageSettings) -> Learner:
+        """Begin with fresh optimiser state."""
+        optimiser = torch.optim.AdamW(
+            modules.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        return cls(modules, optimiser, settings.ema)
+
+    def average(self) -> None:
+        """Move the averaged weights towards the present ones (exponential moving average)."""
+        if not self.ema:
+            return
+        now = self.modules["network"].state_dict()
+        if self.averages is None:
+            self.averages = {k: v.clone() for k, v in now.items()}
+            return
+        for name, value in now.items():
+            if value.is_floating_point():
+                self.averages[name].lerp_(value, 1 - self.ema)
+            else:
+                self.averages[name].copy_(value)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Weights of the network to use: averaged if they are averaged."""
+        source = self.averages if self.averages is not None else self.modules["network"].state_dict()
+        return {name: tensor.detach().clone() for name, tensor in source.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it as tensors and plain values."""
+        plain = {k: getattr(self, k) for k in ("step", "best_score", "best", "waited", "averages", "history")}
+        return {"modules": self.modules.state_dict(), "optimiser": self.optimiser.state_dict(), **plain}
+
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Take up a state that `state` gave."""
+        state = dict(state)
+        self.modules.load_state_dict(state.pop("modules"))
+        self.optimiser.load_state_dict(state.pop("optimiser"))
+        for name, value in state.items():
+            moved = {k: v.to(device) for k, v in value.items()} if name in ("best", "averages") and value else value
+            setattr(self, name, moved)
+
+
+def learning_rate(step: int, settings: StageSettings) -> float:
+    """Rate of a step: a linear rise over the first 15 % of the steps, then half a cosine down to 1 % of the peak."""
+    rise = max(1, round(0.15 * settings.steps))
+    if step < rise:
+        return settings.learning_rate * (step + 1) / rise
+    fall = (step - rise) / max(1, settings.steps - rise)
+    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
+
+
+def fit(
+    stage: str,
+    learner: Learner,
+    settings: StageSettings,
+    draw: Callable[[int, int], Batch],
+    objective: Objective,
+    checkpoint: Path,
+    device: torch.device,
+    *,
+    seed: int,
+    validate: Validation | None = None,
+    validate_every: int = 0,
+    patience: int = 0,
+) -> Generator[Event, None, None]:
+    """Train until the last step, or until validation has not improved for `patience` looks.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage in events.
+    learner : Learner
+        What learns; changed in place. If a checkpoint file exists it is taken up first.
+    draw : callable
+        ``draw(step, size)`` makes the batch of a step.
+    objective : callable
+        ``objective(batch)`` returns the loss, a scalar, and detached measures.
+    checkpoint : Path
+        Written every minute, and when the job is closed.
+    validate : callable, optional
+        Job that returns measures, among them ``score``; the best-scoring weights are kept.
+    """
+    if checkpoint.is_file():
+        learner.restore(load_state(checkpoint), device)
+    saved = time.monotonic()
+    sums: dict[str, Tensor] = {}
+    try:
+        while learner.step < settings.steps and not (patience and learner.waited >= patience):
+            measures = _step(learner, settings, draw, objective, device, seed)
+            _add(sums, measures)
+            yield Progress(stage, learner.step, settings.steps)
+            if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
+                yield _report(stage, learner, sums)
+            if validate and (learner.step % validate_every == 0 or learner.step == settings.steps):
+                yield from _look(stage, learner, validate)
+            if time.monotonic() - saved > CHECKPOINT_EVERY_S:
+                save_state(learner.state(), checkpoint)
+                saved = time.monotonic()
+    except GeneratorExit:
+        save_state(learner.state(), checkpoint)
+        raise
+
+
+def _step(
+    learner: Learner, settings: StageSettings, draw: Callable[[int, int], Batch], objective: Objective,
+    device: torch.device, seed: int,
+) -> dict[str, Tensor]:  # fmt: skip
+    torch.manual_seed((seed * 1_000_003 + learner.step) % 2**63)  # dropout, too, follows from the step
+    batch = draw(learner.step, settings.batch).map(lambda t: t.to(device, non_blocking=True))
+    rate = learning_rate(learner.step, settings)
+    for group in learner.optimiser.param_groups:
+        group["lr"] = rate
+    learner.modules.train()
+    with autocast(device):
+        loss, measures = objective(batch)
+    learner.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if settings.clip:
+        nn.utils.clip_grad_norm_(learner.modules.parameters(), settings.clip)
+    learner.optimiser.step()
+    learner.step += 1
+    learner.average()
+    return {"loss": loss.detach(), **measures}
+
+
+def _add(sums: dict[str, Tensor], measures: Mapping[str, Tensor]) -> None:
+    for name, value in {**measures, "count": torch.ones(())}.items():
+        sums[name] = sums[name] + value if name in sums else value
+
+
+def _report(stage: str, learner: Learner, sums: dict[str, Tensor]) -> Measure:
+    count = float(sums.pop("count"))
+    values = {name: float(value) / count for name, value in sums.items()}
+    sums.clear()
+    learner.history.append({"step": learner.step, **values})
+    return Measure(stage, learner.step, values)
+
+
+def _look(stage: str, learner: Learner, validate: Validation) -> Generator[Event, None, None]:
+    network = learner.modules["network"]
+    now = {k: v.clone() for k, v in network.state_dict().items()}
+    network.load_state_dict(learner.weights())
+    network.eval()
+    values = yield from validate(network)
+    network.load_state_dict(now)
+    learner.history.append({"step": learner.step, **{f"validation_{k}": v for k, v in values.items()}})
+    yield Measure(f"{stage} validation", learner.step, values)
+    if values["score"] > learner.best_score:
+        learner.best_score, learner.best, learner.waited = values["score"], learner.weights(), 0
+    else:
+        learner.waited += 1

@@ -1,0 +1,134 @@
+"""What both kinds of training do first: check the scenes, split them, and begin the card of the model to be."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import cscl
+from cscl.card import ModelCard
+from cscl.data.batches import Patches, Source, held_in_memory, statistics
+from cscl.data.split import Side, split_blocks, split_window
+from cscl.errors import InputError
+from cscl.events import Event, Note
+from cscl.grid import Window, pixel_size_m
+from cscl.products import Scene
+from cscl.recipe import Recipe
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Scenes with their sides and days, and the card without weights."""
+
+    sources: tuple[Source, ...]
+    card: ModelCard
+
+    def patches(self, side: Side, target: str, *, augment: bool) -> Patches:
+        """Make the drawer of patches of a side."""
+        card, patch_px = self.card, self.card.recipe.data.patch_px
+        return Patches(
+            self.sources, side, target, patch_px, card.dates, np.array(card.mean), np.array(card.std),
+            augment=augment, seed=card.recipe.seed,
+        )  # fmt: skip
+
+
+def prepare(
+    scenes: Sequence[Scene],
+    recipe: Recipe,
+    out: Path,
+    *,
+    start: ModelCard | None = None,
+    window: Window | None = None,
+) -> Generator[Event, None, Prepared]:
+    """Check scenes and make ready to train on them.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        At least one. All are read in the bands of the first, or of `start`.
+    recipe : Recipe
+        Settings of the run.
+    out : Path
+        Model folder to be; its name goes onto the card.
+    start : ModelCard, optional
+        Card of the model that training starts from: its bands, statistics and reference date are kept.
+    window : Window, optional
+        Train inside it only, whatever parcels cross its edge; without it, blocks are held back as the recipe says.
+
+    Raises
+    ------
+    InputError, UnknownNameError, GridError
+        No scene, too few dates, a missing band, too small an image, degrees instead of metres.
+    """
+    if not scenes:
+        raise InputError("There is no scene to train on. Give a cube and its labels.")
+    bands = start.bands if start else scenes[0].cube.bands
+    scenes = [replace(scene, cube=held_in_memory(scene.cube.select(bands=bands))) for scene in scenes]
+    for scene in scenes:
+        if min(scene.cube.shape) < recipe.data.patch_px:
+            raise InputError(
+                f"{scene.cube.name} has {scene.cube.shape[0]} x {scene.cube.shape[1]} pixels, fewer than a sample of "
+                f"{recipe.data.patch_px} x {recipe.data.patch_px}. Use a larger image or set data.patch_px lower."
+            )
+    card = start or _new_card(scenes, recipe)
+    sources = [
+        Source(scene, _sides(scene, recipe, number, window), card.days_of(scene.cube.dates))
+        for number, scene in enumerate(scenes)
+    ]
+    if start is None:
+        mean, std = statistics(sources)
+        card = replace(card, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+    if window is not None:
+        yield Note("Training inside a drawn window: parcels that cross its edge lie on both sides.")
+    card = replace(card, name=out.name, recipe=recipe, legend=scenes[0].labels.legend, data=_describe(scenes))
+    return Prepared(tuple(sources), replace(card, made=_versions()))
+
+
+def _new_card(scenes: Sequence[Scene], recipe: Recipe) -> ModelCard:
+    first = scenes[0].cube
+    reference = dt.date(int(str(first.dates[0])[:4]), 1, 1)
+    days = first.days(reference)
+    height, width = pixel_size_m(first.grid)
+    return ModelCard(
+        name="", stage="pretrained", model=recipe.model, bands=first.bands, mean=(), std=(),
+        legend=scenes[0].labels.legend, reference_date=reference, first_day=int(days[0]), last_day=int(days[-1]),
+        dates=min(recipe.data.dates, max(len(s.cube.dates) for s in scenes)),
+        pixel_size_m=(height * width) ** 0.5, recipe=recipe,
+    )  # fmt: skip
+
+
+def _sides(scene: Scene, recipe: Recipe, number: int, window: Window | None) -> NDArray[np.uint8]:
+    if window is not None:
+        return split_window(scene.cube.shape, window)
+    data = recipe.data
+    return split_blocks(scene.labels, data.block_px, data.validation_share, data.test_share, recipe.seed + number)
+
+
+def _describe(scenes: Sequence[Scene]) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "images": s.cube.name,
+            "labels": s.labels.name,
+            "dates": [str(d.astype("datetime64[D]")) for d in s.cube.dates],
+            "crs": str(s.cube.grid.crs),
+            "bounds": list(s.cube.grid.boundingbox.bbox),
+            "radiometry": s.cube.radiometry.source,
+            "classes": {str(k): v for k, v in s.labels.counts().items()},
+        }
+        for s in scenes
+    )
+
+
+def _versions() -> dict[str, str]:
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return {"when": now, "cscl": cscl.__version__, "torch": torch.__version__, "python": platform.python_version()}

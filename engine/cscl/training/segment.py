@@ -1,0 +1,202 @@
+"""The second stage: supervised training of the whole network, from scratch or from a pre-trained one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cscl.card import ModelCard
+from cscl.data.batches import Batch, Patches
+from cscl.data.network import build_network, fill, load_weights, make_loss, save_weights
+from cscl.data.split import Side, only
+from cscl.device import autocast, pick
+from cscl.errors import InputError
+from cscl.events import Event, Job, Note, Progress
+from cscl.grid import Window
+from cscl.legend import Legend
+from cscl.metrics.confusion import ConfusionMatrix
+from cscl.models import Network
+from cscl.products import LabelMap, Scene
+from cscl.recipe import Recipe, plain
+
+from .checkpoint import workplace
+from .loop import Learner, fit
+from .prepare import Prepared, prepare
+from .save import finish_model
+
+__all__ = ["train"]
+
+VALIDATION_PATCHES = 96
+
+
+def train(
+    scenes: Sequence[Scene],
+    out: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    start: str | Path | None = None,
+    window: Window | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Job[Path]:
+    """Train a network on crop labels and write a model folder.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Cubes with labels on the same grid and of one legend.
+    out : path
+        Model folder to make.
+    recipe : Recipe, optional
+        Settings; the parts ``model`` (unless `start` is given), ``data`` and ``train`` count here.
+    start : path, optional
+        Model folder to start from: its whole network is kept and nothing is frozen; only the classifier starts
+        afresh, unless the model was trained on the same classes. Its contrastive head is carried along, so that
+        affinity can be shown as the loss saw it.
+    window : Window, optional
+        Train inside it only, and test outside it.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    resume, overwrite : bool
+        Go on with an unfinished run, bit for bit on a CPU; replace what is there.
+
+    Returns
+    -------
+    Path
+        The model folder, as `pretrain` writes it.
+
+    Raises
+    ------
+    CSCLError
+        For data that cannot be trained on and places that cannot be written; the message says the remedy.
+    """
+    recipe = recipe or Recipe()
+    settings, where = recipe.train, pick(device)
+    before = ModelCard.open(start) if start is not None else None
+    if before is not None:
+        recipe = replace(recipe, model=before.model)
+    scenes = _one_legend(scenes)
+    with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
+        prepared = yield from prepare(scenes, recipe, Path(out), start=before, window=window)
+        counts = yield from _check_classes(prepared)
+        network, card = build_network(prepared.card)
+        prepared = replace(prepared, card=card)
+        if before is not None and start is not None:
+            _take_over(network, Path(start), same_classes=before.legend.ids == card.legend.ids)
+        modules = nn.ModuleDict({"network": network})
+        if settings.joint_weight:
+            modules["head"] = make_loss(recipe.pretrain.loss, "embedding", network.embedding_width)
+        segmentation = make_loss(settings.loss, "logits", len(card.legend), class_counts=counts)
+        learner = Learner.start(modules.to(where), settings)
+        segmentation.to(where)
+
+        def objective(batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+            logits, embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)
+            loss, measures = segmentation(logits, batch.class_BHW)
+            if settings.joint_weight:
+                target = batch.parcel_BHW if recipe.pretrain.target == "parcel" else batch.class_BHW
+                contrast, more = modules["head"](embedding, target)
+                loss, measures = loss + settings.joint_weight * contrast, {**measures, **more}
+            return loss, measures
+
+        yield from fit(
+            "training", learner, settings,
+            prepared.patches(Side.TRAIN, "class", augment=recipe.data.augment).draw,
+            objective, place.checkpoint, where, seed=recipe.seed,
+            validate=_validation(prepared, network, where), validate_every=settings.validate_every,
+            patience=settings.patience,
+        )  # fmt: skip
+        head = _keep_head(place.folder, learner, recipe, Path(start) if start is not None else None, before)
+        card = replace(card, stage="trained", accuracy=_best_validation(learner), head=head)
+        finish_model(place, card, learner.best or learner.weights(), learner.history, prepared.sources)
+    return Path(out)
+
+
+def _one_legend(scenes: Sequence[Scene]) -> list[Scene]:
+    """Give all scenes the union of their legends, so that an index means one class everywhere."""
+    classes = {c.id: c for scene in reversed(scenes) for c in scene.labels.legend.classes}
+    union = Legend(tuple(classes[i] for i in sorted(classes)), scenes[0].labels.legend.ignore)
+    return [replace(s, labels=_with_legend(s.labels, union)) for s in scenes]
+
+
+def _with_legend(labels: LabelMap, legend: Legend) -> LabelMap:
+    ids = labels.ids
+    if labels.legend.ignore != legend.ignore:
+        ids = np.where(ids == labels.legend.ignore, legend.ignore, ids).astype(legend.dtype)
+    return replace(labels, legend=legend, ids=ids)
+
+
+def _check_classes(prepared: Prepared) -> Generator[Event, None, tuple[int, ...]]:
+    """Count training pixels by class; say which classes have none, and refuse fewer than two with any."""
+    legend = prepared.card.legend
+    counts = np.zeros(len(legend), np.int64)
+    for source in prepared.sources:
+        by_id = only(source.scene.labels, source.side_YX, Side.TRAIN).counts()
+        counts += [by_id[i] for i in legend.ids]
+    if (counts > 0).sum() < 2:
+        raise InputError(
+            f"The training part holds {int((counts > 0).sum())} class with pixels; two are the least to tell apart. "
+            "Check the class column and the legend, or hold back fewer blocks (data.test_share)."
+        )
+    rare = [f"{c.name} ({n})" for c, n in zip(legend.classes, counts, strict=True) if n < 20]
+    if rare:
+        yield Note(f"Too few training pixels to learn from: {', '.join(rare)}.", warning=True)
+    return tuple(int(n) for n in counts)
+
+
+def _take_over(network: Network, start: Path, *, same_classes: bool) -> None:
+    """Copy every weight of a model but its classifier; that too where the classes are the same and it was trained."""
+    weights = load_weights(start / "network.safetensors")
+    trained = same_classes and ModelCard.open(start).stage == "trained"
+    fresh = {} if trained else {k: v for k, v in network.state_dict().items() if k.startswith("classify.")}
+    kept = {k: v for k, v in weights.items() if k not in fresh and (trained or not k.startswith("classify."))}
+    fill(network, {**fresh, **kept}, str(start))
+
+
+def _validation(
+    prepared: Prepared, network: Network, device: torch.device
+) -> Callable[[nn.Module], Generator[Event, None, dict[str, float]]] | None:
+    """Make the job that scores a network on the validation blocks by mean IoU; None when there are no such pixels."""
+    patches = prepared.patches(Side.VALIDATION, "class", augment=False)
+    if not patches.pixels:
+        return None
+    return lambda net: _score(net, patches, len(prepared.card.legend), network.needs.multiple_px, device)
+
+
+def _score(
+    network: nn.Module, patches: Patches, classes: int, multiple_px: int, device: torch.device
+) -> Generator[Event, None, dict[str, float]]:
+    matrix = ConfusionMatrix.empty(classes)
+    for number, batch in enumerate(patches.fixed(16, 64, VALIDATION_PATCHES, multiple_px), 1):
+        moved = batch.map(lambda t: t.to(device))
+        with torch.inference_mode(), autocast(device):
+            guess = network(moved.x_BTCHW, moved.day_BT, moved.valid_BTHW)[0].argmax(1)
+        matrix = matrix + ConfusionMatrix.of(batch.class_BHW.numpy(), guess.cpu().numpy(), classes)
+        yield Progress("validation", number, 0, "batch")
+    return {"score": matrix.mean_iou, "overall accuracy": matrix.overall_accuracy, "mean IoU": matrix.mean_iou}
+
+
+def _best_validation(learner: Learner) -> dict[str, float]:
+    rows = [row for row in learner.history if "validation_score" in row]
+    best = max(rows, key=lambda row: row["validation_score"], default={})
+    return {k: v for k, v in best.items() if k.startswith("validation_")}
+
+
+def _keep_head(
+    folder: Path, learner: Learner, recipe: Recipe, start: Path | None, before: ModelCard | None
+) -> Mapping[str, object] | None:
+    """Keep the contrastive head in the model folder: the one learnt beside the classes, or the one started from."""
+    if "head" in learner.modules:
+        save_weights(learner.modules["head"].state_dict(), folder / "head.safetensors")
+        return {"loss": plain(recipe.pretrain.loss), "target": recipe.pretrain.target}
+    if before is None or start is None or before.head is None:
+        return None
+    shutil.copyfile(start / "head.safetensors", folder / "head.safetensors")
+    return before.head

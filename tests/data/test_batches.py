@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import xarray as xr
+from affine import Affine
+
+from cscl.cube import Radiometry, SITSCube
+from cscl.data.batches import Patches, Source, statistics, to_tensors
+from cscl.data.sampling import PatchPlaces, even_dates, random_dates
+from cscl.data.split import Side, split_window
+from cscl.errors import InputError
+from cscl.grid import Window, make_grid
+from cscl.legend import Legend
+from cscl.products import LabelMap, Scene
+
+NODATA = 65535
+
+
+def source(size: int = 40, dates: int = 5) -> Source:
+    """A scene whose first band is the class id, whose second is the parcel id, and whose third is noise with gaps."""
+    rng = np.random.default_rng(1)
+    classes = rng.integers(0, 4, (size, size)).astype(np.uint8)
+    parcels = rng.integers(0, 9, (size, size)).astype(np.int32)
+    noise = rng.integers(1, 5000, (dates, size, size))
+    stored = np.stack([np.broadcast_to(classes, noise.shape), np.broadcast_to(parcels, noise.shape), noise], 1)
+    stored = stored.astype(np.uint16)
+    stored[1, :, :20] = NODATA
+    times = np.datetime64("2021-03-01", "ns") + np.arange(dates) * np.timedelta64(20, "D")
+    array = xr.DataArray(
+        stored, dims=("time", "band", "y", "x"), coords={"time": times, "band": ["class", "parcel", "noise"]}
+    )
+    grid = make_grid((size, size), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32631", "test")
+    cube = SITSCube(array, grid, Radiometry((1.0,) * dates, (0.0,) * dates, NODATA, "test"))
+    truth = LabelMap(classes, grid, Legend.from_codes([0, 1, 2, 3]), parcels)
+    side = split_window((size, size), Window(0, 0, size, 30))
+    return Source(Scene(cube, truth), side, np.arange(dates) * 20)
+
+
+PLAIN = {"mean": np.zeros(3), "std": np.ones(3), "augment": True, "seed": 5}
+
+
+def test_image_classes_and_parcels_move_together() -> None:
+    patches = Patches([source()], Side.TRAIN, "class", 16, 4, **PLAIN)
+    seen = 0
+    for step in range(6):
+        batch = patches.draw(step, 8)
+        last = batch.x_BTCHW[:, -1]  # the last date has no gap
+        known = batch.class_BHW >= 0
+        assert (last[:, 0][known] == batch.class_BHW[known]).all()
+        inside = batch.parcel_BHW >= 0
+        assert (last[:, 1][inside] == batch.parcel_BHW[inside]).all()
+        seen += int(known.sum())
+    assert seen > 5000
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    def first(seed: int, step: int) -> np.ndarray:
+        patches = Patches([source()], Side.TRAIN, "class", 16, 3, **{**PLAIN, "seed": seed})
+        return patches.draw(step, 4).x_BTCHW.numpy()
+
+    assert np.array_equal(first(5, 7), first(5, 7))
+    assert not np.array_equal(first(5, 7), first(5, 8))
+    assert not np.array_equal(first(5, 7), first(6, 7))
+
+
+def test_pixels_of_other_sides_keep_their_image_but_not_their_labels() -> None:
+    here = source()
+    patches = Patches([here], Side.TEST, "class", 40, 5, **{**PLAIN, "augment": False})
+    batch = patches.draw(0, 1)
+    assert (batch.class_BHW[0, :, :30] == -1).all() and (batch.parcel_BHW[0, :, :30] == -1).all()
+    assert (batch.class_BHW[0, :, 30:].numpy() == here.scene.labels.ids[:, 30:]).all()
+    assert (batch.x_BTCHW[0, -1, 0].numpy() == here.scene.labels.ids).all()
+
+
+def test_missing_pixels_are_zero_and_marked() -> None:
+    here = source()
+    values, valid = here.scene.cube.read(Window(0, 0, 40, 40))
+    x, _, seen = to_tensors(values, valid, here.days, np.full(3, 2.0), np.full(3, 4.0))
+    assert not seen[1, :20].any() and seen[1, 20:].all() and (x[1, :, :20] == 0).all()
+    assert np.allclose(x[0, 0].numpy(), (here.scene.labels.ids - 2.0) / 4.0)
+
+
+def test_fixed_patches_cover_every_pixel_of_the_side_once() -> None:
+    patches = Patches([source()], Side.TEST, "class", 16, 5, **PLAIN)
+    covered = sum(int((batch.class_BHW >= 0).sum()) for batch in patches.fixed(4, 16, 99, 4))
+    assert covered == 40 * 10
+
+
+def test_statistics_come_from_valid_training_pixels() -> None:
+    here = source()
+    mean, std = statistics([here])
+    values, valid = here.scene.cube.read()
+    pixels = values[:, 2, :, :30][valid[:, :, :30]]
+    assert mean[2] == pytest.approx(pixels.mean(), rel=1e-6) and std[2] == pytest.approx(pixels.std(), rel=1e-6)
+
+
+def test_dates_are_drawn_across_the_season_and_evenly_in_evaluation() -> None:
+    usable = np.ones(30, bool)
+    usable[7] = False
+    rng = np.random.default_rng(0)
+    drawn = random_dates(usable, 6, rng)
+    assert len(drawn) == 6 and (np.diff(drawn) > 0).all() and 7 not in drawn
+    assert drawn[0] < 5 and drawn[-1] > 24
+    assert np.array_equal(even_dates(usable, 6), even_dates(usable, 6))
+    assert np.array_equal(even_dates(np.ones(4, bool), 6), np.arange(4))
+    assert np.array_equal(even_dates(np.zeros(4, bool), 6), np.arange(4))
+
+
+def test_drawn_patches_hold_wanted_pixels_and_stay_inside() -> None:
+    wanted = np.zeros((50, 70), bool)
+    wanted[48, 69] = wanted[3, 2] = True
+    places = PatchPlaces.of(wanted, 24, "test")
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        window = places.draw(rng)
+        assert 0 <= window.row <= 26 and 0 <= window.col <= 46 and wanted[window.slices].any()
+
+
+def test_an_image_smaller_than_a_patch_is_said() -> None:
+    with pytest.raises(InputError, match="fewer than a patch"):
+        PatchPlaces.of(np.ones((10, 40), bool), 24, "small.tif")
