@@ -74,8 +74,8 @@ def affinity(
     InputError
         If the shapes or the window's geometry do not fit.
     """
-    _require_shapes(q_BAHW, k_BAHW, row_Ak, col_Ak, window, groups)
     step, dilation = _spacing(window, dilation, stride)
+    _require_shapes(q_BAHW, k_BAHW, row_Ak, col_Ak, window, groups)
     dtype = torch.promote_types(q_BAHW.dtype, torch.float32)
     with torch.autocast(q_BAHW.device.type, enabled=False):
         q, k, row_Ak, col_Ak = (x.type(dtype) for x in (q_BAHW, k_BAHW, row_Ak, col_Ak))
