@@ -13,8 +13,9 @@ embedding_BDHW what the classifier, and the contrastive head in its place, reads
 =============  ===========================================================================================
 
 The layer (or layers) that make the logits of the embedding are the attribute ``classify``: it alone starts afresh when
-a pre-trained network meets its classes. Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates``
-fixes it. To add a network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
+a pre-trained network meets its classes. Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any
+number of dates unless ``needs.dates`` fixes it. To add a network, add one file here: a frozen dataclass of options, a
+``Network`` and one ``register`` line.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ Crop Type in Africa", CVPR Workshops 2019. Both are 3-D U-Nets over (date, row, 
 a fixed number of dates; they know no mask, only the day of year as a further channel.
 
 The last 3-D convolution and the weighted sum over dates are both linear, so they run as one: three weighted sums over
-time (one for each temporal tap), then a 2-D convolution. Same parameters, same result; UNet3Df does a quarter less work.
+time (one for each temporal tap), then a 2-D convolution. Same parameters, same result, and for UNet3Df a
+quarter less work.
 
 Axes: B item, T date, C band or feature, H row, W column, D embedding, K class.
 """
