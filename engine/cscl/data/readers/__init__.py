@@ -1,0 +1,89 @@
+"""Readers turn files into a `SITSCube`: one file a format, all of them lazy, none of them guessing in silence.
+
+A reader says in one sentence what it reads, recognises its files by their look and opens them without reading pixels.
+To add a format, add one file here with a ``matches``, an ``open`` and one ``register`` line. Files whose names begin
+with an underscore are what the formats share: dates, grids, masks, and the common way from file order to a cube.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cscl.cube import SITSCube
+from cscl.errors import InputError, MissingError
+from cscl.registry import Registry
+
+__all__ = ["ReadOptions", "Reader", "open_cube", "readers"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user says about the files; what is None is read from them.
+
+    ``bands`` picks bands by name, in that order, where the files name them; where they do not, it names all of them.
+    """
+
+    bands: Annotated[
+        tuple[str, ...] | None,
+        {"tooltip": "Bands to use, in order; names for all bands where the files give none"},
+    ] = None
+    dates: Annotated[
+        tuple[str, ...] | None,
+        {"tooltip": "Acquisition dates in the order of the files (or of the time axis), e.g. 2021-05-03"},
+    ] = None
+    scale: Annotated[float | None, {"tooltip": "Reflectance = stored value x scale + offset; overrides the files"}] = (
+        None
+    )
+    offset: Annotated[float | None, {"tooltip": "Reflectance = stored value x scale + offset; overrides the files"}] = (
+        None
+    )
+    nodata: Annotated[float | None, {"tooltip": "Stored value that means missing; overrides the files"}] = None
+    crs: Annotated[str | None, {"tooltip": "Reference system to assume where the files have none, e.g. EPSG:32631"}] = (
+        None
+    )
+    mask: Annotated[
+        str | None,
+        {"tooltip": "Folder of mask rasters, one a date, or a variable of the cube; non-zero means not usable"},
+    ] = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format: `summary` for messages, `matches(path)`, and `open(path, options)`, which reads no pixels."""
+
+    summary: str
+    matches: Callable[[Path], bool]
+    open: Callable[[Path, ReadOptions], SITSCube]
+
+
+readers: Registry[Reader] = Registry("reader", "cscl.data.readers")
+
+
+def open_cube(path: str | Path, options: ReadOptions = ReadOptions()) -> SITSCube:
+    """Open a satellite image time series of any known format; pixels are read when a window is asked for.
+
+    Parameters
+    ----------
+    path : path
+        A folder of GeoTIFFs, one a date; a NetCDF file or Zarr store; or one GeoTIFF of all dates and bands.
+    options : ReadOptions
+        What the files do not say, or say wrongly.
+
+    Raises
+    ------
+    MissingError
+        If there is nothing at `path`.
+    InputError, GridError, UnknownNameError
+        If the format is not known, the file is damaged, or its content does not make a cube; the message says why.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise MissingError(f"There is no file or folder {path}. Check the spelling, or give the full path.")
+    known = [readers.get(name) for name in readers.names()]
+    for reader in known:
+        if reader.matches(path):
+            return reader.open(path, options)
+    raise InputError(f"{path} is of no known format. Understood are: {'; '.join(r.summary for r in known)}.")

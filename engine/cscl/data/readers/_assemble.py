@@ -1,0 +1,177 @@
+"""From what a reader found, in file order, to a cube: bands named and chosen, dates sorted, identical ones merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cscl.cube import Radiometry, SITSCube
+from cscl.errors import InputError
+from cscl.grid import GeoBox
+
+from . import ReadOptions
+from ._lazy import merged, merged_clear
+
+__all__ = ["Found", "assemble", "band_names"]
+
+Number = float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a reader found in the files, before anything is sorted or assumed.
+
+    Parameters
+    ----------
+    stored : Variable
+        Axes (time, band, y, x), lazy, dates in file order.
+    times : ndarray
+        Acquisition times, datetime64[ns], shape (time,).
+    labels : tuple of str
+        What messages call each date's image, e.g. its file name.
+    bands : tuple of str
+        Band names.
+    grid : GeoBox
+        Where the pixels lie.
+    scales, offsets : tuple of float or None
+        One a date; None where the file declares nothing.
+    nodata : float or None
+        As declared.
+    clear : Variable or None
+        Axes (time, y, x), bool, lazy.
+    """
+
+    name: str
+    stored: xr.Variable = field(repr=False)
+    times: NDArray[np.datetime64]
+    labels: tuple[str, ...]
+    bands: tuple[str, ...]
+    grid: GeoBox
+    scales: tuple[Number, ...]
+    offsets: tuple[Number, ...]
+    nodata: Number
+    clear: xr.Variable | None = None
+    notes: tuple[str, ...] = ()
+
+
+def band_names(
+    found: Sequence[str | None], options: ReadOptions, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name bands as the file does; where it does not, as the user does, or else ``band_1``, ``band_2``, ...
+
+    Returns
+    -------
+    names, notes : tuples of str
+        One name a band; what was decided.
+
+    Raises
+    ------
+    InputError
+        If two bands share a name, or the user names another number of bands than there are.
+    """
+    names = tuple(str(name or "").strip() for name in found)
+    if all(names) and len(set(names)) == len(names):
+        return names, ()
+    if options.bands is None:
+        if all(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise InputError(f"{where} has more than one band called {', '.join(twice)}. Name all bands with --bands.")
+        names = tuple(f"band_{i + 1}" for i in range(len(found)))
+        return names, (f"The bands have no names in the files; they are called {names[0]} to {names[-1]}.",)
+    if len(set(options.bands)) != len(found) or len(options.bands) != len(found):
+        raise InputError(
+            f"{where} has {len(found)} bands without names, and {len(set(options.bands))} different names are given. "
+            "Name all bands, in order."
+        )
+    return options.bands, ("The bands have no names in the files; the given ones are used, in order.",)
+
+
+def assemble(found: Found, options: ReadOptions) -> SITSCube:
+    """Sort the dates, merge identical ones, settle scale, offset and nodata, and choose the bands.
+
+    Raises
+    ------
+    InputError
+        If images of the same time have different scales or offsets.
+    UnknownNameError
+        If a wanted band is not there.
+    """
+    order = np.argsort(found.times, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(found.times[order]) > np.timedelta64(0, "ns")])
+    groups = [[int(i) for i in group] for group in np.split(order, starts[1:])]
+    radiometry, assumed = _radiometry(found, groups, options)
+    stored, clear, notes = found.stored, found.clear, [*found.notes, *assumed]
+    if len(groups) < len(order):
+        notes += _merge_notes(found, groups)
+        stored = merged(stored, groups, radiometry.nodata, clear)
+        clear = None if clear is None else merged_clear(clear, groups)
+    else:
+        stored = stored.isel(time=order)
+        clear = None if clear is None else clear.isel(time=order)
+    time = ("time", found.times[[group[0] for group in groups]])
+    cube = SITSCube(
+        xr.DataArray(stored, coords={"time": time, "band": ("band", list(found.bands))}),
+        found.grid,
+        radiometry,
+        None if clear is None else xr.DataArray(clear, coords={"time": time}),
+        found.name,
+        tuple(notes),
+    )
+    return cube if options.bands is None or options.bands == cube.bands else cube.select(bands=options.bands)
+
+
+def _radiometry(found: Found, groups: Sequence[Sequence[int]], options: ReadOptions) -> tuple[Radiometry, list[str]]:
+    whole = found.stored.dtype.kind in "iu"
+    says: list[str] = []
+    notes: list[str] = []
+    scales = _settle("scale", found.scales, options.scale, 1e-4 if whole else 1.0, says)
+    offsets = _settle("offset", found.offsets, options.offset, 0.0, says)
+    nodata = found.nodata if options.nodata is None else options.nodata
+    if nodata is not None:
+        says.append(f"nodata {nodata:g} {'given by the user' if options.nodata is not None else 'declared'}")
+    elif found.stored.dtype == np.uint16:
+        nodata = 65535.0
+        says.append("nodata 65535 assumed")
+        notes.append("No nodata value is declared; 65535, the largest of uint16, counts as missing, and 0 as a value.")
+    else:
+        says.append("no nodata declared")
+    for group in groups:
+        if len({(scales[i], offsets[i]) for i in group}) > 1:
+            raise InputError(
+                f"{_names(found, group)} show the same time but differ in scale or offset (two processing baselines?). "
+                "Keep one of them."
+            )
+    firsts = [group[0] for group in groups]
+    return Radiometry(
+        tuple(scales[i] for i in firsts), tuple(offsets[i] for i in firsts), nodata, ", ".join(says)
+    ), notes
+
+
+def _settle(what: str, declared: Sequence[Number], given: Number, assumed: float, says: list[str]) -> tuple[float, ...]:
+    """Value of each date: given, else declared, else assumed; `says` learns which."""
+    if given is not None:
+        says.append(f"{what} {given:g} given by the user")
+        return (given,) * len(declared)
+    known = sorted({value for value in declared if value is not None})
+    if known:
+        says.append(f"{what} {' and '.join(f'{value:g}' for value in known)} declared")
+    lacking = sum(value is None for value in declared)
+    if lacking:
+        says.append(f"{what} {assumed:g} assumed" + (f" for {lacking} dates" if known else ""))
+    return tuple(assumed if value is None else value for value in declared)
+
+
+def _merge_notes(found: Found, groups: Sequence[Sequence[int]]) -> list[str]:
+    return [
+        f"{_names(found, group)} show the same time: merged, missing pixels of the first filled from the next."
+        for group in groups
+        if len(group) > 1
+    ]
+
+
+def _names(found: Found, group: Sequence[int]) -> str:
+    return " and ".join(found.labels[i] for i in group)
