@@ -45,7 +45,7 @@ def build_network(card: ModelCard) -> tuple[Network, ModelCard]:
     return network, replace(card, needs=vars(needs).copy(), parameters=count, dates=dates)
 
 
-def make_loss(choice: Choice, reads: str, width: int, **more: Any) -> nn.Module:
+def make_loss(choice: Choice, reads: str, width: int) -> nn.Module:
     """Build a registered loss of a recipe.
 
     Raises
@@ -59,7 +59,7 @@ def make_loss(choice: Choice, reads: str, width: int, **more: Any) -> nn.Module:
             f"The loss '{choice.name}' reads the {objective.reads}, but here one is wanted that reads the {reads}. "
             f"Choose one of: {', '.join(n for n in losses.names() if losses.get(n).reads == reads)}."
         )
-    options: Any = build(objective.options, {**choice.options, **more}, f"the options of {choice.name}")
+    options: Any = build(objective.options, choice.options, f"the options of {choice.name}")
     return objective.build(options, width)
 
 

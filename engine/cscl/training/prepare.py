@@ -20,10 +20,11 @@ from cscl.data.split import Side, split_blocks, split_window
 from cscl.errors import InputError
 from cscl.events import Event, Note
 from cscl.grid import Window, pixel_size_m
+from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "require_scenes", "suited"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +69,8 @@ def prepare(
     Raises
     ------
     InputError, UnknownNameError, GridError
-        No scene, too few dates, a missing band, too small an image, degrees instead of metres.
+        A missing band, too small an image, degrees instead of metres.
     """
-    if not scenes:
-        raise InputError("There is no scene to train on. Give a cube and its labels.")
     bands = start.bands if start else scenes[0].cube.bands
     scenes = [replace(scene, cube=held_in_memory(scene.cube.select(bands=bands))) for scene in scenes]
     for scene in scenes:
@@ -92,6 +91,24 @@ def prepare(
         yield Note("Training inside a drawn window: parcels that cross its edge lie on both sides.")
     card = replace(card, name=out.name, recipe=recipe, legend=scenes[0].labels.legend, data=_describe(scenes))
     return Prepared(tuple(sources), replace(card, made=_versions()))
+
+
+def suited(prepared: Prepared, network: Network, card: ModelCard) -> Prepared:
+    """Return the prepared scenes with the completed card.
+
+    Raises
+    ------
+    InputError
+        If a scene has fewer dates than the network needs.
+    """
+    least = network.needs.least_dates
+    for source in prepared.sources:
+        if len(source.days) < least:
+            raise InputError(
+                f"{source.scene.cube.name} has {len(source.days)} date, and the network {card.model.name} needs at "
+                f"least {least}. Add images of the season."
+            )
+    return replace(prepared, card=card)
 
 
 def _new_card(scenes: Sequence[Scene], recipe: Recipe) -> ModelCard:
@@ -132,3 +149,9 @@ def _describe(scenes: Sequence[Scene]) -> tuple[dict[str, Any], ...]:
 def _versions() -> dict[str, str]:
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     return {"when": now, "cscl": cscl.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def require_scenes(scenes: Sequence[Scene]) -> None:
+    """Refuse an empty list of scenes."""
+    if not scenes:
+        raise InputError("There is no scene to train on. Give a cube and its labels.")

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from cscl.data.batches import Batch
@@ -24,7 +25,7 @@ from cscl.recipe import Recipe, plain
 
 from .checkpoint import workplace
 from .loop import Learner, fit
-from .prepare import Prepared, prepare
+from .prepare import Prepared, prepare, require_scenes, suited
 from .save import finish_model
 
 __all__ = ["pretrain"]
@@ -70,12 +71,14 @@ def pretrain(
     CSCLError
         For data that cannot be trained on and places that cannot be written; the message says the remedy.
     """
+    require_scenes(scenes)
     recipe = recipe or Recipe()
     settings, where = recipe.pretrain, pick(device)
     with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
         prepared = yield from prepare(scenes, recipe, Path(out), window=window)
+        torch.manual_seed(recipe.seed)  # the first weights, too, follow from the seed
         network, card = build_network(prepared.card)
-        prepared = replace(prepared, card=card)
+        prepared = suited(prepared, network, card)
         patches = prepared.patches(Side.TRAIN, settings.target, augment=recipe.data.augment)
         _require_targets(prepared, settings.target, patches.pixels)
         head = make_loss(settings.loss, "embedding", network.embedding_width)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from cscl.recipe import Recipe, plain
 
 from .checkpoint import workplace
 from .loop import Learner, fit
-from .prepare import Prepared, prepare
+from .prepare import Prepared, prepare, require_scenes, suited
 from .save import finish_model
 
 __all__ = ["train"]
@@ -77,6 +78,7 @@ def train(
     CSCLError
         For data that cannot be trained on and places that cannot be written; the message says the remedy.
     """
+    require_scenes(scenes)
     recipe = recipe or Recipe()
     settings, where = recipe.train, pick(device)
     before = ModelCard.open(start) if start is not None else None
@@ -86,14 +88,16 @@ def train(
     with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
         prepared = yield from prepare(scenes, recipe, Path(out), start=before, window=window)
         counts = yield from _check_classes(prepared)
+        torch.manual_seed(recipe.seed)  # the first weights, too, follow from the seed
         network, card = build_network(prepared.card)
-        prepared = replace(prepared, card=card)
+        prepared = suited(prepared, network, card)
         if before is not None and start is not None:
             _take_over(network, Path(start), same_classes=before.legend.ids == card.legend.ids)
         modules = nn.ModuleDict({"network": network})
         if settings.joint_weight:
             modules["head"] = make_loss(recipe.pretrain.loss, "embedding", network.embedding_width)
-        segmentation = make_loss(settings.loss, "logits", len(card.legend), class_counts=counts)
+        segmentation: Any = make_loss(settings.loss, "logits", len(card.legend))
+        segmentation.set_class_frequencies(torch.tensor(counts))
         learner = Learner.start(modules.to(where), settings)
         segmentation.to(where)
 

@@ -1,0 +1,234 @@
+import csv
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+from safetensors.numpy import load_file
+
+from cscl.card import ModelCard
+from cscl.cube import SITSCube
+from cscl.data.network import build_network
+from cscl.errors import CSCLError, InputError, OutputError
+from cscl.events import Measure, Note, Progress, run
+from cscl.grid import Window
+from cscl.legend import Legend
+from cscl.products import LabelMap, Scene
+from cscl.recipe import Recipe
+from cscl.training.pretrain import pretrain
+from cscl.training.save import held_out
+from cscl.training.segment import train
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "pretrained"
+    return run(pretrain([toys.scene()], out, toys.QUICK, device="cpu"))
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return load_file(folder / "network.safetensors")
+
+
+def test_pretraining_by_parcel_pulls_pairs_apart_without_any_crop_label(tmp_path: Path) -> None:
+    scene = toys.scene()
+    outlines = replace(scene.labels, ids=np.full_like(scene.labels.ids, 255), legend=Legend(()))
+    seen: list[Measure] = []
+    job = pretrain([Scene(scene.cube, outlines)], tmp_path / "m", toys.QUICK, device="cpu")
+    run(job, lambda e: seen.append(e) if isinstance(e, Measure) else None)
+    gaps = [m.values["similarity_gap"] for m in seen]
+    assert gaps[-1] > gaps[0] + 0.05
+    card = ModelCard.open(tmp_path / "m")
+    assert card.stage == "pretrained" and card.head is not None and card.head["target"] == "parcel"
+    assert (tmp_path / "m" / "head.safetensors").is_file()
+
+
+def test_training_learns_and_its_folder_repeats_the_run(tmp_path: Path) -> None:
+    folder = run(train([toys.scene()], tmp_path / "m", toys.QUICK, device="cpu"))
+    card = ModelCard.open(folder)
+    assert card.accuracy["validation_overall accuracy"] > 0.8
+    assert card.legend == toys.LEGEND and card.bands == ("B03", "B04", "B08")
+    assert Recipe.open(folder / "recipe.toml") == toys.QUICK == card.recipe
+    with (folder / "log.csv").open() as stream:
+        assert [row["step"] for row in csv.DictReader(stream)][:3] == ["10", "20", "30"]
+    again = run(train([toys.scene()], tmp_path / "again", Recipe.open(folder / "recipe.toml"), device="cpu"))
+    assert all(np.array_equal(weights(again)[k], v) for k, v in weights(folder).items())
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
+    whole = run(train([toys.scene()], tmp_path / "whole", toys.QUICK, device="cpu"))
+    job = train([toys.scene()], tmp_path / "cut", toys.QUICK, device="cpu")
+    _run_until(job, step=37)
+    job.close()
+    assert not (tmp_path / "cut").exists() and (tmp_path / "cut.part" / "checkpoint.pt").is_file()
+    with pytest.raises(OutputError, match="--resume"):
+        run(train([toys.scene()], tmp_path / "cut", toys.QUICK, device="cpu"))
+    cut = run(train([toys.scene()], tmp_path / "cut", toys.QUICK, device="cpu", resume=True))
+    assert all(np.array_equal(weights(cut)[k], v) for k, v in weights(whole).items())
+    assert not (tmp_path / "cut.part").exists()
+
+
+def _run_until(job: Generator[Any, None, Any], step: int) -> None:
+    for event in job:
+        if isinstance(event, Progress) and event.stage == "training" and event.done >= step:
+            return
+
+
+def test_fine_tuning_takes_the_whole_backbone_and_keeps_the_head(pretrained: Path, tmp_path: Path) -> None:
+    recipe = toys.QUICK.with_settings(["train.steps=1", "train.learning_rate=1e-7", "train.weight_decay=0.0", "seed=1"])
+    folder = run(train([toys.scene()], tmp_path / "still", recipe, start=pretrained, device="cpu"))
+    before, after = weights(pretrained), weights(folder)
+    learnt = [k for k in before if not k.startswith("classify.") and "running" not in k and "num_batches" not in k]
+    assert len(learnt) > 10 and all(np.allclose(before[k], after[k], atol=1e-6) for k in learnt)
+    assert not np.allclose(before["classify.weight"], after["classify.weight"], atol=1e-3)
+    assert any(not np.array_equal(before[k], after[k]) for k in learnt), "nothing is frozen"
+    assert (folder / "head.safetensors").read_bytes() == (pretrained / "head.safetensors").read_bytes()
+    assert ModelCard.open(folder).head == ModelCard.open(pretrained).head
+
+
+def test_joint_training_learns_a_head_beside_the_classes(tmp_path: Path) -> None:
+    recipe = toys.QUICK.with_settings(["train.joint_weight=0.5", "train.steps=12", "train.ema=0.9"])
+    seen: list[Measure] = []
+    folder = run(
+        train([toys.scene()], tmp_path / "m", recipe, device="cpu"),
+        lambda e: seen.append(e) if isinstance(e, Measure) else None,
+    )
+    assert "similarity_gap" in seen[0].values and (folder / "head.safetensors").is_file()
+
+
+def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
+    settings = ["train.patience=1", "train.validate_every=2", "train.learning_rate=1e-7", "train.steps=50"]
+    steps: list[int] = []
+    run(
+        train([toys.scene()], tmp_path / "m", toys.QUICK.with_settings(settings), device="cpu"),
+        lambda e: steps.append(e.done) if isinstance(e, Progress) and e.stage == "training" else None,
+    )
+    assert max(steps) < 50
+
+
+def test_held_out_blocks_are_kept_with_the_model(pretrained: Path) -> None:
+    scene = toys.scene()
+    unseen = held_out(pretrained, scene.cube.grid)
+    assert 0.05 < unseen.mean() < 0.5
+    for number in np.unique(scene.labels.parcel_ids):
+        assert len(np.unique(unseen[scene.labels.parcel_ids == number])) == 1
+
+
+def test_two_scenes_share_one_legend(tmp_path: Path) -> None:
+    first, second = toys.scene(seed=0), toys.scene(seed=1)
+    fewer = Legend(toys.LEGEND.classes[:2])
+    ids = np.where(first.labels.ids == 9, 255, first.labels.ids).astype(np.uint8)
+    first = Scene(first.cube, replace(first.labels, ids=ids, legend=fewer))
+    recipe = toys.QUICK.with_settings(["train.steps=2"])
+    card = ModelCard.open(run(train([first, second], tmp_path / "m", recipe, device="cpu")))
+    assert card.legend.ids == (0, 4, 9) and len(card.data) == 2
+
+
+def test_a_class_without_pixels_is_a_warning(tmp_path: Path) -> None:
+    scene = toys.scene()
+    ids = np.where(scene.labels.ids == 9, 255, scene.labels.ids).astype(np.uint8)
+    notes: list[Note] = []
+    run(
+        train(
+            [Scene(scene.cube, replace(scene.labels, ids=ids))],
+            tmp_path / "m",
+            toys.QUICK.with_settings(["train.steps=2"]),
+            device="cpu",
+        ),
+        lambda e: notes.append(e) if isinstance(e, Note) else None,
+    )
+    assert any(note.warning and "maïs (0)" in note.text for note in notes)
+
+
+def one_class(scene: Scene) -> Scene:
+    ids = np.where(scene.labels.ids == 0, 0, 255).astype(np.uint8)
+    return Scene(scene.cube, replace(scene.labels, ids=ids))
+
+
+def without_ids(scene: Scene) -> Scene:
+    return Scene(scene.cube, replace(scene.labels, parcel_ids=None))
+
+
+def one_date(scene: Scene) -> Scene:
+    return Scene(scene.cube.select(times=[0]), scene.labels)
+
+
+@pytest.mark.parametrize(
+    ("job", "sentence"),
+    [
+        (lambda out: train([one_class(toys.scene())], out, toys.QUICK), "two are the least to tell apart"),
+        (lambda out: pretrain([without_ids(toys.scene())], out, toys.QUICK), "hold no parcel ids"),
+        (lambda out: train([toys.scene(size=12)], out, toys.QUICK), "fewer than a sample of 16 x 16"),
+        (lambda out: train([one_date(toys.scene())], out, toys.QUICK), "needs at least 2"),
+        (lambda out: train([], out, toys.QUICK), "no scene to train on"),
+        (
+            lambda out: train([toys.scene()], out, toys.QUICK.with_settings(["train.loss.name=cscl"])),
+            "wanted that reads the logits",
+        ),
+        (
+            lambda out: train(
+                [toys.scene()], out, toys.QUICK.with_settings(["model.name=unet3df", "data.patch_px=18"])
+            ),
+            "multiple of 4",
+        ),
+        (lambda out: train([toys.scene()], out, toys.QUICK.with_settings(["model.knot=3"])), "Did you mean 'knots'"),
+        (lambda out: train([toys.scene()], out, toys.QUICK, device="tpu"), "not available here"),
+        (lambda out: train([toys.scene()], out, toys.QUICK, resume=True), "no unfinished run"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_nothing(job: Any, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(CSCLError, match=sentence):
+        run(job(tmp_path / "m"))
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_empty_date_and_a_pixel_never_seen_do_no_harm(tmp_path: Path) -> None:
+    scene = toys.scene()
+    stored = scene.cube.stored.copy()
+    stored[2] = toys.NODATA
+    stored[:, :, 20:24, 20:24] = toys.NODATA
+    cube = replace(scene.cube, stored=stored)
+    assert isinstance(cube, SITSCube)
+    folder = run(train([Scene(cube, scene.labels)], tmp_path / "m", toys.QUICK.with_settings(["train.steps=5"])))
+    assert all(np.isfinite(v).all() for v in weights(folder).values())
+
+
+def test_a_card_moves_its_season_by_whole_years(pretrained: Path) -> None:
+    card = ModelCard.open(pretrained)
+    dates = toys.scene().cube.dates
+    days = card.days_of(dates)
+    assert days[0] == 63 and np.array_equal(card.days_of(dates + np.timedelta64(365, "D")), days)
+    leap_year = card.days_of(dates + np.timedelta64(3 * 365 + 1, "D"))
+    assert np.array_equal(leap_year, days + 1)
+    assert build_network(card)[1].parameters == card.parameters
+
+
+def test_a_drawn_window_trains_inside_only(tmp_path: Path) -> None:
+    scene = toys.scene()
+    labels: LabelMap = scene.labels
+    notes: list[str] = []
+    recipe = toys.QUICK.with_settings(["train.steps=2"])
+    folder = run(
+        train([scene], tmp_path / "m", recipe, window=Window(0, 0, 64, 32), device="cpu"),
+        lambda e: notes.append(e.text) if isinstance(e, Note) else None,
+    )
+    assert any("lie on both sides" in note for note in notes)
+    unseen = held_out(folder, labels.grid)
+    assert unseen[:, 32:].all() and not unseen[:, :32].any()
+
+
+def test_damaged_files_are_named(pretrained: Path, tmp_path: Path) -> None:
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(pretrained, broken)
+    (broken / "card.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        ModelCard.open(broken)
+    shutil.copy(pretrained / "card.json", broken)
+    (broken / "network.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="damaged"):
+        run(train([toys.scene()], tmp_path / "m", toys.QUICK, start=broken))
