@@ -138,7 +138,7 @@ def _radiometry(found: Found, groups: Sequence[Sequence[int]], options: ReadOpti
         says.append("nodata 65535 assumed")
         notes.append("No nodata value is declared; 65535, the largest of uint16, counts as missing, and 0 as a value.")
     else:
-        says.append("no nodata declared")
+        says.append("no nodata declared" if whole else "NaN means missing")
     for group in groups:
         if len({(scales[i], offsets[i]) for i in group}) > 1:
             raise InputError(

@@ -26,8 +26,10 @@ def rasters_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in RASTERS and not p.name.startswith("."))
 
 
-def masks_in(folder: Path, times: NDArray[np.datetime64], grid: GeoBox) -> tuple[xr.Variable, str]:
-    """Find the masks of a folder: by exact time, else by day.
+def masks_in(
+    folder: Path, times: NDArray[np.datetime64], grid: GeoBox, names: Sequence[str] = ()
+) -> tuple[xr.Variable, str]:
+    """Find the masks of a folder: by the name of the image, else by its exact time, else by its day.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ def masks_in(folder: Path, times: NDArray[np.datetime64], grid: GeoBox) -> tuple
         Times of the images, shape (time,).
     grid : GeoBox
         Grid of the images.
+    names : sequence of str, optional
+        File names of the images.
 
     Returns
     -------
@@ -51,7 +55,9 @@ def masks_in(folder: Path, times: NDArray[np.datetime64], grid: GeoBox) -> tuple
     if not folder.is_dir():
         raise InputError(f"The mask folder {folder} does not exist. Give a folder of mask rasters, one a date.")
     dated = {path: date_in_name(path.stem) for path in rasters_in(folder)}
-    chosen = [_fitting(dated, time, times, folder) for time in times]
+    by_stem = {path.stem: path for path in dated}
+    named = [by_stem.get(Path(name).stem) for name in names] or [None] * len(times)
+    chosen = [path or _fitting(dated, time, times, folder) for path, time in zip(named, times, strict=True)]
     used = [path for path in dict.fromkeys(chosen) if path is not None]
     if not used:
         raise InputError(

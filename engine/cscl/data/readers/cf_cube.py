@@ -43,7 +43,7 @@ def matches(path: Path) -> bool:
 
 def open_cf(path: Path, options: ReadOptions) -> SITSCube:
     """Open a NetCDF file or a Zarr group."""
-    data = _dataset(path)
+    data = _dataset(path, decode_times=options.dates is None)
     variables, names, notes = _choose(data, options, path)
     first = variables[0]
     axes = _axes(first, path)
@@ -74,10 +74,10 @@ readers.register("cf_cube")(
 )
 
 
-def _dataset(path: Path) -> xr.Dataset:
+def _dataset(path: Path, decode_times: bool) -> xr.Dataset:
     store: dict[str, Any] = {"engine": "zarr", "consolidated": False} if path.is_dir() else {"engine": "netcdf4"}
     try:
-        return xr.open_dataset(path, mask_and_scale=False, chunks=None, cache=False, **store)
+        return xr.open_dataset(path, mask_and_scale=False, decode_times=decode_times, chunks=None, cache=False, **store)
     except Exception as error:  # HDF5, Zarr, JSON and time decoding raise kinds of their own, without a common base
         raise InputError(
             f"{path} cannot be read as a {'Zarr store' if path.is_dir() else 'NetCDF file'} "
@@ -105,7 +105,7 @@ def _choose(
 ) -> tuple[list[xr.DataArray], tuple[str, ...], tuple[str, ...]]:
     """Variables that hold the images, their band names, and notes on the variables that were left out."""
     images = [v for v in data.data_vars.values() if _has_axes(v)]
-    cubes, flat = [v for v in images if v.ndim == 4], [v for v in images if v.ndim == 3]
+    cubes, flat = [v for v in images if v.ndim == 4 and not _is_mask(v)], [v for v in images if v.ndim == 3]
     if not cubes and not flat:
         told = "; ".join(f"{name} {variable.dims}" for name, variable in data.data_vars.items()) or "no variables"
         raise InputError(f"{path} holds no variable with the axes time, y and x (found: {told}). Rename its axes.")
@@ -192,6 +192,8 @@ def _radiometry(variables: Sequence[xr.DataArray], dtype: np.dtype[Any], path: P
 def _declared(variable: xr.DataArray, dtype: np.dtype[Any]) -> dict[str, float | None]:
     told = {**variable.encoding, **variable.attrs}
     fill = told.get("_FillValue", told.get("missing_value"))
+    if fill is not None and np.isnan(np.asarray(fill, np.float64)).all():
+        fill = None  # NaN is missing wherever it occurs; as a value it would not even equal itself
     if fill is not None:
         fill = float(np.asarray(fill).astype(variable.dtype.newbyteorder("=")).view(dtype).ravel()[0])
     scale, offset = (None if told.get(n) is None else float(told[n]) for n in ("scale_factor", "add_offset"))

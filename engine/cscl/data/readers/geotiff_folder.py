@@ -43,12 +43,13 @@ def open_folder(path: Path, options: ReadOptions) -> SITSCube:
     names, notes = _bands(groups, options, str(folder))
     layers = [[(file.path, b + 1) for file in group for b in range(file.count)] for group in groups]
     declared = [declared_radiometry(group, options) for group in groups]
-    clear, mask_note = _masks(path, folder, times, grid, options)
+    image_names = tuple(file.path.name for file in first)
+    clear, mask_note = _masks(path, folder, (times, grid, image_names), options)
     found = Found(
         name=path.resolve().name,
         stored=stack(layers, first[0].shape, first[0].dtype),
         times=times,
-        labels=tuple(file.path.name for file in first),
+        labels=image_names,
         bands=names,
         grid=grid,
         scales=tuple(scale for scale, _ in declared),
@@ -66,17 +67,21 @@ readers.register("geotiff_folder")(
 
 
 def usable_grid(raster: RasterFacts, crs: str | None) -> GeoBox:
-    """Grid of a raster, refusing one that is rotated or upside down.
+    """Grid of a raster, refusing one that is nowhere, rotated or upside down.
 
     Raises
     ------
     GridError
         If it is, or if it has no CRS and none is given.
     """
-    t = raster.transform
+    grid, t = raster.grid(crs), raster.transform
+    if t.is_identity:
+        raise GridError(
+            f"{raster.path} does not say where its pixels lie. Georeference it, e.g. with gdal_translate -a_ullr."
+        )
     if t.b or t.d or t.a <= 0 or t.e >= 0:
         raise GridError(f"{raster.path} is rotated or does not run from north-west. Straighten it with gdalwarp first.")
-    return raster.grid(crs)
+    return grid
 
 
 def declared_radiometry(files: Sequence[RasterFacts], options: ReadOptions) -> tuple[float | None, float | None]:
@@ -184,15 +189,17 @@ def _nodata(files: Sequence[RasterFacts], options: ReadOptions) -> float | None:
     return next((file.nodata for file in values.values()), None)
 
 
-def _masks(path: Path, folder: Path, times: Any, grid: GeoBox, options: ReadOptions) -> tuple[Any, tuple[str, ...]]:
+def _masks(
+    path: Path, folder: Path, images: tuple[Any, GeoBox, tuple[str, ...]], options: ReadOptions
+) -> tuple[Any, tuple[str, ...]]:
     if options.mask is not None:
         near = path / options.mask
-        clear, note = masks_in(near if near.is_dir() else Path(options.mask).expanduser(), times, grid)
+        clear, note = masks_in(near if near.is_dir() else Path(options.mask).expanduser(), *images)
         return clear, (note,)
     beside = folder.parent / "masks" if folder.name == "images" else None
     for place in (path / "masks", beside):
         if place is not None and place.is_dir():
-            clear, note = masks_in(place, times, grid)
+            clear, note = masks_in(place, *images)
             return clear, (note,)
     return None, ()
 
