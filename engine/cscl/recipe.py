@@ -52,6 +52,12 @@ class DataSettings:
     validation_share: Annotated[float, {"min": 0.0, "max": 0.5, "tooltip": "Share of blocks that steer training"}] = 0.1
     test_share: Annotated[float, {"min": 0.0, "max": 0.8, "tooltip": "Share of blocks never seen in training"}] = 0.2
     augment: Annotated[bool, {"tooltip": "Flip and turn samples by quarters"}] = True
+    date_dropout: Annotated[
+        float, {"min": 0.0, "max": 0.9, "tooltip": "Chance that a date is left out of a training sample"}
+    ] = 0.0
+    jitter: Annotated[
+        float, {"min": 0.0, "max": 0.5, "tooltip": "Random gain of each band and date in training, relative"}
+    ] = 0.0
 
 
 @dataclass(frozen=True)

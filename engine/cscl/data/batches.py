@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from cscl.cube import SITSCube
-from cscl.data.sampling import PatchPlaces, even_dates, random_dates
+from cscl.data.sampling import PatchPlaces, drop_dates, even_dates, random_dates
 from cscl.data.split import Side
 from cscl.grid import Window, tiles
 from cscl.products import Scene
@@ -119,6 +119,10 @@ class Patches:
         Flip and turn patches by quarters, image, classes and parcels together.
     seed : int
         With the step it fixes a batch.
+    date_dropout : float
+        Chance that a date is left out of a drawn sample; never all but one.
+    jitter : float
+        Standard deviation of a random gain of each band and date of a drawn sample, relative.
 
     Raises
     ------
@@ -138,8 +142,11 @@ class Patches:
         *,
         augment: bool,
         seed: int,
+        date_dropout: float = 0.0,
+        jitter: float = 0.0,
     ) -> None:
         self.sources, self.side, self.dates = sources, side, dates
+        self.date_dropout, self.jitter = date_dropout, jitter
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
         self.places = [
             PatchPlaces.of(_wanted(source, side, target), patch_px, source.scene.cube.name) for source in sources
@@ -180,8 +187,13 @@ class Patches:
     def _sample(self, source: Source, window: Window, rng: np.random.Generator | None) -> tuple[Tensor, ...]:
         values, valid = source.scene.cube.read(window)
         usable = valid.any(axis=(1, 2))
-        chosen = random_dates(usable, self.dates, rng) if rng else even_dates(usable, self.dates)
+        if rng is None:
+            chosen = even_dates(usable, self.dates)
+        else:
+            chosen = random_dates(drop_dates(usable, self.date_dropout, rng), self.dates, rng)
         values, valid = values[chosen], valid[chosen]
+        if rng is not None and self.jitter:
+            values = values * (1 + self.jitter * rng.standard_normal((*values.shape[:2], 1, 1), np.float32))
         here = source.side_YX[window.slices] == self.side
         labels = source.scene.labels
         classes = np.where(here, labels.index(window), -1)

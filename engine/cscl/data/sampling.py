@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cscl.errors import InputError
 from cscl.grid import Window
 
-__all__ = ["PatchPlaces", "even_dates", "random_dates"]
+__all__ = ["PatchPlaces", "drop_dates", "even_dates", "random_dates"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,14 @@ class PatchPlaces:
             low, high = np.clip((place + self.cell_px - self.patch_px, place), 0, length - self.patch_px)
             start.append(int(rng.integers(low, high + 1)))
         return Window(start[0], start[1], self.patch_px, self.patch_px)
+
+
+def drop_dates(usable: NDArray[np.bool_], chance: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Leave out each usable date with some chance, but keep two at least, as far as there are two; shape (time,)."""
+    if not chance:
+        return usable
+    kept = usable & (rng.random(len(usable)) >= chance)
+    return kept if kept.sum() >= 2 else usable
 
 
 def random_dates(usable: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -36,10 +36,10 @@ class Prepared:
 
     def patches(self, side: Side, target: str, *, augment: bool) -> Patches:
         """Make the drawer of patches of a side."""
-        card, patch_px = self.card, self.card.recipe.data.patch_px
+        card, data = self.card, self.card.recipe.data
         return Patches(
-            self.sources, side, target, patch_px, card.dates, np.array(card.mean), np.array(card.std),
-            augment=augment, seed=card.recipe.seed,
+            self.sources, side, target, data.patch_px, card.dates, np.array(card.mean), np.array(card.std),
+            augment=augment, seed=card.recipe.seed, date_dropout=data.date_dropout, jitter=data.jitter,
         )  # fmt: skip
 
 
