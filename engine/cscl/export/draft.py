@@ -1,0 +1,76 @@
+"""Drafts: files are made in a ``.part`` folder and get their names when all are whole, so half a file is never seen."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.errors import RasterioError
+
+from cscl.errors import CSCLError, OutputError
+
+__all__ = ["draft", "refuse"]
+
+
+def refuse(path: Path, *, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse to write a file where it would destroy something.
+
+    Parameters
+    ----------
+    path : Path
+        File to be written.
+    overwrite : bool
+        Whether a former file may be replaced.
+    inputs : iterable of path
+        Files that the result is made from; they are never replaced.
+
+    Raises
+    ------
+    OutputError
+        The folder is missing, the file exists and may not be replaced, or it is an input or part of a prediction.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"There is no folder {path.parent} to write {path.name} in. Make it, or choose another place."
+        )
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, so no file can have this name. Choose another name.")
+    if any(Path(i).exists() and path.exists() and path.samefile(i) for i in inputs):
+        raise OutputError(f"{path} is one of the inputs and would be lost. Choose another name for the result.")
+    if path.exists() and (path.parent / "prediction.json").exists():
+        raise OutputError(f"{path} is part of the prediction that is exported. Choose another folder for the result.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already. Choose another name, or add --overwrite to replace it.")
+
+
+@contextmanager
+def draft(folder: Path, name: str) -> Generator[Path, None, None]:
+    """Lend a folder ``<name>.part`` inside `folder`; when the block ends well, its files move up under their own names.
+
+    If the block fails or is left early the draft vanishes and former files stay as they were.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written: no permission, the disk is full, a file is in use.
+    """
+    part = folder / f"{name}.part"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        yield part
+        for path in sorted(part.iterdir()):
+            path.replace(folder / path.name)
+    except CSCLError:
+        raise
+    except (OSError, RasterioError, DataSourceError, DataLayerError) as error:
+        why = error.__cause__ or error
+        raise OutputError(
+            f"{folder / name} cannot be written ({why}). Make room on the disk, see that the folder is writable and that "
+            "no other program has the file open, or choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

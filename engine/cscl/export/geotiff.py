@@ -1,0 +1,248 @@
+"""Maps as cloud-optimised GeoTIFF, with names and colours where GIS programs look for them.
+
+A tiled GeoTIFF is written window by window and copied by GDAL's COG driver, so memory does not grow with the area.
+Class maps are compressed without predictor (differences of class ids mean nothing) and their overviews take the
+nearest pixel (a mean of class ids means nothing either).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree as ET
+from zlib import crc32
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.windows import Window as RasterioWindow
+
+from cscl.events import Job, Progress
+from cscl.grid import GeoBox, Window, tile_count, tiles
+from cscl.legend import Legend
+from cscl.products import Prediction
+
+from .draft import draft, refuse
+from .styles import raster_style, xml_text
+
+__all__ = ["Band", "export_classes", "export_confidence", "write_cog"]
+
+WINDOW_PX = 1024
+BLOCK_PX = 512
+
+
+@dataclass(frozen=True)
+class Band:
+    """What a single-band map says about its values.
+
+    Parameters
+    ----------
+    dtype : str
+        Type of the values.
+    nodata : int
+        Value that means no data.
+    description : str
+        What the values are, in a few words.
+    overviews : {'nearest', 'average'}
+        How pixels are merged for the smaller copies.
+    colours : mapping of int to (red, green, blue)
+        Colour table; empty for none. Only for uint8.
+    scale : float
+        Meaning of the stored numbers: ``value = stored * scale``.
+    """
+
+    dtype: str
+    nodata: int
+    description: str
+    overviews: Literal["nearest", "average"] = "nearest"
+    colours: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+    scale: float = 1.0
+
+
+def write_cog(
+    read: Callable[[Window], NDArray[Any]],
+    grid: GeoBox,
+    band: Band,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | Path] = (),
+) -> Job[Path]:
+    """Write a map as cloud-optimised GeoTIFF.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the values of a window, axes (y, x), in the band's dtype. Called once for each window, row by row.
+    grid : GeoBox
+        Shape, transform and CRS; all are stored to full double precision.
+    band : Band
+        Type, nodata, colours.
+    path : path
+        File to make; its folder must exist.
+    overwrite : bool
+        Replace a former file, once the new one is whole.
+    inputs : iterable of path
+        Files that must not be written over.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot or must not be written.
+    """
+    path = Path(path)
+    refuse(path, overwrite=overwrite, inputs=inputs)
+    with draft(path.parent, path.name) as folder:
+        yield from _fill(folder / path.name, read, grid, band)
+    return path
+
+
+def export_classes(
+    prediction: Prediction, path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+) -> Job[Path]:
+    """Write the crop map: class ids as COG, class names and counts in ``.aux.xml``, a QGIS style in ``.qml``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot or must not be written.
+    """
+    path, legend = Path(path), prediction.legend
+    refuse(path, overwrite=overwrite, inputs=inputs)
+    counts = np.zeros(65536, np.int64)
+
+    def read(window: Window) -> NDArray[Any]:
+        ids = prediction.ids[window.slices].values.astype(legend.dtype, copy=False)
+        counts[:] += np.bincount(ids.ravel(), minlength=65536)
+        return ids
+
+    colours = {c.id: c.rgb for c in legend.classes} if legend.dtype == np.uint8 else {}
+    band = Band(legend.dtype.name, legend.ignore, "predicted crop class", "nearest", colours)
+    with draft(path.parent, path.name) as folder:
+        yield from _fill(folder / path.name, read, prediction.grid, band)
+        _add_categories(folder / f"{path.name}.aux.xml", legend, counts)
+        (folder / path.with_suffix(".qml").name).write_text(raster_style(legend), encoding="utf-8")
+    return path
+
+
+def export_confidence(
+    prediction: Prediction, path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+) -> Job[Path]:
+    """Write the probability of the predicted class as COG: uint8 with a scale of 1/250, 255 for no data.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot or must not be written.
+    """
+    band = Band("uint8", 255, "probability of the predicted class", "average", scale=1 / 250)
+    return (
+        yield from write_cog(
+            lambda window: np.asarray(prediction.confidence[window.slices].values, np.uint8),
+            prediction.grid,
+            band,
+            path,
+            overwrite=overwrite,
+            inputs=inputs,
+        )
+    )
+
+
+def _fill(path: Path, read: Callable[[Window], NDArray[Any]], grid: GeoBox, band: Band) -> Job[None]:
+    shape = int(grid.shape[0]), int(grid.shape[1])
+    plain = path.with_name(path.name + ".plain.tif")
+    total = tile_count(shape, WINDOW_PX)
+    sums = []
+    with _open_plain(plain, grid, band) as dst:
+        for done, window in enumerate(tiles(shape, WINDOW_PX)):
+            yield Progress(f"writing {path.name}", done, total, "window")
+            values = read(window)
+            dst.write(values, 1, window=_place(window))
+            sums.append(crc32(values.tobytes()))
+    yield Progress(f"writing {path.name}", total, total, "window")
+    _copy(plain, path, band)
+    plain.unlink()
+    # A disk that fills while GDAL closes a file goes unreported, so only reading it again tells whether it is whole.
+    with rasterio.open(path) as src:
+        for done, window in enumerate(tiles(shape, WINDOW_PX)):
+            yield Progress(f"checking {path.name}", done, total, "window")
+            if crc32(src.read(1, window=_place(window)).tobytes()) != sums[done]:
+                raise OSError("what is read back is not what was written")
+    yield Progress(f"checking {path.name}", total, total, "window")
+
+
+def _place(window: Window) -> RasterioWindow:
+    return RasterioWindow(window.col, window.row, window.width, window.height)
+
+
+def _copy(plain: Path, path: Path, band: Band) -> None:
+    options = {
+        "blocksize": BLOCK_PX,
+        "compress": "DEFLATE",
+        "predictor": "NO" if band.overviews == "nearest" else "YES",
+        "overview_resampling": band.overviews.upper(),
+        "bigtiff": "IF_SAFER",
+        "num_threads": "ALL_CPUS",
+    }
+    try:
+        rasterio.shutil.copy(plain, path, driver="COG", **options)
+    except Exception as error:  # GDAL's errors arrive here as private kinds, or as SystemError, with no common base
+        raise OSError(f"GDAL cannot copy it: {error}") from error
+
+
+def _open_plain(path: Path, grid: GeoBox, band: Band) -> Any:
+    layout = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "lzw", "bigtiff": "if_safer"}
+    dst = rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=grid.shape[0],
+        width=grid.shape[1],
+        count=1,
+        dtype=band.dtype,
+        nodata=band.nodata,
+        crs=str(grid.crs),
+        transform=grid.transform,
+        **layout,
+    )
+    dst.set_band_description(1, band.description)
+    dst.update_tags(AREA_OR_POINT="Area")
+    if band.scale != 1:
+        dst.scales = (band.scale,)
+    if band.colours:
+        dst.write_colormap(1, {value: (*rgb, 255) for value, rgb in band.colours.items()})
+    return dst
+
+
+# Columns of the attribute table: name, GDAL's code of the type (0 integer, 2 text), GDAL's code of the use
+# (5 value, 1 pixel count, 2 name, 0 anything, 6 7 8 red green blue).
+_COLUMNS = (
+    *(("Value", 0, 5), ("Count", 0, 1), ("Name", 2, 2), ("Code", 2, 0), ("Group", 2, 0)),
+    *(("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8)),
+)
+
+
+def _add_categories(path: Path, legend: Legend, counts: NDArray[np.int64]) -> None:
+    """Add class names to the side-car, keeping what GDAL may have put there (a CRS that GeoTIFF cannot hold)."""
+    root = ET.parse(path).getroot() if path.exists() else ET.Element("PAMDataset")
+    found = root.find("PAMRasterBand")
+    band = ET.SubElement(root, "PAMRasterBand", band="1") if found is None else found
+    names = {legend.ignore: "unknown", **{c.id: c.name for c in legend.classes}}
+    categories = ET.SubElement(band, "CategoryNames")
+    for value in range(max(legend.ids) + 1):
+        # The position in the list is the value, so every gap needs an entry.
+        ET.SubElement(categories, "Category").text = xml_text(names.get(value, ""))
+    table = ET.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    for index, (name, kind, use) in enumerate(_COLUMNS):
+        column = ET.SubElement(table, "FieldDefn", index=str(index))
+        for tag, text in (("Name", name), ("Type", str(kind)), ("Usage", str(use))):
+            ET.SubElement(column, tag).text = text
+    for index, c in enumerate(legend.classes):
+        row = ET.SubElement(table, "Row", index=str(index))
+        for cell in (c.id, counts[c.id], c.name, c.code, c.group, *c.rgb):
+            ET.SubElement(row, "F").text = xml_text(str(cell))
+    ET.indent(root)
+    ET.ElementTree(root).write(path, encoding="utf-8")

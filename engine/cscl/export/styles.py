@@ -1,0 +1,72 @@
+"""QGIS styles (``.qml``): found beside a raster or vector file of the same name, they give it the legend's colours."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+from cscl.legend import CropClass, Legend
+
+__all__ = ["raster_style", "vector_style", "xml_text"]
+
+_VERSION = {"version": "3.28", "styleCategories": "Symbology"}
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def xml_text(text: str) -> str:
+    """Leave out the characters that XML 1.0 cannot hold even when escaped, such as vertical tabs."""
+    return _NOT_XML.sub("", text)
+
+
+def raster_style(legend: Legend) -> str:
+    """Style of a class map: one palette entry a class, in the order of the legend."""
+    root = ET.Element("qgis", _VERSION)
+    renderer = {"type": "paletted", "band": "1", "alphaBand": "-1", "opacity": "1", "nodataColor": ""}
+    palette = ET.SubElement(ET.SubElement(ET.SubElement(root, "pipe"), "rasterrenderer", renderer), "colorPalette")
+    for c in legend.classes:
+        entry = {"value": str(c.id), "color": c.colour, "alpha": "255", "label": xml_text(c.name)}
+        ET.SubElement(palette, "paletteEntry", entry)
+    return _document(root)
+
+
+def vector_style(legend: Legend, column: str) -> str:
+    """Style of parcels by the class code in `column`; parcels without a code are outlines.
+
+    Parameters
+    ----------
+    legend : Legend
+        Codes, names and colours.
+    column : str
+        Column of the table that holds class codes, as text.
+    """
+    root = ET.Element("qgis", _VERSION)
+    kind = {"type": "categorizedSymbol", "attr": column, "symbollevels": "0", "forceraster": "0", "enableorderby": "0"}
+    renderer = ET.SubElement(root, "renderer-v2", kind)
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    for number, c in enumerate((*legend.classes, None)):
+        code, label = (xml_text(c.code), xml_text(c.name)) if c else ("", "no prediction")
+        entry = {"value": code, "label": label, "symbol": str(number), "render": "true", "type": "string"}
+        ET.SubElement(categories, "category", entry)
+        _add_fill(symbols, str(number), c)
+    return _document(root)
+
+
+def _add_fill(symbols: ET.Element, name: str, crop: CropClass | None) -> None:
+    symbol = ET.SubElement(symbols, "symbol", {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1"})
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0", "locked": "0"})
+    options = {
+        "color": ",".join(map(str, (*(crop.rgb if crop else (255, 255, 255)), 255))),
+        "style": "solid" if crop else "no",
+        "outline_color": "60,60,60,255",
+        "outline_style": "solid",
+        "outline_width": "0.1",
+        "outline_width_unit": "MM",
+    }
+    table = ET.SubElement(layer, "Option", type="Map")
+    for key, value in options.items():
+        ET.SubElement(table, "Option", {"name": key, "type": "QString", "value": value})
+
+
+def _document(root: ET.Element) -> str:
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"

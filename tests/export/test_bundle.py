@@ -1,0 +1,61 @@
+"""The folder a user takes away: whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cscl.errors import OutputError
+from cscl.events import Progress, run
+from cscl.export.bundle import export
+from cscl.legend import Legend
+from cscl.parcels import Parcels
+from cscl.products import Prediction
+
+FILES = ["confidence.tif", "crop_map.qml", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_all_files(prediction: Prediction, parcels: Parcels, tmp_path: Path) -> None:
+    out = run(export(prediction, tmp_path / "new" / "out", parcels))
+    assert names(out) == [*FILES, "parcels.gpkg", "parcels.qml"]
+    assert Legend.from_csv(out / "legend.csv") == prediction.legend
+
+
+def test_a_folder_in_use_is_kept(prediction: Prediction, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "crop_map.tif").write_text("last year's map")
+    with pytest.raises(OutputError, match="is not empty"):
+        run(export(prediction, tmp_path))
+    run(export(prediction, tmp_path, overwrite=True))
+    assert names(tmp_path) == [*FILES, "thesis.txt"]
+    with pytest.raises(OutputError, match="one of the inputs"):
+        run(export(prediction, tmp_path, overwrite=True, inputs=[tmp_path / "crop_map.tif"]))
+
+
+def test_refusals(prediction: Prediction, tmp_path: Path) -> None:
+    (tmp_path / "prediction.json").write_text("{}")
+    with pytest.raises(OutputError, match="is a prediction itself"):
+        run(export(prediction, tmp_path, overwrite=True))
+    with pytest.raises(OutputError, match="cannot be made"):
+        run(export(prediction, tmp_path / "prediction.json"))
+
+
+@pytest.mark.parametrize("former", [False, True])
+def test_left_midway(prediction: Prediction, parcels: Parcels, tmp_path: Path, former: bool) -> None:
+    out = tmp_path / "out"
+    if former:
+        out.mkdir()
+        (out / "crop_map.tif").write_text("last year's map")
+    job = export(prediction, out, parcels, overwrite=True)
+    for event in job:
+        if isinstance(event, Progress) and event.stage == "judging parcels":
+            break
+    assert "export.part" in names(out)
+    job.close()
+    assert names(tmp_path) == (["out"] if former else [])
+    assert not former or (out / "crop_map.tif").read_text() == "last year's map"
