@@ -78,10 +78,10 @@ def parcel_table(prediction: Prediction, parcels: Parcels) -> Job[gpd.GeoDataFra
     total = tile_count(shape, WINDOW_PX)
     for done, window in enumerate(tiles(shape, WINDOW_PX)):
         yield Progress("judging parcels", done, total, "window")
-        rows, interior = _burn(here, prediction.grid, window)
-        if rows.any():
+        burnt = _burn(here, prediction.grid, window)
+        if burnt.rows.size:
             ids, confidence = prediction.read(window)
-            tally.add(rows, interior, prediction.legend.to_index(ids), confidence)
+            tally.add(burnt, prediction.legend.to_index(ids), confidence)
     yield Progress("judging parcels", total, total, "window")
     verdict = tally.verdict(prediction.legend).assign(area_ha=_area_ha(here, prediction.grid))[list(COLUMNS)]
     verdict.index = parcels.table.index
@@ -123,24 +123,33 @@ def export_parcels(
     return path
 
 
-def _burn(here: gpd.GeoSeries, grid: GeoBox, window: Window) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Row number of the parcel from 1, axes (y, x), 0 outside; and whether the eight neighbours are the same parcel.
+@dataclass(frozen=True)
+class _Burnt:
+    """Parcels of a window.
 
-    A ring of one pixel more is burnt than asked for, also beyond the map's border: there the polygons go on.
+    `rows` are their places in the table; `local` (y, x) the place in `rows`, from 1, and 0 outside all parcels;
+    `interior` (y, x) tells whether the eight neighbours of a pixel lie in the same parcel.
     """
+
+    rows: NDArray[np.int64]
+    local: NDArray[np.int32]
+    interior: NDArray[np.bool_]
+
+
+def _burn(here: gpd.GeoSeries, grid: GeoBox, window: Window) -> _Burnt:
+    """Burn the parcels of a window and of a ring of one pixel around it, also beyond the map: there polygons go on."""
     ring = grid[window.rows, window.cols].pad(1)
-    found = np.sort(here.sindex.query(box(*ring.boundingbox.bbox)))
-    shape = window.height + 2, window.width + 2
-    if not found.size:
-        return np.zeros((window.height, window.width), np.int32), np.zeros((window.height, window.width), bool)
-    shapes = zip(here.iloc[found], found + 1, strict=True)
-    burnt = rasterize(shapes, out_shape=shape, transform=ring.transform, fill=0, dtype="int32")
-    rows: NDArray[np.int32] = burnt[1:-1, 1:-1]
-    same: NDArray[np.bool_] = rows > 0
+    rows = np.sort(here.sindex.query(box(*ring.boundingbox.bbox)))
+    burnt = np.zeros((window.height + 2, window.width + 2), np.int32)
+    if rows.size:
+        shapes = zip(here.iloc[rows], range(1, len(rows) + 1), strict=True)
+        rasterize(shapes, out=burnt, transform=ring.transform)
+    local = burnt[1:-1, 1:-1]
+    interior: NDArray[np.bool_] = local > 0
     for dy in range(3):
         for dx in range(3):
-            same &= burnt[dy : dy + window.height, dx : dx + window.width] == rows
-    return rows, same
+            interior &= burnt[dy : dy + window.height, dx : dx + window.width] == local
+    return _Burnt(rows, local, interior)
 
 
 class _Tally:
@@ -151,24 +160,17 @@ class _Tally:
         self.confidence = np.zeros((2, parcels))
         self.confident = np.zeros((2, parcels), np.uint32)
 
-    def add(
-        self,
-        rows: NDArray[np.int32],
-        interior: NDArray[np.bool_],
-        index: NDArray[np.int16],
-        confidence: NDArray[np.float32],
-    ) -> None:
-        """Add a window; all axes (y, x)."""
-        classes = self.votes.shape[2]
-        for side, part in enumerate((interior, ~interior)):
-            voting = part & (rows > 0) & (index >= 0)
-            here, local = np.unique(rows[voting] - 1, return_inverse=True)
-            counts = np.bincount(local * classes + index[voting], minlength=len(here) * classes)
-            self.votes[side, here] += counts.reshape(-1, classes).astype(np.uint32)
-            values = confidence[voting]
+    def add(self, burnt: _Burnt, index: NDArray[np.int16], confidence: NDArray[np.float32]) -> None:
+        """Add a window; axes (y, x)."""
+        classes, n = self.votes.shape[2], len(burnt.rows)
+        for side, part in enumerate((burnt.interior, ~burnt.interior)):
+            voting = part & (burnt.local > 0) & (index >= 0)
+            local, values = burnt.local[voting] - 1, confidence[voting]
+            counts = np.bincount(local * classes + index[voting], minlength=n * classes)
+            self.votes[side, burnt.rows] += counts.reshape(n, classes).astype(np.uint32)
             known = np.isfinite(values)
-            self.confidence[side, here] += np.bincount(local, np.where(known, values, 0), minlength=len(here))
-            self.confident[side, here] += np.bincount(local[known], minlength=len(here)).astype(np.uint32)
+            self.confidence[side, burnt.rows] += np.bincount(local[known], values[known], minlength=n)
+            self.confident[side, burnt.rows] += np.bincount(local[known], minlength=n).astype(np.uint32)
 
     def verdict(self, legend: Legend) -> pd.DataFrame:
         """Columns of the table that come from the pixels; one row a parcel."""
