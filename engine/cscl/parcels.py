@@ -161,15 +161,18 @@ def _read_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:
 
 
 def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[str]]:
+    """Repair geometries and keep what has an area: lines would be burned along all the pixels that they cross."""
     notes = []
-    table = table.rename_geometry("geometry") if table.geometry.name != "geometry" else table
-    empty = table.geometry.isna() | table.geometry.is_empty
-    invalid = ~empty & ~table.geometry.is_valid
+    table = (table.rename_geometry("geometry") if table.geometry.name != "geometry" else table).copy()
+    invalid = table.geometry.geom_type.notna() & ~table.geometry.is_valid
     if invalid.any():
-        table = table.copy()
-        table.loc[invalid, "geometry"] = table.geometry[invalid].make_valid()
+        repaired = table.geometry[invalid].make_valid(method="structure", keep_collapsed=False)
+        table.loc[invalid, "geometry"] = repaired
         notes.append(f"{int(invalid.sum())} invalid geometries were repaired.")
-    polygons = ~empty & table.geometry.geom_type.isin(["Polygon", "MultiPolygon", "GeometryCollection"])
+    mixed = table.geometry.geom_type == "GeometryCollection"
+    if mixed.any():
+        table.loc[mixed, "geometry"] = table.geometry[mixed].buffer(0)
+    polygons = table.geometry.geom_type.isin(["Polygon", "MultiPolygon"]) & ~table.geometry.is_empty
     if not polygons.all():
         notes.append(
             f"{int((~polygons).sum())} rows without a polygon (empty geometry, points or lines) were left out."

@@ -110,27 +110,26 @@ class _Stack(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         times, bands = (np.atleast_1d(np.arange(n)[k]) for n, k in zip(self.shape[:2], key[:2], strict=True))
-        (window, rows, cols) = self._window(key[2], key[3])
-        out = np.empty((len(times), len(bands), window.height, window.width), self.dtype)
-        for i, time in enumerate(times):
+        (row, height, rows), (col, width, cols) = (_span(k, n) for k, n in zip(key[2:], self.shape[2:], strict=True))
+        out = np.empty((len(times), len(bands), height, width), self.dtype)
+        for i, time in enumerate(times if height and width else ()):
             chosen = [self._layers[time][band] for band in bands]
             for path in dict.fromkeys(path for path, _ in chosen):
                 places = [j for j, (p, _) in enumerate(chosen) if p == path]
+                window = RasterioWindow(col, row, width, height)
                 out[i, places] = _read_bands(path, [chosen[j][1] for j in places], window)
-        out = out[:, :, rows][..., cols]
         scalar = tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)
-        return out[scalar]
+        return out[:, :, rows][..., cols][scalar]
 
-    def _window(self, row_key: Any, col_key: Any) -> tuple[RasterioWindow, Any, Any]:
-        rows, cols = (
-            np.atleast_1d(np.arange(self.shape[2])[row_key]),
-            np.atleast_1d(np.arange(self.shape[3])[col_key]),
-        )
-        if not rows.size or not cols.size:
-            return RasterioWindow(0, 0, 0, 0), slice(0), slice(0)
-        r0, c0 = int(rows.min()), int(cols.min())
-        window = RasterioWindow(c0, r0, int(cols.max()) - c0 + 1, int(rows.max()) - r0 + 1)
-        return window, rows - r0, cols - c0
+
+def _span(key: Any, size: int) -> tuple[int, int, Any]:
+    """First index and length of the run that holds all wanted indices, and where they lie within it."""
+    wanted = np.atleast_1d(np.arange(size)[key])
+    if not wanted.size:
+        return 0, 0, wanted
+    first, last = int(wanted.min()), int(wanted.max())
+    whole = isinstance(key, slice) and key.step in (None, 1)
+    return first, last - first + 1, slice(None) if whole else wanted - first
 
 
 def _read_bands(path: Path, indexes: list[int], window: RasterioWindow) -> NDArray[Any]:
