@@ -53,7 +53,7 @@ class Calendar:
 
 @dataclass(frozen=True)
 class Crop:
-    """A registered crop: legend entry, canopy architecture, regional share of the parcels, calendar unless grassland."""
+    """A registered crop: legend entry, canopy, regional share of the parcels, and a calendar unless it is grassland."""
 
     id: int
     code: str
@@ -71,7 +71,10 @@ CROPS = (
         *(2, "WWH", "winter wheat", "#ddcc77", "winter cereals", "cereal", 0.225),
         Calendar(-45, 0.8, 99, 9, 181, 204, 5.2, 7, 5, 46),
     ),
-    Crop(*(3, "MAI", "maize", "#ee8866", "summer crops", "maize", 0.145), Calendar(130, 0, 167, 8, 246, 285, 4.8, 9, 11, 50)),
+    Crop(
+        *(3, "MAI", "maize", "#ee8866", "summer crops", "maize", 0.145),
+        Calendar(130, 0, 167, 8, 246, 285, 4.8, 9, 11, 50),
+    ),
     Crop(
         *(4, "WBA", "winter barley", "#999933", "winter cereals", "cereal", 0.095),
         Calendar(-58, 1.1, 93, 9, 164, 185, 4.8, 6, 5, 44),

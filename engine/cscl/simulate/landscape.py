@@ -5,7 +5,7 @@ The domain is the scene plus a margin on each side, so that neither blur nor shi
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,16 +86,20 @@ def _cells(
     """Cells, inset so that a strip of grass is left between most of them, and the lines of farm tracks."""
     whole = blocks(network, side_m)
     total, done = sum(block.area for block in whole), 0.0
-    cells, tracks = [], []
+    cells: list[Polygon] = []
+    tracks: list[LineString] = []
     for block in whole:
         pattern = Pattern.draw(rng, parcel_size)
         for i, (cell, track) in enumerate(cut_block(block, pattern, rng)):
-            (cells if track is None else tracks).append(cell if track is None else track)
-            done += cell.area if track is None else 0
+            if track is None:
+                cells.append(cell)
+                done += cell.area
+            else:
+                tracks.append(track)
             if i % 500 == 0:
                 yield Progress("cutting land into parcels", int(done / 1e4), int(total / 1e4), "ha")
     inset = rng.choice(INSETS_M, len(cells), p=[0.5, 0.3, 0.2])
-    shapes = shapely.buffer(np.array(cells, object), -inset, join_style="mitre")
+    shapes = shapely.buffer(_array(cells), -inset, join_style="mitre")
     shapes = _largest_parts(shapes)
     return shapes[shapely.area(shapes) > 50], tracks
 
@@ -113,7 +117,7 @@ def _land_use(
     kind[(odds > 0.976) & (odds <= 0.98) & (area < 1.5e4)] = Land.WATER
     woods = random_field(rng, (128, 128), 1.6, max(8.0, 128 * 1500 / side_m))
     column, row = (np.clip(xy / side_m * 128, 0, 127).astype(int)).T
-    kind[woods[row, column] > 1.45] = Land.WOOD
+    kind[woods[row, column] > 1.3] = Land.WOOD
     for x, y in _village_centres(network, side_m, rng):
         kind[np.hypot(xy[:, 0] - x, xy[:, 1] - y) < rng.uniform(90, 230)] = Land.GARDEN
     kind[(area < LEAST_PARCEL_M2) | (area < 0.012 * length**2)] = Land.MARGIN
@@ -132,12 +136,14 @@ def _crops_by_farm(
         shapely.points(xy + reach * rng.standard_normal(xy.shape)), all_matches=False
     )
     pick = (rng.random(len(xy))[:, None] > np.cumsum(mixes[nearest], 1)).sum(1)
-    return np.array([crop.id for crop in CROPS], np.int16)[np.minimum(pick, len(CROPS) - 1)]
+    ids = np.array([crop.id for crop in CROPS], np.int16)
+    return np.asarray(ids[np.minimum(pick, len(CROPS) - 1)], np.int16)
 
 
 def _village_centres(network: Network, side_m: float, rng: np.random.Generator) -> NDArray[np.float64]:
     number = rng.poisson((side_m / 2200) ** 2 + 0.4)
-    points = [rng.choice(np.array(network.roads, object)).interpolate(rng.random(), normalized=True) for _ in range(9 * number)]
+    roads = [network.roads[i] for i in rng.integers(len(network.roads), size=9 * number)]
+    points = [road.interpolate(rng.random(), normalized=True) for road in roads]
     inside = np.array([(p.x, p.y) for p in points if 0 < p.x < side_m and 0 < p.y < side_m]).reshape(-1, 2)
     return inside[:number]
 
@@ -149,7 +155,7 @@ def _overlays(
     network: Network,
     rng: np.random.Generator,
 ) -> list[tuple[BaseGeometry, Land]]:
-    """What lies over the cells, in drawing order: hedges, trees, roofs, tracks, river, roads."""
+    """Draw what lies over the cells, in this order: hedges, trees, roofs, tracks, river, roads."""
     over: list[tuple[BaseGeometry, Land]] = []
     for i in np.flatnonzero(rng.random(len(cells)) < 0.10):
         ring = cells[i].exterior
@@ -193,6 +199,12 @@ def _without(cells: NDArray[np.object_], lines: list[BaseGeometry]) -> NDArray[n
     for i in np.unique(which):
         out[i] = shapely.difference(cells[i], shapely.union_all([lines[j] for j in hit[which == i]]))
     return _largest_parts(out)
+
+
+def _array(shapes: Sequence[BaseGeometry]) -> NDArray[np.object_]:
+    array = np.empty(len(shapes), np.object_)
+    array[:] = shapes
+    return array
 
 
 def _largest_parts(shapes: NDArray[np.object_]) -> NDArray[np.object_]:

@@ -16,7 +16,7 @@ from shapely.ops import split
 __all__ = ["Network", "Pattern", "blocks", "cut_block", "draw_network"]
 
 # Median area at which cutting stops, hectares; the medians after all insets and losses are those of the options.
-STOP_HA = {"standard": 1.75, "small": 0.55, "large": 5.4}
+STOP_HA = {"standard": 2.15, "small": 0.67, "large": 7.3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Pattern:
     @classmethod
     def draw(cls, rng: np.random.Generator, parcel_size: str) -> Pattern:
         """Draw the pattern of a block: one in four is cut into strips, one in six follows curved contours."""
-        stop = STOP_HA[parcel_size] * 1e4 * float(np.exp(0.35 * rng.standard_normal()))
+        stop = STOP_HA[parcel_size] * 1e4 * float(np.exp(0.3 * rng.standard_normal()))
         lengthwise = 0.75 if rng.random() < 0.25 else 0.16
         return cls(stop, lengthwise, 0.16 if rng.random() < 1 / 6 else 0.012)
 
@@ -66,7 +66,9 @@ def blocks(network: Network, side_m: float) -> list[Polygon]:
     return [p for p in shapely.get_parts(rest) if p.area > 500]
 
 
-def cut_block(block: Polygon, pattern: Pattern, rng: np.random.Generator) -> Iterator[tuple[Polygon, LineString | None]]:
+def cut_block(
+    block: Polygon, pattern: Pattern, rng: np.random.Generator
+) -> Iterator[tuple[Polygon, LineString | None]]:
     """Cut a block into cells; yields (cell, None), and (rest, line) for the cuts that become farm tracks.
 
     A cell is cut across its long axis, seldom lengthwise, until it is smaller than an area drawn for it alone; that
@@ -89,14 +91,15 @@ def cut_block(block: Polygon, pattern: Pattern, rng: np.random.Generator) -> Ite
 
 
 def _stop(pattern: Pattern, rng: np.random.Generator) -> float:
-    return pattern.stop_m2 * float(np.exp(0.85 * rng.standard_normal()))
+    return pattern.stop_m2 * float(np.exp(min(rng.standard_normal(), 2.0)))
 
 
 def _cut_line(cell: Polygon, pattern: Pattern, rng: np.random.Generator) -> LineString:
     corners = shapely.get_coordinates(shapely.oriented_envelope(cell))[:4]
     sides = np.diff(corners[[0, 1, 2]], axis=0)
     long, short = sorted(sides, key=lambda v: -np.hypot(*v))
-    if rng.random() < pattern.lengthwise:
+    slender = np.hypot(*long) > 7 * np.hypot(*short)
+    if rng.random() < pattern.lengthwise and not slender:
         long, short = short, long
     centre = corners.mean(0) + long * rng.uniform(-0.14, 0.14)
     reach = short * 0.75

@@ -5,13 +5,13 @@ The calendars are general agronomic knowledge, not fitted. Axis letters: N surfa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .canopy import CanopyTable, DayTable
-from .crops import CROPS, Land, spectrum
+from .crops import CROPS, Calendar, Land, spectrum
 
 __all__ = ["VIGOUR", "State", "Traits", "draw_traits", "spectra", "state_on"]
 
@@ -58,6 +58,7 @@ class Traits:
     flower_cover: Floats
     cuts: Floats
     cut_depth: Floats
+    shade: Floats
     brightness: Floats
     later: Floats = field(repr=False)
 
@@ -113,7 +114,7 @@ def draw_traits(kind: NDArray[np.int16], table: CanopyTable, season_seed: int, r
         "chlorophyll": (calendar["chlorophyll"] - 5) * np.exp(0.09 * rng.standard_normal(n)),
         "vigour": np.exp(np.where(meadow, 0.30, 0.17) * rng.standard_normal(n)),
         "soil": np.exp(0.16 * rng.standard_normal(n)) * np.where(np.isin(kind, WOODY), 0.55, 0.82),
-        "gaps": rng.beta(2, 30, n) + np.where(kind == Land.GARDEN, 0.12, 0.01),
+        "gaps": rng.beta(2, 30, n) + np.where(kind == Land.GARDEN, 0.12, 0.03),
         "stubble": rng.uniform(0.45, 0.85, n),
         "tillage": tillage,
         "volunteers": 0.7 * rng.random(n) ** 2,
@@ -121,9 +122,11 @@ def draw_traits(kind: NDArray[np.int16], table: CanopyTable, season_seed: int, r
         "next_lai": rng.uniform(0.8, 2.8, n),
         "cover_lai": np.where(covered, rng.uniform(0.5, 2.0, n), 0.25 * rng.random(n) ** 2),
         "cover_end": np.minimum(calendar["emergence"] - 12, rng.uniform(35, 105, n)),
-        "flowering": np.where(rape, 109, 185) + (calendar["rise"] - np.where(rape, 78, 152)) * 0.5
+        "flowering": np.where(rape, 109, 185)
+        + (calendar["rise"] - np.where(rape, 78, 152)) * 0.5
         + 3.5 * rng.standard_normal(n),
         "flower_cover": rng.uniform(0.3, 0.55, n) * rape + rng.uniform(0.03, 0.1, n) * sunflower,
+        "shade": np.where(np.isin(kind, (Land.WOOD, Land.HEDGE)), 0.68, 1) * np.exp(0.03 * rng.standard_normal(n)),
         "cut_depth": np.where(kind == TEMPORARY, 0.78, 0.65),
         "brightness": np.exp(0.15 * rng.standard_normal(n)),
         "later": rng.standard_normal(n),
@@ -141,7 +144,7 @@ def state_on(day: float, t: Traits) -> State:
         winter = 0.22 * _bump(day, 15, 55) + 0.22 * _bump(day, 380, 55)
         lai = np.where(grass, _grass(day, t), lai)
         senescence = np.where(grass, np.clip(dry + winter + 0.05, 0, 0.85), senescence)
-        straw = np.where(grass, np.where(t.kind == TEMPORARY, 0.02, 0.06), straw)
+        straw = np.where(grass, np.where(t.kind == TEMPORARY, 0.03, 0.10), straw)
     woody = np.isin(t.kind, WOODY)
     leaves = _rise(day - 110 - 5 * t.later, 5) * _rise(300 + 6 * t.later - day, 8)
     lai = np.where(woody, 0.9 + 4.0 * leaves * np.where(t.kind == Land.ORCHARD, 0.45, 1), lai)
@@ -162,15 +165,14 @@ def spectra(state: State, t: Traits, table: DayTable) -> Floats:
     own, fixed = _fixed(t)
     rape = (t.kind == RAPE)[:, None]
     flower = np.where(rape, spectrum("rape flower"), spectrum("sunflower flower"))
-    soil = t.soil
     for i, level in enumerate(VIGOUR):
         # Where crops grow better the soil holds more humus and water, and is darker.
         soil = t.soil * (1 - 0.3 * (level - 1))
         lai = state.lai * t.vigour * level
         closed = table.reflectance(t.canopy, soil, state.chlorophyll, state.senescence, lai)
-        bare = table.reflectance(t.canopy, soil, state.chlorophyll, state.senescence, lai * 0.15)
+        bare = table.reflectance(t.canopy, soil, state.chlorophyll, state.senescence, lai * 0.03)
         ground = closed + t.gaps[:, None] * (bare - closed)
-        mixed = (1 - cover)[:, None] * ground + state.flowers[:, None] * flower
+        mixed = (t.shade * (1 - cover))[:, None] * ground + state.flowers[:, None] * flower
         mixed += (state.straw * (1 - 0.15 * (level - 1)))[:, None] * spectrum("straw")
         out[:, i] = mixed + own[:, None] * (fixed * (1 - 0.2 * (level - 1)) - mixed)
     return out
@@ -180,9 +182,13 @@ def _calendars(kind: NDArray[np.int16], season_seed: int) -> dict[str, NDArray[n
     """Calendar of each surface's crop, moved by how early the year is; harmless values where there is none."""
     region = np.random.default_rng([season_seed, 1])
     year, each = 4 * region.standard_normal(), 2.5 * region.standard_normal(len(CROPS))
-    names = ("emergence", "winter_lai", "rise", "rise_days", "senescence", "harvest", "lai", "sd_rise")
-    names = (*names, "sd_senescence", "chlorophyll")
-    harmless = dict.fromkeys(names, 0.0) | {"rise_days": 8.0, "harvest": NEVER, "senescence": NEVER, "chlorophyll": 43.0}
+    names = [column.name for column in fields(Calendar)]
+    harmless = dict.fromkeys(names, 0.0) | {
+        "rise_days": 8.0,
+        "harvest": NEVER,
+        "senescence": NEVER,
+        "chlorophyll": 43.0,
+    }
     rows = {crop.id: vars(crop.calendar) for crop in CROPS if crop.calendar is not None}
     shift = {crop.id: year + each[i] for i, crop in enumerate(CROPS)}
     dated = {"rise", "senescence", "harvest"}

@@ -18,19 +18,18 @@ from cscl.grid import GeoBox, tile_count, tiles
 from cscl.legend import Legend
 
 from .canopy import load_table
-from .crops import BANDS, CROPS, Land, legend
+from .crops import BANDS, legend
+from .fields import levels, spectrum_index
 from .labels import register, truth
-from .landscape import FINE_M, FINE_PER_PX, MARGIN_PX, Landscape, lay_out
-from .noise import random_field
+from .landscape import FINE_PER_PX, MARGIN_PX, lay_out
 from .options import SeasonOptions
-from .phenology import VIGOUR, Traits, draw_traits, spectra, state_on
+from .phenology import Traits, draw_traits, spectra, state_on
 from .sensor import Camera, look
 from .weather import Overpass, draw_overpasses, draw_sky, through
 
 __all__ = ["Season", "simulate"]
 
 TILE_PX = 64
-LEVELS = 16
 DN_STEP = 10
 CRS = "EPSG:32631"
 
@@ -97,12 +96,11 @@ def simulate(options: SeasonOptions = SeasonOptions()) -> Job[Season]:  # noqa: 
     Returns
     -------
     Season
-        Memory beyond the result itself grows with the area of the scene at 2.5 m, about 16 bytes a sub-pixel.
+        Beyond the result itself, memory is about 16 bytes for each sub-pixel of 2.5 m.
     """
     place = np.random.default_rng([options.mosaic_seed, 3])
     land = yield from lay_out(options.size_px, options.parcel_size, place)
-    yield Progress("fields", 0, 1, "part")
-    index = _spectrum_index(land, place)
+    index = yield from spectrum_index(land, place)
     traits = draw_traits(land.kind, load_table(), options.seed, place)
     overpasses = draw_overpasses(options.seed, options.dates, options.cloudiness)
     n, bands = options.size_px, len(BANDS)
@@ -130,7 +128,8 @@ def _see(
     shape = (options.size_px, options.size_px)
     sky = draw_sky(overpass, options.size_px, rng)
     cloudy_YX[:] = sky.cloudy
-    spectra_BS = _levels(spectra(state_on(overpass.day, traits), traits, load_table().at(overpass.sun[0], overpass.dryness)))
+    day_table = load_table().at(overpass.sun[0], overpass.dryness)
+    spectra_BS = levels(spectra(state_on(overpass.day, traits), traits, day_table))
     camera = Camera.at(overpass, TILE_PX)
     margin = 2 * MARGIN_PX * FINE_PER_PX
     for done, tile in enumerate(tiles(shape, TILE_PX)):
@@ -147,44 +146,8 @@ def _see(
 
 
 def _stored(reflectance: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return (np.rint(np.clip(reflectance, 0.001, 6.5) * (10000 / DN_STEP)) * DN_STEP).astype(np.uint16)
-
-
-def _levels(spectra_NVB: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Spectra of every surface at `LEVELS` steps of vigour, axes (B, surface x level)."""
-    at = np.linspace(VIGOUR[0], VIGOUR[-1], LEVELS)
-    weights = np.stack([np.interp(at, VIGOUR, unit) for unit in np.eye(len(VIGOUR))], 1).astype(np.float32)
-    return np.ascontiguousarray(np.einsum("lv,nvb->bnl", weights, spectra_NVB).reshape(len(BANDS), -1))
-
-
-def _spectrum_index(land: Landscape, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Which of the spectra of `_levels` each sub-pixel shows: its surface and how well things grow just there.
-
-    Vigour varies in patches, along a slow wave of each parcel's own direction, and is lower along headlands.
-    """
-    n, surface = len(land.kind), land.surface
-    patchy = np.full(n, 0.11, np.float32)
-    for kind, sd in ((Land.WOOD, 0.28), (Land.GARDEN, 0.35), (Land.ORCHARD, 0.3), (Land.MARGIN, 0.25), (1, 0.15)):
-        patchy[land.kind == kind] = sd
-    vigour = random_field(rng, surface.shape, 1.15, 90)
-    vigour *= patchy[surface]
-    turn, phase = rng.uniform(0, 2 * np.pi, (2, n)).astype(np.float32)
-    wave = (2 * np.pi * FINE_M / 400) * np.arange(len(surface), dtype=np.float32)
-    vigour += 0.08 * np.sin(wave * np.cos(turn)[surface] + wave[:, None] * np.sin(turn)[surface] + phase[surface])
-    vigour -= 0.12 * _headland(surface)
-    level = np.rint((vigour + 1 - VIGOUR[0]) * ((LEVELS - 1) / (VIGOUR[-1] - VIGOUR[0])))
-    return surface * LEVELS + np.clip(level, 0, LEVELS - 1).astype(np.int32)
-
-
-def _headland(surface: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Sub-pixels within 5 m of another surface."""
-    near = np.zeros(surface.shape, bool)
-    for axis in (0, 1):
-        differs = np.diff(surface, axis=axis) != 0
-        for step in (-2, -1, 0, 1):
-            moved = np.roll(differs, step, axis)
-            near[tuple(slice(0, k) for k in differs.shape)] |= moved
-    return near
+    steps = np.rint(np.clip(reflectance, 0.001, 6.5) * (10000 / DN_STEP))
+    return np.asarray(steps * DN_STEP, np.uint16)
 
 
 def _grid(options: SeasonOptions) -> GeoBox:

@@ -19,6 +19,7 @@ from .weather import Overpass
 __all__ = ["MTF", "Camera", "blur_matrix", "keys_matrix", "look"]
 
 Floats = NDArray[np.float32]
+Metres = NDArray[np.float64]
 
 # Modulation transfer at the Nyquist frequency; the mission requires 0.15 to 0.30.
 MTF = {
@@ -47,10 +48,11 @@ class Camera:
         """Build the matrices for the shifts of a date."""
         half = -(-size_px // 2)
         sub_px = (size_px + 2 * MARGIN_PX) * FINE_PER_PX
-        fine_m, coarse_m = (10.0 * (np.arange(size_px) + 0.5), 20.0 * (np.arange(-KERNEL_PX, half + KERNEL_PX) + 0.5))
-        sub_m = FINE_M * (np.arange(sub_px) + 0.5) - 10.0 * MARGIN_PX
+        fine_m: Metres = 10.0 * (np.arange(size_px, dtype=np.float64) + 0.5)
+        coarse_m: Metres = 20.0 * (np.arange(-KERNEL_PX, half + KERNEL_PX, dtype=np.float64) + 0.5)
+        sub_m: Metres = FINE_M * (np.arange(sub_px, dtype=np.float64) + 0.5) - 10.0 * MARGIN_PX
 
-        def pair(band: int, centres_m: Floats, seen_m: Floats, pixel_m: float) -> tuple[Floats, Floats]:
+        def pair(band: int, centres_m: Metres, seen_m: Metres, pixel_m: float) -> tuple[Floats, Floats]:
             sigma_m = pixel_m / np.pi * np.sqrt(-2 * np.log(MTF[BANDS[band]]))
             shift_m = overpass.shift_m + overpass.band_shift_m[band]
             y, x = (blur_matrix(centres_m + float(s), seen_m, sigma_m) for s in shift_m)
@@ -61,7 +63,7 @@ class Camera:
         return cls(size_px, fine, coarse, keys_matrix(size_px, len(coarse_m)))
 
 
-def blur_matrix(centres_m: NDArray[np.float64], sub_m: NDArray[np.float64], sigma_m: float) -> Floats:
+def blur_matrix(centres_m: Metres, sub_m: Metres, sigma_m: float) -> Floats:
     """Matrix of Gaussian weights, axes (pixel, sub-pixel), float32; each row sums to 1. Positions in metres."""
     weights = np.exp(-0.5 * ((centres_m[:, None] - sub_m) / sigma_m) ** 2)
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)

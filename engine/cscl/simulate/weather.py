@@ -22,7 +22,7 @@ FIRST_DAY, REVISIT_DAYS, OVERPASSES = -50, 5, 71
 LATITUDE_DEG, HOUR_ANGLE_DEG = 45.1, -20.0
 
 # How bright clouds and cirrus are in each band, and what share of the light a full shadow takes.
-CLOUD_B = np.array([1.02, 0.98, 0.99, 1.0, 1.02, 1.03, 1.03, 1.04, 0.86, 0.74], np.float32)
+CLOUD_B = np.array([0.99, 0.98, 1.02, 1.0, 1.02, 1.03, 1.03, 1.04, 0.80, 0.70], np.float32)
 CIRRUS_B = np.array([1.0, 0.98, 0.96, 0.95, 0.94, 0.93, 0.92, 0.90, 0.50, 0.40], np.float32)
 SHADOW_B = np.array([0.42, 0.48, 0.53, 0.55, 0.58, 0.59, 0.60, 0.60, 0.64, 0.66], np.float32)
 AEROSOL_B = np.array([1.0, 0.78, 0.55, 0.48, 0.40, 0.34, 0.30, 0.27, 0.08, 0.04], np.float32)
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Overpass:
-    """One date: what the region shares. Shifts are (y, x) in metres; `day` counts from 1 January of the harvest year."""
+    """One date: what the region shares. Shifts are (y, x) in metres; day 1 is 1 January of the harvest year."""
 
     number: int
     day: int
@@ -62,14 +62,14 @@ class Overpass:
 
 @dataclass(frozen=True, eq=False)
 class Sky:
-    """Clouds over a scene, each with axes (y, x): opacity 0..1, brightness, cirrus opacity, shadow depth 0..1, mask."""
+    """Clouds over a scene, axes (y, x): mask, opacity 0..1, brightness, cirrus opacity, shadow depth 0..1, haze."""
 
+    cloudy: NDArray[np.bool_]
     opacity: Floats
     brightness: Floats
     cirrus: Floats
     shadow: Floats
     haze: Floats
-    cloudy: NDArray[np.bool_]
 
 
 def draw_overpasses(seed: int, dates: int, cloudiness: float) -> list[Overpass]:
@@ -79,32 +79,34 @@ def draw_overpasses(seed: int, dates: int, cloudiness: float) -> list[Overpass]:
     mean = np.clip(cloudiness * (1 + 0.25 * np.cos(2 * np.pi * (days - 15) / 365)), 0, 1)
     inner = np.clip(mean, 1e-3, 1 - 1e-3)
     cover = np.where((mean > 0) & (mean < 1), rng.beta(0.8 * inner, 0.8 * (1 - inner)), mean)
+    # A clear day is chosen by eye: a veil of cirrus counts, but less than clouds do.
     every = [_overpass(i, int(day), float(c), rng) for i, (day, c) in enumerate(zip(days, cover, strict=True))]
+    murk = np.array([o.cover + 0.8 * o.cirrus for o in every])
     intervals = np.array_split(np.arange(OVERPASSES), dates)
-    return [every[int(interval[np.argmin(cover[interval])])] for interval in intervals]
+    return [every[int(interval[np.argmin(murk[interval])])] for interval in intervals]
 
 
 def draw_sky(overpass: Overpass, size_px: int, rng: np.random.Generator) -> Sky:
     """Draw the clouds of one date over a scene of `size_px` pixels of 10 m a side."""
     shape, wind = (size_px, size_px), rng.uniform(0, np.pi)
-    slope, largest = rng.uniform(1.25, 2.1), rng.uniform(25, 160)
+    slope, largest = rng.uniform(1.4, 2.2), rng.uniform(25, 160)
     field_yx = random_field(rng, shape, slope, largest, stretch=rng.uniform(1, 2), angle=wind)
     depth = np.zeros(shape, np.float32)
     if overpass.cover > 0.004:
         depth = field_yx - np.float32(np.quantile(field_yx, 1 - min(overpass.cover, 1)))
         depth = depth + (0.5 if overpass.cover > 0.97 else 0)
-    opacity = np.clip(depth / rng.uniform(0.12, 0.45), 0, 1) ** 1.2
+    opacity = np.clip(depth / rng.uniform(0.2, 0.6), 0, 1) ** 1.2
     brightness = rng.uniform(0.34, 0.52) + rng.uniform(0.2, 0.42) * np.clip(depth, 0, 2)
-    veil = random_field(rng, shape, 1.7, 120, stretch=5, angle=wind)
-    cirrus = overpass.cirrus * np.clip(0.45 + 0.4 * veil, 0, 1)
+    veil = random_field(rng, shape, 2.4, 150, stretch=2.5, angle=wind)
+    cirrus = overpass.cirrus * np.clip(0.5 + 0.3 * veil, 0, 1)
     zenith, azimuth = np.radians(overpass.sun)
     reach_px = rng.uniform(600, 2200) * np.tan(zenith) / 10
     away = -reach_px * np.array([-np.cos(azimuth), np.sin(azimuth)])
     shadow = np.roll(opacity, tuple(np.rint(away).astype(int) % size_px), (0, 1)) * (1 - opacity)
     haze = overpass.aerosol * (1 + 0.25 * random_field(rng, shape, 2, 300))
-    cloudy = binary_dilation((opacity > 0.12) | (shadow > 0.2) | (cirrus > 0.09), np.ones((3, 3)))
+    cloudy = binary_dilation((opacity > 0.12) | (shadow > 0.2) | (cirrus > 0.09), np.ones((3, 3), bool))
     parts = (np.asarray(a, np.float32) for a in (opacity, brightness, cirrus, shadow, haze))
-    return Sky(*parts, cloudy=cloudy)
+    return Sky(cloudy, *parts)
 
 
 def through(surface_BYX: Floats, overpass: Overpass, sky: Sky, rows: slice, cols: slice) -> Floats:
@@ -122,15 +124,15 @@ def through(surface_BYX: Floats, overpass: Overpass, sky: Sky, rows: slice, cols
 
 
 def _overpass(number: int, day: int, cover: float, rng: np.random.Generator) -> Overpass:
-    dry_season = 0.5 - 0.3 * np.cos(2 * np.pi * (day - 20) / 365)
-    veiled = rng.random() < 0.35
+    dry_season = 0.42 - 0.3 * np.cos(2 * np.pi * (day - 20) / 365)
+    veiled = rng.random() < 0.3
     return Overpass(
         number,
         day,
         cover,
-        cirrus=float(rng.uniform(0.06, 0.3)) * veiled,
+        cirrus=float(rng.uniform(0.05, 0.25)) * veiled,
         dryness=float(np.clip(dry_season + 0.25 * rng.standard_normal(), 0, 1)),
-        aerosol=float(0.006 + 0.006 * rng.standard_normal()),
+        aerosol=float(0.002 + 0.005 * rng.standard_normal()),
         gain_B=np.asarray(
             (1 + 0.015 * rng.standard_normal()) * (1 + 0.008 * rng.standard_normal(len(BANDS))), np.float32
         ),

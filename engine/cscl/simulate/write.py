@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from pyogrio import set_gdal_config_options
 from pyogrio.errors import DataSourceError
 from rasterio.errors import RasterioError
 
@@ -22,6 +23,7 @@ from cscl.grid import GeoBox
 
 from .labels import MIXED
 from .season import Season
+from .weather import HARVEST_YEAR
 
 __all__ = ["write_season"]
 
@@ -93,7 +95,10 @@ def _write_date(season: Season, i: int, folder: Path) -> None:
 
 
 def _write_rest(season: Season, folder: Path) -> None:
-    tags = {"TIFFTAG_IMAGEDESCRIPTION": "SIMULATED: true crops, 0 = no registered crop, 255 = mixed", "SIMULATED": "YES"}
+    tags = {
+        "TIFFTAG_IMAGEDESCRIPTION": "SIMULATED: true crops, 0 = no registered crop, 255 = mixed",
+        "SIMULATED": "YES",
+    }
     for labels, grid, name in (
         (season.labels, season.grid, "labels.tif"),
         (season.labels_2m5, season.grid_2m5, "labels_2m5.tif"),
@@ -103,8 +108,18 @@ def _write_rest(season: Season, folder: Path) -> None:
     table = season.parcels
     if not season.options.misdeclared_share:
         table = table.drop(columns="true_crop")
-    # A fixed modification time keeps the same season the same file.
-    table.to_file(folder / "parcels.gpkg", layer="parcels", engine="pyogrio", driver="GPKG", promote_to_multi=False)
+    with _fixed_clock():
+        table.to_file(folder / "parcels.gpkg", layer="parcels", engine="pyogrio", driver="GPKG", promote_to_multi=False)
+
+
+@contextmanager
+def _fixed_clock() -> Generator[None, None, None]:
+    """Keep GDAL from stamping the time of writing, so that the same season is the same file."""
+    set_gdal_config_options({"OGR_CURRENT_DATE": f"{HARVEST_YEAR}-12-31T00:00:00.000Z"})
+    try:
+        yield
+    finally:
+        set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
 def _write_raster(
@@ -140,11 +155,11 @@ def _readme(season: Season, folder: Path) -> Iterator[str]:
     yield "Fields, crop calendars, canopy reflectance (PROSAIL), clouds and the sensor are modelled; the calendars are"
     yield "general agronomic knowledge, not fitted to data. Scores on it say nothing about scores on a real region."
     yield ""
-    yield "images/        one file a date, 10 bands, reflectance x 10000 (scale 1e-4), 0 = no data; 20 m bands resampled"
+    yield "images/        one file a date, 10 bands, reflectance x 10000, 0 = no data; 20 m bands resampled to 10 m"
     yield "masks/         1 = cloud, cirrus or shadow"
     yield "parcels.gpkg   the parcel register, as declared; layer parcels"
     yield "legend.csv     class ids of the label rasters, codes of the register, names, colours"
-    yield "labels.tif     crops as they truly grow, 10 m; 0 = no registered crop, 255 = no class holds half of the pixel"
+    yield "labels.tif     crops as they truly grow, 10 m; 0 = no registered crop, 255 = no class holds half a pixel"
     yield "labels_2m5.tif the same at 2.5 m"
     yield ""
     yield "Made with:"
