@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,12 @@ def test_opening_reads_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert all(len(shape) < 2 for shape in read)
     cube.read(Window(2, 3, 4, 5))
     assert [shape for shape in read if len(shape) > 1] == [(4, 1, 4, 5)]
+
+
+@pytest.mark.parametrize("form", ["nc", "v3"])
+def test_a_cube_travels_to_other_processes(tmp_path: Path, form: str) -> None:
+    cube = open_cube(write(dataset(**PACKED), tmp_path, form))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(cube)).read()[0], cube.read()[0])
 
 
 @pytest.mark.parametrize("order", [("x", "y", "band", "time"), ("band", "time", "y", "x"), ("y", "x", "time", "band")])
