@@ -1,6 +1,7 @@
 # Two commands on a fresh machine; each does all of its own set-up, once:
 #   make demo    run the whole chain on simulated data     QUICK=1  a small form of it     OUT=folder  where it writes
 #   make test    run the tests                             ARGS="-k grid -x"  what pytest is told besides
+#   make bench   speed and memory
 # Set-up:  TORCH=cpu (or cu126, ...)  that build of torch from download.pytorch.org; left empty, the one on PyPI
 #          PYTHON=python3.12          the Python, 3.11 or newer, that .venv is made with
 # Both are read when .venv is made; `make clean` and start again to choose anew. Works with GNU make 3.81 and later.
@@ -20,7 +21,7 @@ LIBRARIES := libegl1:libEGL.so.1 libgl1:libGL.so.1 libglib2.0-0:libglib-2.0.so.0
   libfontconfig1:libfontconfig.so.1 libxkbcommon-x11-0:libxkbcommon-x11.so.0 libxcb-cursor0:libxcb-cursor.so.0 \
   libxcb-icccm4:libxcb-icccm.so.4 libxcb-keysyms1:libxcb-keysyms.so.1 libxcb-shape0:libxcb-shape.so.0
 
-.PHONY: demo test lint format system clean
+.PHONY: demo test bench lint format system clean
 
 demo: $(READY)
 	$(BIN)/cscl demo $(if $(QUICK),--quick) "$(OUT)"
@@ -31,6 +32,11 @@ test: $(READY)
 	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xvfb-run >/dev/null; then \
 	  set -- xvfb-run -a -s "-screen 0 1600x1000x24" "$$@"; fi; \
 	"$$@"
+
+# Speed and memory, side by side with the plain forms; takes some ten minutes and 10 GB of memory.
+bench: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_affinity.py
+	$(BIN)/python tests/benchmarks/bench_engine.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -110,6 +110,8 @@ class _Screen:
         from tqdm import tqdm
 
         if event.stage != self.stage:
+            if self.bar is not None and self.bar.total:  # the next stage has begun, so this one is done
+                self.bar.update(self.bar.total - self.bar.n)
             self.close()
             self.stage = event.stage
             self.bar = tqdm(

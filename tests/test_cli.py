@@ -1,0 +1,145 @@
+"""The command line as a user meets it: a whole chain on a tiny season, mistakes, help, and Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import rasterio
+
+from cscl.cli import main
+
+SMALL = [
+    *("--set", "model.num_features=4", "--set", "data.patch_px=16", "--set", "data.block_px=16"),
+    *("--set", "pretrain.steps=6", "--set", "pretrain.batch=2", "--set", "train.batch=2", "--device", "cpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def season(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "season"
+    assert main(["simulate", str(folder), "--size", "64", "--dates", "5", "--parcel-size", "small", "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chain(season: Path) -> Path:
+    """Everything from pre-training to export, beside the season."""
+    here, parcels = season.parent, str(season / "parcels.gpkg")
+    crop = ["--class-column", "crop", "--name-column", "crop_name"]
+    train = ["train", str(season), parcels, str(here / "model"), "--start", str(here / "start"), *crop]
+    commands = [
+        ["pretrain", str(season), parcels, str(here / "start"), *SMALL],
+        [*train, *SMALL, "--set", "train.steps=8"],
+        ["predict", str(here / "model"), str(season), str(here / "map"), "--probabilities"],
+        ["embed", str(here / "start"), str(season), str(here / "embedding.zarr")],
+        ["assess", str(here / "map"), parcels, str(here / "report"), *crop, "--held-out-of", str(here / "model")],
+        ["export", str(here / "map"), str(here / "export"), "--parcels", parcels, *crop],
+    ]
+    for command in commands:
+        assert main([*command, "--quiet"]) == 0, command
+    return here
+
+
+def test_the_chain_makes_all_its_files(chain: Path) -> None:
+    for name in (
+        *("start/head.safetensors", "model/card.json", "model/network.safetensors", "map/classes.tif"),
+        *("embedding.zarr/zarr.json", "report/report.md", "report/report.json", "report/confusion.csv"),
+        *("export/crop_map.tif", "export/crop_map.tif.aux.xml", "export/parcels.gpkg", "export/legend.csv"),
+    ):
+        assert (chain / name).is_file(), name
+    with (
+        rasterio.open(chain / "export" / "crop_map.tif") as exported,
+        rasterio.open(chain / "map" / "classes.tif") as made,
+    ):
+        assert exported.transform == made.transform and exported.crs == made.crs
+        assert (exported.read(1) == made.read(1)).all()
+
+
+@pytest.mark.parametrize("what", ["season", "season/parcels.gpkg", "model", "map"])
+def test_info_describes_what_it_is_shown(chain: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(chain / what)]) == 0
+    said = capsys.readouterr().out
+    assert Path(what).name in said and len(said.splitlines()) > 3
+
+
+MISTAKES = [
+    (["info", "nothing.tif"], "nothing"),
+    (["predict", "{model}", "{season}", "{map}"], "add --overwrite"),
+    (["train", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crops"], "Did you mean 'crop'?"),
+    (["train", "{season}", "{season}/parcels.gpkg", "out"], "--class-column"),
+    (["train", "{season}", "nowhere.gpkg", "out"], "nowhere.gpkg"),
+    (
+        ["train", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop", "--set", "train.stepps=3"],
+        "Did you mean 'steps'?",
+    ),
+    (
+        ["train", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop", "--window", "0:99,0:9"],
+        "reaches beyond",
+    ),
+    (["predict", "{season}", "{season}", "out"], "not a model folder"),
+    (["predict", "{model}", "{season}", "out", "--bands", "B02,B99"], "B99"),
+    (["assess", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop"], "not a prediction"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), MISTAKES)
+def test_a_mistake_is_one_sentence_and_status_2(
+    chain: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    places = {"season": chain / "season", "model": chain / "model", "map": chain / "map"}
+    here = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        assert main([word.format(**places) for word in words]) == 2
+    finally:
+        os.chdir(here)
+    said = capsys.readouterr().err
+    assert said.startswith("cscl: ") and sentence in said and "Traceback" not in said
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command", ["", "demo", "info", "simulate", "pretrain", "train", "predict", "embed", "assess", "export", "doctor"]
+)
+def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"] if command else ["--help"])
+    assert stop.value.code == 0
+    assert "usage: cscl" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["trian"])
+    assert stop.value.code == 2 and "trian" in capsys.readouterr().err
+
+
+def test_doctor_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("python", "torch", "threads", "qt", "opengl", "gdal"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_ctrl_c_stops_cleanly_and_the_run_resumes(season: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    words = ["train", str(season), str(season / "parcels.gpkg"), str(out), "--class-column", "crop", *SMALL]
+    command = [sys.executable, "-m", "cscl.cli", *words, "--set", "train.steps=100000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = ""
+    while "step" not in said:  # the progress bar of the training has appeared
+        said += process.stderr.read(1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "--resume" in rest and "Traceback" not in rest
+    assert not out.exists() and (tmp_path / "model.part" / "checkpoint.pt").is_file()
+    process = subprocess.run(
+        [*command, "--resume", "--quiet", "--set", "train.steps=1"], capture_output=True, text=True
+    )
+    assert process.returncode == 0 and (out / "card.json").is_file()
