@@ -65,6 +65,7 @@ class Crop:
     calendar: Calendar | None = None
 
 
+# The colours stay apart, by 11 in CIELAB or more, for normal sight and for each kind of dichromacy.
 CROPS = (
     Crop(1, "PGL", "permanent grassland", "#117733", "grassland", "grass", 0.240),
     Crop(
@@ -80,7 +81,7 @@ CROPS = (
         Calendar(-58, 1.1, 93, 9, 164, 185, 4.8, 6, 5, 44),
     ),
     Crop(
-        *(5, "WRA", "winter rapeseed", "#eeee55", "oilseeds", "broadleaf", 0.075),
+        *(5, "WRA", "winter rapeseed", "#ffff66", "oilseeds", "broadleaf", 0.075),
         Calendar(-115, 1.7, 78, 8, 168, 197, 5.2, 6, 5, 50),
     ),
     Crop(6, "TGL", "temporary grassland", "#44aa99", "grassland", "grass", 0.060),
@@ -105,7 +106,7 @@ CROPS = (
         Calendar(136, 0, 172, 7, 246, 270, 5.0, 8, 8, 42),
     ),
     Crop(
-        *(12, "POT", "potato", "#aa4499", "root crops", "broadleaf", 0.007),
+        *(12, "POT", "potato", "#dd88cc", "root crops", "broadleaf", 0.007),
         Calendar(128, 0, 153, 7, 226, 255, 4.4, 8, 13, 46),
     ),
     Crop(

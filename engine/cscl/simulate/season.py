@@ -21,7 +21,7 @@ from .canopy import load_table
 from .crops import BANDS, legend
 from .fields import levels, spectrum_index
 from .labels import register, truth
-from .landscape import FINE_PER_PX, MARGIN_PX, lay_out
+from .landscape import FINE_M, FINE_PER_PX, MARGIN_PX, lay_out
 from .options import SeasonOptions
 from .phenology import Traits, draw_traits, spectra, state_on
 from .sensor import Camera, look
@@ -81,8 +81,9 @@ class Season:
     @property
     def grid_2m5(self) -> GeoBox:
         """Grid of the 2.5 m rasters."""
-        fine: GeoBox = self.grid.zoom_out(1 / FINE_PER_PX)
-        return fine
+        rows, cols = (n * FINE_PER_PX for n in self.grid.shape)
+        coarse = self.grid.transform
+        return GeoBox((rows, cols), Affine(FINE_M, 0, coarse.c, 0, -FINE_M, coarse.f), self.grid.crs)
 
 
 def simulate(options: SeasonOptions = SeasonOptions()) -> Job[Season]:  # noqa: B008 (frozen)

@@ -76,7 +76,8 @@ def draw_overpasses(seed: int, dates: int, cloudiness: float) -> list[Overpass]:
     """Draw the overpasses of a season, one every five days, and keep the clearest of each of `dates` intervals."""
     rng = np.random.default_rng([seed, 2])
     days = FIRST_DAY + REVISIT_DAYS * np.arange(OVERPASSES)
-    mean = np.clip(cloudiness * (1 + 0.25 * np.cos(2 * np.pi * (days - 15) / 365)), 0, 1)
+    # Cloudier in winter, unless it is always clear or always overcast.
+    mean = cloudiness + 0.5 * cloudiness * (1 - cloudiness) * np.cos(2 * np.pi * (days - 15) / 365)
     inner = np.clip(mean, 1e-3, 1 - 1e-3)
     cover = np.where((mean > 0) & (mean < 1), rng.beta(0.8 * inner, 0.8 * (1 - inner)), mean)
     # A clear day is chosen by eye: a veil of cirrus counts, but less than clouds do.
