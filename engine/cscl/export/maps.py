@@ -214,17 +214,22 @@ def _clearest(share: NDArray[np.float64], count: int) -> list[int]:
 
 
 def _stretch(pixels_TCYX: NDArray[np.float32], valid_TYX: NDArray[np.bool_], missing: str) -> NDArray[np.float64]:
-    """Colours 0..1, axes (time, y, x, channel), from the 2nd percentile of the middlemost date up to its 98th.
+    """Colours 0..1, axes (time, y, x, channel), between limits that all dates share.
 
-    Each band has its own dark end, for haze is blue, but all share one span: so hues stay natural.
+    They come from the 2nd and 98th percentile of each date and band, so that a few bright dates do not darken the rest,
+    and lie half-way between one range for all bands (true hues, but blue with haze) and one for each (free of haze).
     """
     limits = [
         np.percentile(pixels[:, valid], (2, 98), axis=1)
         for pixels, valid in zip(pixels_TCYX, valid_TYX, strict=True)
         if valid.any()
     ]
-    low, high = np.median(limits, axis=0) if limits else (np.zeros(1), np.ones(1))
-    scaled = (pixels_TCYX.transpose(0, 2, 3, 1) - low) / max(float((high - low).max()), 1e-6)
+    low, high = np.array([[0.0], [1.0]])
+    if limits:
+        lows, highs = np.array(limits).transpose(1, 0, 2)
+        low, high = np.percentile(lows, 25, axis=0), np.percentile(highs, 60, axis=0)
+        low, high = (low + low.min()) / 2, (high + high.max()) / 2
+    scaled = (pixels_TCYX.transpose(0, 2, 3, 1) - low) / np.maximum(high - low, 1e-6)
     colours = np.broadcast_to(scaled.clip(0, 1) ** 0.8, (*valid_TYX.shape, 3)).astype(np.float64)
     colours[~valid_TYX] = to_rgb(missing)
     return colours
