@@ -24,7 +24,7 @@ LIBRARIES := libegl1:libEGL.so.1 libgl1:libGL.so.1 libglib2.0-0:libglib-2.0.so.0
 .PHONY: demo test bench lint format system clean
 
 demo: $(READY)
-	$(BIN)/cscl demo $(if $(QUICK),--quick) "$(OUT)"
+	$(BIN)/cscl demo --overwrite $(if $(QUICK),--quick) "$(OUT)"
 
 # Without a display the windows of the tests open on a virtual one.
 test: $(READY)

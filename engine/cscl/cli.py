@@ -13,7 +13,6 @@ import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -281,20 +280,23 @@ def _embed(args: Arguments) -> None:
 def _assess(args: Arguments) -> None:
     from cscl.data.scenes import LabelOptions, open_labels
     from cscl.data.split import Side, only
-    from cscl.grid import Window
-    from cscl.inference.assess import AssessOptions, assess
+    from cscl.export.report_figures import write_report_figures
+    from cscl.grid import Window, crop
+    from cscl.inference.assess import AssessOptions, assess, error_map
     from cscl.products import Prediction
 
     prediction = Prediction.open(args.prediction)
     labels = open_labels(args.labels, prediction.grid, _read_fields(args, LabelOptions))
     if args.held_out_of:
-        from cscl.training.save import held_out
+        from cscl.training.save import split_of
 
-        labels = only(labels, held_out(args.held_out_of, labels.grid) * Side.TEST, Side.TEST)
+        labels = only(labels, split_of(args.held_out_of, labels.grid), Side.TEST)
     window = Window.parse(args.window, labels.ids.shape) if args.window else None
     report = _drive(assess(prediction, labels, _read_fields(args, AssessOptions), window=window), args.quiet)
-    report.write(Path(args.out), overwrite=args.overwrite)
-    print(report.to_markdown() if not args.quiet else args.out)
+    report.write(args.out, overwrite=args.overwrite)
+    grid = crop(prediction.grid, window) if window else prediction.grid
+    write_report_figures(report, error_map(prediction, labels, window), grid, args.out)
+    print(args.out if args.quiet else report.to_markdown())
 
 
 def _export(args: Arguments) -> None:

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.data.network import build_network
+from cscl.data.split import Side
 from cscl.errors import CSCLError, InputError, OutputError
 from cscl.events import Measure, Note, Progress, run
 from cscl.grid import Window
@@ -19,7 +20,7 @@ from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe
 from cscl.training.pretrain import pretrain
-from cscl.training.save import held_out
+from cscl.training.save import split_of
 from cscl.training.segment import train
 
 
@@ -111,7 +112,7 @@ def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
 
 def test_held_out_blocks_are_kept_with_the_model(pretrained: Path) -> None:
     scene = toys.scene()
-    unseen = held_out(pretrained, scene.cube.grid)
+    unseen = split_of(pretrained, scene.cube.grid) == Side.TEST
     assert 0.05 < unseen.mean() < 0.5
     for number in np.unique(scene.labels.parcel_ids):
         assert len(np.unique(unseen[scene.labels.parcel_ids == number])) == 1
@@ -216,7 +217,7 @@ def test_a_drawn_window_trains_inside_only(tmp_path: Path) -> None:
         lambda e: notes.append(e.text) if isinstance(e, Note) else None,
     )
     assert any("lie on both sides" in note for note in notes)
-    unseen = held_out(folder, labels.grid)
+    unseen = split_of(folder, labels.grid) == Side.TEST
     assert unseen[:, 32:].all() and not unseen[:, :32].any()
 
 

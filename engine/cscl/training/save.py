@@ -15,13 +15,12 @@ from torch import Tensor
 from cscl.card import ModelCard
 from cscl.data.batches import Source
 from cscl.data.network import save_weights
-from cscl.data.split import Side
 from cscl.errors import MissingError
 from cscl.grid import GeoBox, require_same
 
 from .checkpoint import Workplace
 
-__all__ = ["finish_model", "held_out"]
+__all__ = ["finish_model", "split_of"]
 
 
 def finish_model(
@@ -41,8 +40,8 @@ def finish_model(
     place.finish()
 
 
-def held_out(model: str | Path, grid: GeoBox) -> NDArray[np.bool_]:
-    """Pixels of a grid, axes (y, x), that the model was not trained on and that did not steer its training.
+def split_of(model: str | Path, grid: GeoBox) -> NDArray[np.uint8]:
+    """Sides of the pixels of a grid, axes (y, x), as the training of a model saw them; values of `Side`.
 
     Raises
     ------
@@ -54,7 +53,7 @@ def held_out(model: str | Path, grid: GeoBox) -> NDArray[np.bool_]:
             there = GeoBox((src.height, src.width), src.transform, src.crs.to_wkt())
             if there.shape == grid.shape and there.transform == grid.transform:
                 require_same(there, grid, f"The split {path} and the labels")
-                return np.asarray(src.read(1) == Side.TEST)
+                return np.asarray(src.read(1), np.uint8)
     raise MissingError(f"{model} was not trained on this grid, so none of it was seen. Assess without --held-out-of.")
 
 
