@@ -119,6 +119,11 @@ def test_impossible_options_are_refused(wrong: dict[str, object]) -> None:
         SeasonOptions(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_scene_without_parcels_is_refused() -> None:
+    with pytest.raises(InputError, match="another mosaic seed"):
+        run(simulate(SeasonOptions(size_px=17, mosaic_seed=59)))
+
+
 def _interior(season: Season, crop: int | None = None) -> np.ndarray:
     ids = season.parcel_ids
     same = (minimum_filter(ids, 3) == maximum_filter(ids, 3)) & (ids > 0)

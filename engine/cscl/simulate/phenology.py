@@ -6,6 +6,7 @@ The calendars are general agronomic knowledge, not fitted. Axis letters: N surfa
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,13 @@ from .crops import CROPS, Calendar, Land, spectrum
 __all__ = ["VIGOUR", "State", "Traits", "draw_traits", "spectra", "state_on"]
 
 Floats = NDArray[np.float32]
+Kinds = NDArray[np.int16]
+Columns = dict[str, NDArray[Any]]
 
 VIGOUR = np.array([0.55, 1.0, 1.45], np.float32)
 """Factors of the leaf area that bracket the variation within a field."""
 
-PERMANENT, TEMPORARY, RAPE, SUNFLOWER, MAIZE = 1, 6, 5, 7, 3
+PERMANENT, MAIZE, RAPE, TEMPORARY, SUNFLOWER, BEET = 1, 3, 5, 6, 7, 10
 NEVER = 1e6
 FIXED = {
     **{Land.TRACK: "gravel", Land.ROAD: "road", Land.RED_ROOF: "red roof", Land.GREY_ROOF: "grey roof"},
@@ -34,7 +37,7 @@ GRASSY = (PERMANENT, Land.MARGIN, Land.GARDEN, Land.FALLOW, Land.TRACK)
 class Traits:
     """Traits of surfaces for one season, all of shape (N,) except `cuts`, (N, 4); days and units as in `Calendar`."""
 
-    kind: NDArray[np.int16]
+    kind: Kinds
     canopy: NDArray[np.intp]
     emergence: Floats
     winter_lai: Floats
@@ -74,7 +77,7 @@ class State:
     flowers: Floats
 
 
-def draw_traits(kind: NDArray[np.int16], table: CanopyTable, season_seed: int, rng: np.random.Generator) -> Traits:
+def draw_traits(kind: Kinds, table: CanopyTable, season_seed: int, rng: np.random.Generator) -> Traits:
     """Draw the traits of surfaces.
 
     Parameters
@@ -88,49 +91,8 @@ def draw_traits(kind: NDArray[np.int16], table: CanopyTable, season_seed: int, r
     rng : Generator
         Source of what differs between parcels.
     """
-    n = len(kind)
     calendar = _calendars(kind, season_seed)
-    early = 0.6 * rng.standard_normal(n)
-    rise_shift = calendar["sd_rise"] * (early + 0.8 * rng.standard_normal(n))
-    ripe_shift = calendar["sd_senescence"] * (early + 0.8 * rng.standard_normal(n))
-    failing = np.where(rng.random(n) < 0.04, rng.uniform(0.25, 0.6, n), 1)
-    harvest = calendar["harvest"] + ripe_shift + 3 * rng.standard_normal(n)
-    silage = (kind == MAIZE) & (rng.random(n) < 0.55)
-    harvest = np.where(silage, 255 + 8 * rng.standard_normal(n), harvest)
-    harvest = np.where(kind == 10, 285 + 13 * rng.standard_normal(n), harvest)
-    tillage = harvest + 3 + rng.exponential(26, n)
-    sown_again = (rng.random(n) < 0.5) & (harvest < 230)
-    covered = (rng.random(n) < 0.35) & (calendar["winter_lai"] == 0)
-    meadow = (kind == PERMANENT) | (kind == Land.MARGIN)
-    rape, sunflower = kind == RAPE, kind == SUNFLOWER
-    values = {
-        "emergence": calendar["emergence"] + rise_shift * (calendar["winter_lai"] == 0) + 4 * rng.standard_normal(n),
-        "winter_lai": calendar["winter_lai"] * np.exp(0.3 * rng.standard_normal(n)),
-        "rise": calendar["rise"] + rise_shift,
-        "rise_days": calendar["rise_days"],
-        "senescence": np.minimum(calendar["senescence"] + ripe_shift, harvest + 60 * (kind == 10) + 20 * silage),
-        "harvest": harvest,
-        "lai": calendar["lai"] * failing,
-        "chlorophyll": (calendar["chlorophyll"] - 5) * np.exp(0.09 * rng.standard_normal(n)),
-        "vigour": np.exp(np.where(meadow, 0.30, 0.17) * rng.standard_normal(n)),
-        "soil": np.exp(0.16 * rng.standard_normal(n)) * np.where(np.isin(kind, WOODY), 0.55, 0.82),
-        "gaps": rng.beta(2, 30, n) + np.where(kind == Land.GARDEN, 0.12, 0.03),
-        "stubble": rng.uniform(0.45, 0.85, n),
-        "tillage": tillage,
-        "volunteers": 0.7 * rng.random(n) ** 2,
-        "next_crop": np.where(sown_again, tillage + 12 + 12 * rng.random(n), NEVER),
-        "next_lai": rng.uniform(0.8, 2.8, n),
-        "cover_lai": np.where(covered, rng.uniform(0.5, 2.0, n), 0.25 * rng.random(n) ** 2),
-        "cover_end": np.minimum(calendar["emergence"] - 12, rng.uniform(35, 105, n)),
-        "flowering": np.where(rape, 109, 185)
-        + (calendar["rise"] - np.where(rape, 78, 152)) * 0.5
-        + 3.5 * rng.standard_normal(n),
-        "flower_cover": rng.uniform(0.3, 0.55, n) * rape + rng.uniform(0.03, 0.1, n) * sunflower,
-        "shade": np.where(np.isin(kind, (Land.WOOD, Land.HEDGE)), 0.68, 1) * np.exp(0.03 * rng.standard_normal(n)),
-        "cut_depth": np.where(kind == TEMPORARY, 0.78, 0.65),
-        "brightness": np.exp(0.15 * rng.standard_normal(n)),
-        "later": rng.standard_normal(n),
-    }
+    values = _growth(kind, calendar, rng) | _looks(kind, calendar, rng)
     as_float = {name: np.asarray(v, np.float32) for name, v in values.items()}
     return Traits(kind, _canopies(kind, table), cuts=_cuts(kind, rng), **as_float)
 
@@ -178,7 +140,59 @@ def spectra(state: State, t: Traits, table: DayTable) -> Floats:
     return out
 
 
-def _calendars(kind: NDArray[np.int16], season_seed: int) -> dict[str, NDArray[np.float64]]:
+def _growth(kind: Kinds, calendar: Columns, rng: np.random.Generator) -> Columns:
+    """Draw when and how much crops grow, what is done to them, and what stands before and after them."""
+    n = len(kind)
+    early = 0.6 * rng.standard_normal(n)
+    rise_shift = calendar["sd_rise"] * (early + 0.8 * rng.standard_normal(n))
+    ripe_shift = calendar["sd_senescence"] * (early + 0.8 * rng.standard_normal(n))
+    silage, beet = (kind == MAIZE) & (rng.random(n) < 0.55), kind == BEET
+    harvest = calendar["harvest"] + np.where(beet, 13, 3) * rng.standard_normal(n) + np.where(beet, 0, ripe_shift)
+    harvest = np.where(silage, 255 + 8 * rng.standard_normal(n), harvest)
+    tillage = harvest + 3 + rng.exponential(26, n)
+    sown_in_spring = calendar["winter_lai"] == 0
+    sown_again = (rng.random(n) < 0.5) & (harvest < 230)
+    covered = (rng.random(n) < 0.35) & sown_in_spring
+    return {
+        "emergence": calendar["emergence"] + rise_shift * sown_in_spring + 4 * rng.standard_normal(n),
+        "winter_lai": calendar["winter_lai"] * np.exp(0.3 * rng.standard_normal(n)),
+        "rise": calendar["rise"] + rise_shift,
+        "rise_days": calendar["rise_days"],
+        "senescence": np.minimum(calendar["senescence"] + ripe_shift, harvest + 60 * beet + 20 * silage),
+        "harvest": harvest,
+        "lai": calendar["lai"] * np.where(rng.random(n) < 0.04, rng.uniform(0.25, 0.6, n), 1),
+        "tillage": tillage,
+        "volunteers": 0.7 * rng.random(n) ** 2,
+        "next_crop": np.where(sown_again, tillage + 12 + 12 * rng.random(n), NEVER),
+        "next_lai": rng.uniform(0.8, 2.8, n),
+        "cover_lai": np.where(covered, rng.uniform(0.5, 2.0, n), 0.25 * rng.random(n) ** 2),
+        "cover_end": np.minimum(calendar["emergence"] - 12, rng.uniform(35, 105, n)),
+    }
+
+
+def _looks(kind: Kinds, calendar: Columns, rng: np.random.Generator) -> Columns:
+    """Draw what parcels differ in to the eye: vigour, leaf colour, soil, gaps, stubble, flowers."""
+    n, rape = len(kind), kind == RAPE
+    meadow = (kind == PERMANENT) | (kind == Land.MARGIN)
+    flowering = np.where(rape, 109, 185) + (calendar["rise"] - np.where(rape, 78, 152)) * 0.5
+    cover = rng.uniform(0.3, 0.55, n) * rape + rng.uniform(0.03, 0.1, n) * (kind == SUNFLOWER)
+    return {
+        "chlorophyll": (calendar["chlorophyll"] - 5) * np.exp(0.09 * rng.standard_normal(n)),
+        "vigour": np.exp(np.where(meadow, 0.30, 0.17) * rng.standard_normal(n)),
+        "soil": np.exp(0.16 * rng.standard_normal(n)) * np.where(np.isin(kind, WOODY), 0.55, 0.82),
+        "gaps": rng.beta(2, 30, n) + np.where(kind == Land.GARDEN, 0.12, 0.03),
+        "stubble": rng.uniform(0.45, 0.85, n),
+        "flowering": flowering + 3.5 * rng.standard_normal(n),
+        "flower_cover": cover,
+        # Crowns throw shadows on each other, which the canopy model of a level stand does not know.
+        "shade": np.where(np.isin(kind, (Land.WOOD, Land.HEDGE)), 0.68, 1) * np.exp(0.03 * rng.standard_normal(n)),
+        "cut_depth": np.where(kind == TEMPORARY, 0.78, 0.65),
+        "brightness": np.exp(0.15 * rng.standard_normal(n)),
+        "later": rng.standard_normal(n),
+    }
+
+
+def _calendars(kind: Kinds, season_seed: int) -> Columns:
     """Calendar of each surface's crop, moved by how early the year is; harmless values where there is none."""
     region = np.random.default_rng([season_seed, 1])
     year, each = 4 * region.standard_normal(), 2.5 * region.standard_normal(len(CROPS))
@@ -200,13 +214,13 @@ def _calendars(kind: NDArray[np.int16], season_seed: int) -> dict[str, NDArray[n
     return {name: np.array(column, float)[inverse] for name, column in columns.items()}
 
 
-def _canopies(kind: NDArray[np.int16], table: CanopyTable) -> NDArray[np.intp]:
+def _canopies(kind: Kinds, table: CanopyTable) -> NDArray[np.intp]:
     names = {crop.id: crop.canopy for crop in CROPS} | {int(land): "tree" for land in WOODY}
     kinds, inverse = np.unique(kind, return_inverse=True)
     return np.array([table.canopies.index(names.get(int(k), "grass")) for k in kinds], np.intp)[inverse]
 
 
-def _cuts(kind: NDArray[np.int16], rng: np.random.Generator) -> Floats:
+def _cuts(kind: Kinds, rng: np.random.Generator) -> Floats:
     """Days of mowing, axes (N, 4), ascending; `NEVER` where there are fewer."""
     n = len(kind)
     leys = (kind == TEMPORARY)[:, None]

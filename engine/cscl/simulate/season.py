@@ -13,8 +13,9 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from cscl.errors import InputError
 from cscl.events import Job, Progress
-from cscl.grid import GeoBox, tile_count, tiles
+from cscl.grid import GeoBox, Window, tile_count, tiles
 from cscl.legend import Legend
 
 from .canopy import load_table
@@ -97,10 +98,20 @@ def simulate(options: SeasonOptions = SeasonOptions()) -> Job[Season]:  # noqa: 
     Returns
     -------
     Season
-        Beyond the result itself, memory is about 16 bytes for each sub-pixel of 2.5 m.
+        Beyond the result itself, memory is about 30 bytes for each sub-pixel of 2.5 m.
+
+    Raises
+    ------
+    InputError
+        If the scene is so small that it holds no parcel.
     """
     place = np.random.default_rng([options.mosaic_seed, 3])
     land = yield from lay_out(options.size_px, options.parcel_size, place)
+    if not len(land.parcel_kind):
+        raise InputError(
+            f"No parcel lies in a scene of {options.size_px} pixels with mosaic seed {options.mosaic_seed}. "
+            "Take a larger scene, smaller parcels or another mosaic seed."
+        )
     index = yield from spectrum_index(land, place)
     traits = draw_traits(land.kind, load_table(), options.seed, place)
     overpasses = draw_overpasses(options.seed, options.dates, options.cloudiness)
@@ -132,18 +143,19 @@ def _see(
     day_table = load_table().at(overpass.sun[0], overpass.dryness)
     spectra_BS = levels(spectra(state_on(overpass.day, traits), traits, day_table))
     camera = Camera.at(overpass, TILE_PX)
-    margin = 2 * MARGIN_PX * FINE_PER_PX
     for done, tile in enumerate(tiles(shape, TILE_PX)):
         if done % 32 == 31:
             yield Progress(f"image of {overpass.date}", done, tile_count(shape, TILE_PX), "tile")
-        row, col = tile.row * FINE_PER_PX, tile.col * FINE_PER_PX
-        side = TILE_PX * FINE_PER_PX + margin
-        part = index[row : row + side, col : col + side]
-        if part.shape != (side, side):
-            part = np.pad(part, [(0, side - m) for m in part.shape], mode="edge")
-        seen_BYX = look(part, spectra_BS, camera, rng)[:, : tile.height, : tile.width]
-        seen_BYX = through(seen_BYX, overpass, sky, tile.rows, tile.cols)
-        out_BYX[:, tile.rows, tile.cols] = _stored(seen_BYX)
+        seen_BYX = look(_with_margin(index, tile), spectra_BS, camera, rng)[:, : tile.height, : tile.width]
+        out_BYX[:, tile.rows, tile.cols] = _stored(through(seen_BYX, overpass, sky, tile.rows, tile.cols))
+
+
+def _with_margin(index: NDArray[np.int32], tile: Window) -> NDArray[np.int32]:
+    """Cut a tile and its margin out of the sub-pixels; a tile at the end is filled up to the size of the others."""
+    row, col = tile.row * FINE_PER_PX, tile.col * FINE_PER_PX
+    side = (TILE_PX + 2 * MARGIN_PX) * FINE_PER_PX
+    part = index[row : row + side, col : col + side]
+    return part if part.shape == (side, side) else np.pad(part, [(0, side - m) for m in part.shape], mode="edge")
 
 
 def _stored(reflectance: NDArray[np.float32]) -> NDArray[np.uint16]:
