@@ -305,7 +305,8 @@ def _export(args: Arguments) -> None:
     from cscl.products import Prediction
 
     parcels = open_parcels(args.parcels, _read_fields(args, LabelOptions)) if args.parcels else None
-    job = export(Prediction.open(args.prediction), args.out, parcels, overwrite=args.overwrite)
+    inputs = [args.parcels] if args.parcels else []
+    job = export(Prediction.open(args.prediction), args.out, parcels, overwrite=args.overwrite, inputs=inputs)
     print(_drive(job, args.quiet))
 
 

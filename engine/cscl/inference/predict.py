@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from zlib import crc32
 
 import numpy as np
 import rasterio
@@ -106,7 +107,8 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions)
     classes = len(model.card.legend)
     strips = overlapping_tiles(shape, options.tile_px, model.margin_px, options.blend_px)
     done, total = 0, sum(map(len, strips))
-    with _Sink(folder, cube.grid, model.card.legend, options.probabilities) as sink:
+    sink = _Sink(folder, cube.grid, model.card.legend, options.probabilities)
+    with sink:
         carried = np.zeros((classes, 0, shape[1]), np.float32)
         carried_seen = np.zeros((0, shape[1]), bool)
         for strip in strips:
@@ -127,35 +129,34 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions)
             finished = height if top + height == shape[0] else height - options.blend_px
             sink.write(top, sums[:, :finished], seen[:finished])
             carried, carried_seen = sums[:, finished:], seen[finished:]
+    yield from sink.check()
 
 
 class _Sink:
     """The rasters of a prediction, open for writing strips from top to bottom."""
 
     def __init__(self, folder: Path, grid: GeoBox, legend: Legend, probabilities: bool) -> None:
-        self.legend = legend
+        self.folder, self.legend = folder, legend
         common = {
             "driver": "GTiff", "height": grid.shape[0], "width": grid.shape[1], "crs": str(grid.crs),
             "transform": grid.transform, "tiled": True, "blockxsize": 256, "blockysize": 256,
-            "compress": "deflate", "bigtiff": "if_safer",
+            "compress": "deflate", "bigtiff": "if_safer", "dtype": "uint8", "nodata": NO_CONFIDENCE, "count": 1,
         }  # fmt: skip
-        self._classes = rasterio.open(
-            folder / "classes.tif", "w", count=1, dtype=legend.dtype.name, nodata=legend.ignore, **common
-        )
-        self._confidence = rasterio.open(folder / "confidence.tif", "w", count=1, dtype="uint8", nodata=255, **common)
-        self._all = None
+        kinds: dict[str, dict[str, Any]] = {
+            "classes.tif": {"dtype": legend.dtype.name, "nodata": legend.ignore},
+            "confidence.tif": {},
+        }
         if probabilities:
-            bands = {**common, "count": len(legend), "dtype": "uint8", "nodata": 255, "interleave": "band"}
-            self._all = rasterio.open(folder / "probabilities.tif", "w", **bands)
-            self._all.descriptions = legend.names
+            kinds["probabilities.tif"] = {"count": len(legend), "interleave": "band"}
+        self._files = {name: rasterio.open(folder / name, "w", **(common | kind)) for name, kind in kinds.items()}
+        self._sums: list[tuple[str, RasterioWindow, int]] = []
 
     def __enter__(self) -> _Sink:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for dataset in (self._classes, self._confidence, self._all):
-            if dataset is not None:
-                dataset.close()
+        for dataset in self._files.values():
+            dataset.close()
 
     def write(self, row: int, probabilities: NDArray[np.float32], seen: NDArray[np.bool_]) -> None:
         """Write the strip (class, y, x) whose first row is `row`; unseen pixels are no data."""
@@ -164,10 +165,23 @@ class _Sink:
         window = RasterioWindow(0, row, seen.shape[1], seen.shape[0])
         index = np.where(seen, probabilities.argmax(0), -1)
         scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
-        self._classes.write(self.legend.to_ids(index), 1, window=window)
-        self._confidence.write(np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8), 1, window=window)
-        if self._all is not None:
-            self._all.write(np.where(seen, scaled, NO_CONFIDENCE).astype(np.uint8), window=window)
+        scaled[:, ~seen] = NO_CONFIDENCE
+        strips = {
+            "classes.tif": self.legend.to_ids(index)[None],
+            "confidence.tif": np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8)[None],
+            "probabilities.tif": scaled,
+        }
+        for name, dataset in self._files.items():
+            dataset.write(strips[name], window=window)
+            self._sums.append((name, window, crc32(np.ascontiguousarray(strips[name]).tobytes())))
+
+    def check(self) -> Job[None]:
+        """Read the closed files again: a disk that fills while GDAL closes one goes unreported otherwise."""
+        for done, (name, window, total) in enumerate(self._sums, 1):
+            with rasterio.open(self.folder / name) as src:
+                if crc32(src.read(window=window).tobytes()) != total:
+                    raise OSError(f"what is read back from {name} is not what was written")
+            yield Progress("checking", done, len(self._sums), "strip")
 
 
 def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str) -> None:
