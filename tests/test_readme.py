@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 
 BLOCK = re.compile(r"^<!-- run -->\n```(bash|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-HAS_DEMO = importlib.util.find_spec("cscl.demo") is not None
 BIN = Path(sys.executable).parent
 
 # `make test` would run this test again; `make demo` runs its recipe in the quick form, in the environment of the tests.
@@ -37,7 +35,6 @@ def test_every_mark_is_understood(root: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash") or not shutil.which("make"), reason="bash or make is missing")
-@pytest.mark.skipif(not HAS_DEMO, reason="the demo is not written yet")
 @pytest.mark.skipif(not (BIN / "cscl").exists(), reason="the project is not installed: run `make test`")
 def test_marked_blocks_run(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "sample_data", tmp_path / "sample_data")

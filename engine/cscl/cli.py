@@ -115,7 +115,7 @@ class _Screen:
             self.stage = event.stage
             self.bar = tqdm(
                 desc=event.stage, total=event.total or None, unit=f" {event.unit}", initial=max(event.done - 1, 0),
-                dynamic_ncols=True, mininterval=0.5, smoothing=0.1, leave=bool(event.total),
+                dynamic_ncols=True, mininterval=0.5, delay=0.5, smoothing=0.1, leave=bool(event.total),
             )  # fmt: skip
         self.bar.update(event.done - self.bar.n)
 
