@@ -68,6 +68,9 @@ class ConfusionMatrix:
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
         return ConfusionMatrix(self.counts + other.counts)
 
+    def __sub__(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        return ConfusionMatrix(self.counts - other.counts)
+
     @property
     def square(self) -> NDArray[np.int64]:
         """Counts of pixels that have a prediction, K x K: what all figures are read off."""
