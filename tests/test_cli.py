@@ -1,5 +1,6 @@
 """The command line as a user meets it: a whole chain on a tiny season, mistakes, help, and Ctrl-C."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import rasterio
 
 from cscl.cli import main
+from cscl.products import Prediction
 
 SMALL = [
     *("--set", "model.num_features=4", "--set", "data.patch_px=16", "--set", "data.block_px=16"),
@@ -57,6 +59,22 @@ def test_the_chain_makes_all_its_files(chain: Path) -> None:
     ):
         assert exported.transform == made.transform and exported.crs == made.crs
         assert (exported.read(1) == made.read(1)).all()
+
+
+def test_the_report_compares_crops_by_code_not_by_accident_of_numbering(chain: Path, tmp_path: Path) -> None:
+    """Parcels of a few crops only would be numbered otherwise on their own."""
+    import geopandas as gpd
+
+    parcels = gpd.read_file(chain / "season" / "parcels.gpkg")
+    common = parcels["crop"].value_counts().index
+    parcels[parcels["crop"].isin(common[1:3])].to_file(tmp_path / "few.gpkg")
+    words = [str(chain / "map"), str(tmp_path / "few.gpkg"), str(tmp_path / "r"), "--class-column", "crop", "--quiet"]
+    assert main(["assess", *words]) == 0
+    with (tmp_path / "r" / "classes.csv").open(encoding="utf-8") as stream:
+        rows = {row["code"]: row for row in csv.DictReader(stream)}
+    legend = {c.code: c.id for c in Prediction.open(chain / "map").legend.classes}
+    assert all(int(rows[code]["id"]) == legend[code] for code in common[1:3])
+    assert all(int(rows[code]["truth_px"]) > 0 for code in common[1:3])
 
 
 @pytest.mark.parametrize("what", ["season", "season/parcels.gpkg", "model", "map"])

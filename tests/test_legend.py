@@ -98,3 +98,12 @@ def test_two_hundred_classes_have_colours_of_their_own() -> None:
     lab = rgb2lab(np.array([CropClass(i, "", "", c).rgb for i, c in enumerate(colours)])[None] / 255)[0]
     apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)[~np.eye(200, dtype=bool)]
     assert apart.min() > 2.3  # the least difference that is noticed, in CIELAB
+
+
+def test_an_extended_legend_keeps_what_it_has_and_finds_free_ids() -> None:
+    legend = Legend((CropClass(3, "WWH", "winter wheat", "#ddcc77"), CropClass(1, "MAI", "maize", "#cc6677")))
+    longer = legend.extended(["MAI", "SUN", "BAR"], {"SUN": "sunflower"})
+    assert longer.classes[:2] == legend.classes and longer.ignore == legend.ignore
+    assert [(c.id, c.code, c.name) for c in longer.classes[2:]] == [(2, "BAR", "BAR"), (4, "SUN", "sunflower")]
+    assert legend.extended([]) == legend == legend.extended(["WWH"])
+    assert Legend.from_codes([2, 7]).extended(["7", "9", "255"]).ids == (2, 7, 9, 1)

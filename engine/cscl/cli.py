@@ -196,10 +196,11 @@ def _scenes(args: Arguments, *, classes: bool) -> list[Any]:
     from cscl.products import Scene
 
     reading, labelling = _read_fields(args, ReadOptions), _read_fields(args, LabelOptions)
-    scenes = []
+    scenes: list[Scene] = []
     for images, labels in [(args.images, args.labels), *args.also]:
         cube = open_cube(images, reading)
-        scenes.append(Scene(cube, open_labels(labels, cube.grid, labelling, classes=classes)))
+        known = scenes[-1].labels.legend if scenes else None
+        scenes.append(Scene(cube, open_labels(labels, cube.grid, labelling, classes=classes, known=known)))
     return scenes
 
 
@@ -286,7 +287,7 @@ def _assess(args: Arguments) -> None:
     from cscl.products import Prediction
 
     prediction = Prediction.open(args.prediction)
-    labels = open_labels(args.labels, prediction.grid, _read_fields(args, LabelOptions))
+    labels = open_labels(args.labels, prediction.grid, _read_fields(args, LabelOptions), known=prediction.legend)
     if args.held_out_of:
         from cscl.training.save import split_of
 

@@ -100,7 +100,7 @@ def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrit
     yield Note("Mapping the sample season, which the model has never seen.")
     prediction = yield from predict(model, cube, out / "prediction", device=device)
     edges = yield from edge_strength((yield from embed(start, cube, out / "embedding.zarr", device=device)))
-    labels = open_labels(season / "parcels.gpkg", cube.grid, CROPS)
+    labels = open_labels(season / "parcels.gpkg", cube.grid, CROPS, known=prediction.legend)
     report = yield from assess(prediction, labels)
     report.write(out / "report")
     parcels = open_parcels(season / "parcels.gpkg", CROPS)

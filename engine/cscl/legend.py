@@ -10,7 +10,7 @@ import colorsys
 import csv
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,21 @@ class Legend:
             for i, t, colour in zip(ids, texts, default_colours(len(texts)), strict=True)
         )
         return cls(tuple(classes), ignore=free_ignore(ids))
+
+    def extended(self, codes: Iterable[Any], names: Mapping[str, str] | None = None) -> Legend:
+        """Return this legend with further codes behind it; codes that it has keep their id, name and colour.
+
+        A new code keeps its value as id if it is a whole number whose id is free, and takes the next free id if not.
+        """
+        known, taken = set(self.id_by_code()), {*self.ids, self.ignore}
+        new = [c for c in Legend.from_codes(codes, names).classes if c.code not in known] if set(codes) else []
+        colours = default_colours(len(self) + len(new))[len(self) :]
+        classes = list(self.classes)
+        for crop, colour in zip(new, colours, strict=True):
+            number = crop.id if crop.id not in taken else next(i for i in range(1, 65536) if i not in taken)
+            taken.add(number)
+            classes.append(replace(crop, id=number, colour=colour))
+        return Legend(tuple(classes), self.ignore)
 
     @classmethod
     def from_csv(cls, path: str | Path, ignore: int | None = None) -> Legend:

@@ -153,6 +153,11 @@ def without_ids(scene: Scene) -> Scene:
     return Scene(scene.cube, replace(scene.labels, parcel_ids=None))
 
 
+def renamed(scene: Scene) -> Scene:
+    classes = (*toys.LEGEND.classes[:2], replace(toys.LEGEND.classes[2], code="SUN"))
+    return Scene(scene.cube, replace(scene.labels, legend=Legend(classes)))
+
+
 def one_date(scene: Scene) -> Scene:
     return Scene(scene.cube.select(times=[0]), scene.labels)
 
@@ -164,6 +169,7 @@ def one_date(scene: Scene) -> Scene:
         (lambda out: pretrain([without_ids(toys.scene())], out, toys.QUICK), "hold no parcel ids"),
         (lambda out: train([toys.scene(size=12)], out, toys.QUICK), "fewer than a sample of 16 x 16"),
         (lambda out: train([one_date(toys.scene())], out, toys.QUICK), "needs at least 2"),
+        (lambda out: train([toys.scene(), renamed(toys.scene())], out, toys.QUICK), "means 'MAI' in one scene"),
         (lambda out: train([], out, toys.QUICK), "no scene to train on"),
         (
             lambda out: train([toys.scene()], out, toys.QUICK.with_settings(["train.loss.name=cscl"])),

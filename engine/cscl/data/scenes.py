@@ -42,7 +42,9 @@ def open_parcels(path: str | Path, options: LabelOptions) -> Parcels:
     )
 
 
-def open_labels(path: str | Path, grid: GeoBox, options: LabelOptions, *, classes: bool = True) -> LabelMap:
+def open_labels(
+    path: str | Path, grid: GeoBox, options: LabelOptions, *, classes: bool = True, known: Legend | None = None
+) -> LabelMap:
     """Read labels onto a grid.
 
     Parameters
@@ -55,6 +57,9 @@ def open_labels(path: str | Path, grid: GeoBox, options: LabelOptions, *, classe
         Columns, legend and the like.
     classes : bool
         Whether crop classes are wanted; without, outlines are enough.
+    known : Legend, optional
+        Legend of a model or of another scene: crop codes that it holds get its ids, further codes get free ones, so
+        that an id means one crop everywhere. A legend file in the options goes before it.
 
     Raises
     ------
@@ -73,5 +78,7 @@ def open_labels(path: str | Path, grid: GeoBox, options: LabelOptions, *, classe
             f"Say which column of {path} holds the crop with --class-column. It has: {', '.join(columns) or 'none'}."
         )
     if legend is None:
-        legend = parcels.legend(options.name_column) if options.class_column else Legend(())
+        own = parcels.legend(options.name_column) if options.class_column else Legend(())
+        names = {c.code: c.name for c in own.classes}
+        legend = known.extended(parcels.codes, names) if known is not None else own
     return rasterise(parcels, grid, legend)

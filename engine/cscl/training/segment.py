@@ -92,7 +92,7 @@ def train(
         network, card = build_network(prepared.card)
         prepared = suited(prepared, network, card)
         if before is not None and start is not None:
-            _take_over(network, Path(start), same_classes=before.legend.ids == card.legend.ids)
+            _take_over(network, Path(start), same_classes=_codes(before.legend) == _codes(card.legend))
         modules = nn.ModuleDict({"network": network})
         if settings.joint_weight:
             modules["head"] = make_loss(recipe.pretrain.loss, "embedding", network.embedding_width)
@@ -125,8 +125,16 @@ def train(
 
 def _one_legend(scenes: Sequence[Scene]) -> list[Scene]:
     """Give all scenes the union of their legends, so that an index means one class everywhere."""
-    classes = {c.id: c for scene in reversed(scenes) for c in scene.labels.legend.classes}
-    union = Legend(tuple(classes[i] for i in sorted(classes)), scenes[0].labels.legend.ignore)
+    classes = [c for scene in scenes for c in scene.labels.legend.classes]
+    codes = {c.id: c.code for c in reversed(classes)}
+    for crop in classes:
+        if codes[crop.id] != crop.code:
+            raise InputError(
+                f"The id {crop.id} means '{codes[crop.id]}' in one scene and '{crop.code}' in another. Give all scenes "
+                "one legend with --legend."
+            )
+    by_id = {c.id: c for c in reversed(classes)}
+    union = Legend(tuple(by_id[i] for i in sorted(by_id)), scenes[0].labels.legend.ignore)
     return [replace(s, labels=_with_legend(s.labels, union)) for s in scenes]
 
 
@@ -153,6 +161,10 @@ def _check_classes(prepared: Prepared) -> Generator[Event, None, tuple[int, ...]
     if rare:
         yield Note(f"Too few training pixels to learn from: {', '.join(rare)}.", warning=True)
     return tuple(int(n) for n in counts)
+
+
+def _codes(legend: Legend) -> list[tuple[int, str]]:
+    return [(c.id, c.code) for c in legend.classes]
 
 
 def _take_over(network: Network, start: Path, *, same_classes: bool) -> None:
