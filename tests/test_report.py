@@ -77,6 +77,7 @@ def test_json_is_strict_and_whole(report: Report, tmp_path: Path) -> None:
 def test_page(report: Report) -> None:
     page = report.to_markdown()
     assert page.startswith("# Accuracy of map\n")
+    assert "| assessed | today |" in page and "| model |" not in page
     assert "- Mind this.\n- 1 of 3 classes occur neither" in page
     assert "| 3 | soy\\|bean | 0 | 0 | – | – | – | – | no pixels |" in page
     for split in report.boundary.splits:

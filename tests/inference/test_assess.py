@@ -88,11 +88,13 @@ def test_parcels(prediction: Prediction, labels: LabelMap) -> None:
         assert parcels.confidence[i] == pytest.approx(np.nanmean(confidence[inside]), rel=1e-6)
 
 
-@pytest.mark.parametrize("window", [None, Window(13, 20, 40, 61)])
-@pytest.mark.parametrize("block_px", [7, 32])
-def test_blocks_change_nothing(prediction: Prediction, labels: LabelMap, block_px: int, window: Window | None) -> None:
-    whole = run(assess(prediction, labels, AssessOptions(block_px=1000), window=window))
-    cut = run(assess(prediction, labels, AssessOptions(block_px=block_px), window=window))
+@pytest.mark.parametrize("window", [None, Window(13, 24, 40, 57)])
+@pytest.mark.parametrize("limits", [(10.0, 20.0, 80.0), (4.0,)])
+def test_blocks_change_nothing(
+    prediction: Prediction, labels: LabelMap, limits: tuple[float, ...], window: Window | None
+) -> None:
+    whole = run(assess(prediction, labels, AssessOptions(1000, limits), window=window))
+    cut = run(assess(prediction, labels, AssessOptions(7, limits), window=window))
     assert json.dumps(cut.to_dict()["boundary"]) == json.dumps(whole.to_dict()["boundary"])
     np.testing.assert_array_equal(cut.accuracy.counts, whole.accuracy.counts)
     for name, column in vars(cut.boundary.parcels).items():
@@ -100,7 +102,7 @@ def test_blocks_change_nothing(prediction: Prediction, labels: LabelMap, block_p
 
 
 def test_window_sees_edges_beyond_it(prediction: Prediction, labels: LabelMap) -> None:
-    window = Window(13, 20, 40, 61)
+    window = Window(13, 24, 40, 57)
     report = run(assess(prediction, labels, window=window))
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values)
     at_edge = ((guess >= 0) & class_boundary(truth))[window.slices]
@@ -153,7 +155,7 @@ def test_error_map(prediction: Prediction, labels: LabelMap) -> None:
     wrong = [int(half.counts[:, :-1].sum() - np.trace(half.counts)) for half in (split.interior, split.boundary)]
     assert np.bincount(errors.ravel()).tolist()[2:] == wrong
     np.testing.assert_array_equal(errors == 0, (truth < 0) | (guess < 0))
-    window = Window(13, 20, 40, 61)
+    window = Window(13, 24, 40, 57)
     np.testing.assert_array_equal(error_map(prediction, labels, window), errors[window.slices])
 
 

@@ -53,7 +53,7 @@ def test_no_prediction_is_shown_but_not_scored() -> None:
     assert matrix.pixels == 2 and matrix.overall_accuracy == 1
     report = accuracy_report(matrix, Legend.from_codes(["rye", "oat"]), "all known pixels")
     assert [(s.truth_px, s.predicted_px, s.no_prediction_px) for s in report.classes] == [(2, 1, 1), (1, 1, 0)]
-    assert "1 known pixels of 'all known pixels' have no prediction" in report.remarks[0]
+    assert "1 pixels of 'all known pixels' have no prediction" in report.remarks[0]
 
 
 def test_nothing_to_count_is_undefined_and_said() -> None:

@@ -170,7 +170,7 @@ def _remarks(matrix: ConfusionMatrix, subset: str) -> tuple[str, ...]:
         )
     without = int(matrix.counts[:, -1].sum())
     if without:
-        remarks.append(f"{without} known pixels of '{subset}' have no prediction: no figure counts them.")
+        remarks.append(f"{without} pixels of '{subset}' have no prediction: no figure counts them.")
     return tuple(remarks)
 
 

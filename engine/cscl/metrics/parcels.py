@@ -35,8 +35,8 @@ class ParcelTally:
     """
 
     parcel_id: Counts = field(repr=False)
-    truth: Counts = field(repr=False)
-    votes: Counts = field(repr=False)
+    truth: NDArray[np.int32] = field(repr=False)
+    votes: NDArray[np.int32] = field(repr=False)
     right: Counts = field(repr=False)
     interior: Counts = field(repr=False)
     confidence: NDArray[np.float64] = field(repr=False)
@@ -113,5 +113,6 @@ def _sums(row: Counts, values: NDArray[Any], rows: int) -> NDArray[np.float64]:
     return np.asarray(np.bincount(row, values.astype(np.float32), minlength=rows), np.float64)
 
 
-def _crosstab(row: Counts, column: NDArray[Any], rows: int, columns: int) -> Counts:
-    return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)
+def _crosstab(row: Counts, column: NDArray[Any], rows: int, columns: int) -> NDArray[np.int32]:
+    """Count pairs, axes (row, column), in 32 bits: a national register has a million rows."""
+    return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns).astype(np.int32)

@@ -18,7 +18,7 @@ def markdown(
 ) -> str:
     """Return the page of a report; the arguments are the fields of `cscl.report.Report`."""
     parts = [f"# Accuracy of {facts.get('prediction', 'the crop map')}"]
-    parts.append(_table(("", ""), [(k, v) for k, v in facts.items() if not isinstance(v, Mapping)]))
+    parts.append(_table(("", ""), [(k, v) for k, v in facts.items() if v is not None and not isinstance(v, Mapping)]))
     parts.append("\n".join(f"- {remark}" for remark in (*remarks, *accuracy.remarks)))
     parts += [*_overall_part(accuracy), *_class_part(accuracy), *_boundary_part(boundary)]
     for curve in boundary.curves:
@@ -42,7 +42,7 @@ def _class_part(accuracy: AccuracyReport) -> Iterator[str]:
     )
     columns = ("id", "name", "truth_px", "predicted_px", "precision", "recall", "f1", "iou")
     rows = [[getattr(score, name) for name in columns] for score in accuracy.classes]
-    yield _table((*columns[:2], "pixels in labels", "pixels in map", *columns[4:7], "IoU", ""), [
+    yield _table((*columns[:2], "pixels in labels", "pixels in map", *columns[4:6], "F1", "IoU", ""), [
         (*row, "no pixels" if score.absent else "") for row, score in zip(rows, accuracy.classes, strict=True)
     ])  # fmt: skip
     mistakes = _frequent_mistakes(accuracy, 5)
@@ -62,8 +62,8 @@ def _frequent_mistakes(accuracy: AccuracyReport, most: int) -> list[tuple[str, s
 def _boundary_part(boundary: BoundaryReport) -> Iterator[str]:
     yield "## At boundaries and inside"
     yield (
-        "Each line splits the same pixels into boundary and interior by another definition of the boundary. The "
-        "difference says what the boundary costs."
+        "Each pair of lines splits the same pixels into boundary and interior, by one definition of the boundary. The "
+        "difference between the two says what the boundary costs."
     )
     rows = [
         (split.name, part, half.pixels, half.overall_accuracy, half.mean_iou)
