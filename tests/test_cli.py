@@ -69,7 +69,7 @@ def test_the_report_compares_crops_by_code_not_by_accident_of_numbering(chain: P
     common = parcels["crop"].value_counts().index
     parcels[parcels["crop"].isin(common[1:3])].to_file(tmp_path / "few.gpkg")
     words = [str(chain / "map"), str(tmp_path / "few.gpkg"), str(tmp_path / "r"), "--class-column", "crop", "--quiet"]
-    assert main(["assess", *words]) == 0
+    assert main(["assess", *words, "--distances-m", "10,25"]) == 0
     with (tmp_path / "r" / "classes.csv").open(encoding="utf-8") as stream:
         rows = {row["code"]: row for row in csv.DictReader(stream)}
     legend = {c.code: c.id for c in Prediction.open(chain / "map").legend.classes}

@@ -108,6 +108,8 @@ class _Screen:
     def _progress(self, event: Progress) -> None:
         from tqdm import tqdm
 
+        if not event.total and self.bar is not None:
+            return  # a part of the stage on show, such as a look at the validation blocks
         if event.stage != self.stage:
             if self.bar is not None and self.bar.total:  # the next stage has begun, so this one is done
                 self.bar.update(self.bar.total - self.bar.n)
@@ -115,7 +117,7 @@ class _Screen:
             self.stage = event.stage
             self.bar = tqdm(
                 desc=event.stage, total=event.total or None, unit=f" {event.unit}", initial=max(event.done - 1, 0),
-                dynamic_ncols=True, mininterval=0.5, delay=0.5, smoothing=0.1, leave=bool(event.total),
+                dynamic_ncols=True, mininterval=0.5, delay=0.5, smoothing=0.1,
             )  # fmt: skip
         self.bar.update(event.done - self.bar.n)
 
@@ -174,8 +176,10 @@ def _read_fields(args: Arguments, cls: type[R]) -> R:
         value = getattr(args, field.name)
         if isinstance(value, str):
             kinds = (hints[field.name], *typing.get_args(hints[field.name]))
-            if any(typing.get_origin(kind) is tuple for kind in kinds):
-                value = [part.strip() for part in value.split(",")]
+            many = next((kind for kind in kinds if typing.get_origin(kind) is tuple), None)
+            if many is not None:
+                parts = [part.strip() for part in value.split(",")]
+                value = parts if str in typing.get_args(many) else [parse_value(part) for part in parts]
             elif str not in kinds:
                 value = parse_value(value)
         if value is not None:
