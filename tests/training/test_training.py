@@ -35,10 +35,8 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def test_pretraining_by_parcel_pulls_pairs_apart_without_any_crop_label(tmp_path: Path) -> None:
-    scene = toys.scene()
-    outlines = replace(scene.labels, ids=np.full_like(scene.labels.ids, 255), legend=Legend(()))
     seen: list[Measure] = []
-    job = pretrain([Scene(scene.cube, outlines)], tmp_path / "m", toys.QUICK, device="cpu")
+    job = pretrain([outlines(toys.scene())], tmp_path / "m", toys.QUICK, device="cpu")
     run(job, lambda e: seen.append(e) if isinstance(e, Measure) else None)
     gaps = [m.values["similarity_gap"] for m in seen]
     assert gaps[-1] > gaps[0] + 0.05
@@ -116,6 +114,37 @@ def test_held_out_blocks_are_kept_with_the_model(pretrained: Path) -> None:
     assert 0.05 < unseen.mean() < 0.5
     for number in np.unique(scene.labels.parcel_ids):
         assert len(np.unique(unseen[scene.labels.parcel_ids == number])) == 1
+
+
+def outlines(scene: Scene) -> Scene:
+    labels = replace(scene.labels, ids=np.full_like(scene.labels.ids, 255), legend=Legend(()))
+    return Scene(scene.cube, labels)
+
+
+def test_what_pretraining_saw_is_never_held_out_later(tmp_path: Path) -> None:
+    """Outlines alone are split without regard to crops, and another seed splits otherwise: neither may leak."""
+    scene, other = toys.scene(size=96), toys.scene(size=64)
+    few = ["pretrain.steps=1", "train.steps=1"]
+    both = [outlines(scene), outlines(other)]
+    start = run(pretrain(both, tmp_path / "start", toys.QUICK.with_settings(few), device="cpu"))
+    recipe = toys.QUICK.with_settings([*few, "seed=9"])
+    model = run(train([scene], tmp_path / "model", recipe, start=start, device="cpu"))
+    seen = split_of(start, scene.cube.grid) == Side.TRAIN
+    held = np.isin(split_of(model, scene.cube.grid), (Side.VALIDATION, Side.TEST))
+    assert held.mean() > 0.2 and not (held & seen).any()
+    assert np.array_equal(split_of(model, other.cube.grid), split_of(start, other.cube.grid))
+
+    tuned = run(train([scene], tmp_path / "tuned", recipe, start=start, window=Window(0, 0, 96, 32), device="cpu"))
+    side = split_of(tuned, scene.cube.grid)
+    assert (side[:, :32] == Side.TRAIN).all() and set(np.unique(side[:, 32:])) == {Side.NONE, Side.TEST}
+    assert not ((side == Side.TEST) & seen).any()
+
+
+def test_two_years_of_a_place_are_split_alike(tmp_path: Path) -> None:
+    first, second = toys.scene(seed=0), toys.scene(seed=1)
+    folder = run(train([first, second], tmp_path / "m", toys.QUICK.with_settings(["train.steps=1"]), device="cpu"))
+    one, two = (folder / f"split_{number}.tif" for number in (1, 2))
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_two_scenes_share_one_legend(tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ import cscl
 from cscl.card import ModelCard
 from cscl.data.batches import Patches, Source, held_in_memory, statistics
 from cscl.data.split import Side, split_blocks, split_window
-from cscl.errors import InputError
-from cscl.events import Event, Note
-from cscl.grid import Window, pixel_size_m
+from cscl.errors import InputError, MissingError
+from cscl.events import Event, Note, Progress
+from cscl.grid import GeoBox, Window, pixel_size_m
 from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe
+
+from .save import split_of
 
 __all__ = ["Prepared", "prepare", "require_scenes", "suited"]
 
@@ -48,7 +50,7 @@ def prepare(
     recipe: Recipe,
     out: Path,
     *,
-    start: ModelCard | None = None,
+    start: str | Path | None = None,
     window: Window | None = None,
 ) -> Generator[Event, None, Prepared]:
     """Check scenes and make ready to train on them.
@@ -61,8 +63,9 @@ def prepare(
         Settings of the run.
     out : Path
         Model folder to be; its name goes onto the card.
-    start : ModelCard, optional
-        Card of the model that training starts from: its bands, statistics and reference date are kept.
+    start : path, optional
+        Model folder that training starts from: its bands, statistics, number of dates and reference date are kept, and
+        on scenes that it knows its split, so that what is held back now was not seen then either.
     window : Window, optional
         Train inside it only, whatever parcels cross its edge; without it, blocks are held back as the recipe says.
 
@@ -71,7 +74,8 @@ def prepare(
     InputError, UnknownNameError, GridError
         A missing band, too small an image, degrees instead of metres.
     """
-    bands = start.bands if start else scenes[0].cube.bands
+    before = ModelCard.open(start) if start is not None else None
+    bands = before.bands if before else scenes[0].cube.bands
     scenes = [replace(scene, cube=held_in_memory(scene.cube.select(bands=bands))) for scene in scenes]
     for scene in scenes:
         if min(scene.cube.shape) < recipe.data.patch_px:
@@ -79,12 +83,10 @@ def prepare(
                 f"{scene.cube.name} has {scene.cube.shape[0]} x {scene.cube.shape[1]} pixels, fewer than a sample of "
                 f"{recipe.data.patch_px} x {recipe.data.patch_px}. Use a larger image or set data.patch_px lower."
             )
-    card = start or _new_card(scenes, recipe)
-    sources = [
-        Source(scene, _sides(scene, recipe, number, window), card.days_of(scene.cube.dates))
-        for number, scene in enumerate(scenes)
-    ]
-    if start is None:
+    card = before or _new_card(scenes, recipe)
+    sides = yield from _split(scenes, recipe, start, window)
+    sources = [Source(scene, side, card.days_of(scene.cube.dates)) for scene, side in zip(scenes, sides, strict=True)]
+    if before is None:
         mean, std = statistics(sources)
         card = replace(card, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
     if window is not None:
@@ -124,11 +126,41 @@ def _new_card(scenes: Sequence[Scene], recipe: Recipe) -> ModelCard:
     )  # fmt: skip
 
 
-def _sides(scene: Scene, recipe: Recipe, number: int, window: Window | None) -> NDArray[np.uint8]:
+def _split(
+    scenes: Sequence[Scene], recipe: Recipe, start: str | Path | None, window: Window | None
+) -> Generator[Event, None, list[NDArray[np.uint8]]]:
+    """Sides of the pixels of each scene. Scenes of one place, such as two years of it, are split alike."""
+    sides: list[NDArray[np.uint8]] = []
+    for number, scene in enumerate(scenes):
+        yield Progress("splitting", number, len(scenes), "scene")
+        alike = [i for i in range(number) if scenes[i].cube.grid == scene.cube.grid]
+        sides.append(sides[alike[0]] if alike else _sides(scene, recipe, number, start, window))
+    yield Progress("splitting", len(scenes), len(scenes), "scene")
+    return sides
+
+
+def _sides(
+    scene: Scene, recipe: Recipe, number: int, start: str | Path | None, window: Window | None
+) -> NDArray[np.uint8]:
+    """Sides of the pixels of a scene: none that `start` learnt from is held back."""
+    data, former = recipe.data, _former_sides(start, scene.cube.grid)
+    wanted = {Side.VALIDATION: data.validation_share, Side.TEST: data.test_share}
     if window is not None:
-        return split_window(scene.cube.shape, window)
-    data = recipe.data
-    return split_blocks(scene.labels, data.block_px, data.validation_share, data.test_share, recipe.seed + number)
+        side = split_window(scene.cube.shape, window)
+    elif former is not None and all((former == s).any() for s, share in wanted.items() if share):
+        return former
+    else:
+        side = split_blocks(scene.labels, data.block_px, data.validation_share, data.test_share, recipe.seed + number)
+    if former is not None:
+        side[(side != Side.TRAIN) & ((former == Side.TRAIN) | (former == Side.VALIDATION))] = Side.NONE
+    return side
+
+
+def _former_sides(start: str | Path | None, grid: GeoBox) -> NDArray[np.uint8] | None:
+    try:
+        return None if start is None else split_of(start, grid)
+    except MissingError:
+        return None
 
 
 def _describe(scenes: Sequence[Scene]) -> tuple[dict[str, Any], ...]:

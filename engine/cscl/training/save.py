@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from torch import Tensor
 from cscl.card import ModelCard
 from cscl.data.batches import Source
 from cscl.data.network import save_weights
-from cscl.errors import MissingError
+from cscl.errors import GridError, MissingError
 from cscl.grid import GeoBox, require_same
+from cscl.raster import facts
 
 from .checkpoint import Workplace
 
@@ -29,13 +31,16 @@ def finish_model(
     weights: Mapping[str, Tensor],
     history: Sequence[Mapping[str, float]],
     sources: Sequence[Source],
+    start: str | Path | None = None,
 ) -> None:
-    """Write weights, card, recipe, log and split maps, then make the model folder appear under its name."""
+    """Write weights, card, recipe, log and split maps, then make the model folder appear under its name.
+
+    Split maps of the model that training started from come along: what that one saw, this one has seen.
+    """
     save_weights(dict(weights), place.folder / "network.safetensors")
     (place.folder / "recipe.toml").write_text(card.recipe.to_toml(), encoding="utf-8")
     _write_log(history, place.folder / "log.csv")
-    for number, source in enumerate(sources, 1):
-        _write_split(source.side_YX, source.scene.cube.grid, place.folder / f"split_{number}.tif")
+    _write_splits(place.folder, sources, start)
     card.save(place.folder)
     place.finish()
 
@@ -43,18 +48,40 @@ def finish_model(
 def split_of(model: str | Path, grid: GeoBox) -> NDArray[np.uint8]:
     """Sides of the pixels of a grid, axes (y, x), as the training of a model saw them; values of `Side`.
 
+    The training of the models that it started from counts too.
+
     Raises
     ------
     MissingError
         If the model was not trained on this grid: then all of it is held out, and no split is needed.
     """
-    for path in sorted(Path(model).glob("split_*.tif")):
-        with rasterio.open(path) as src:
-            there = GeoBox((src.height, src.width), src.transform, src.crs.to_wkt())
-            if there.shape == grid.shape and there.transform == grid.transform:
-                require_same(there, grid, f"The split {path} and the labels")
+    for path in _split_maps(model):
+        if _lies_on(path, grid):
+            with rasterio.open(path) as src:
                 return np.asarray(src.read(1), np.uint8)
     raise MissingError(f"{model} was not trained on this grid, so none of it was seen. Assess without --held-out-of.")
+
+
+def _split_maps(model: str | Path) -> list[Path]:
+    return sorted(Path(model).glob("split_*.tif"))
+
+
+def _lies_on(path: Path, grid: GeoBox) -> bool:
+    try:
+        require_same(facts(path).grid(), grid, str(path))
+    except GridError:
+        return False
+    return True
+
+
+def _write_splits(folder: Path, sources: Sequence[Source], start: str | Path | None) -> None:
+    grids = [source.scene.cube.grid for source in sources]
+    for number, (source, grid) in enumerate(zip(sources, grids, strict=True), 1):
+        _write_split(source.side_YX, grid, folder / f"split_{number}.tif")
+    inherited = _split_maps(start) if start is not None else []
+    elsewhere = [path for path in inherited if not any(_lies_on(path, grid) for grid in grids)]
+    for number, path in enumerate(elsewhere, len(grids) + 1):
+        shutil.copyfile(path, folder / f"split_{number}.tif")
 
 
 def _write_log(history: Sequence[Mapping[str, float]], path: Path) -> None:

@@ -59,8 +59,8 @@ def train(
         Settings; the parts ``model`` (unless `start` is given), ``data`` and ``train`` count here.
     start : path, optional
         Model folder to start from: its whole network is kept and nothing is frozen; only the classifier starts
-        afresh, unless the model was trained on the same classes. Its contrastive head is carried along, so that
-        affinity can be shown as the loss saw it.
+        afresh, unless the model was trained on the same classes. Where it was trained on one of the scenes, what it
+        held back there is held back again. Its contrastive head is carried along as it is.
     window : Window, optional
         Train inside it only, and test outside it.
     device : str
@@ -86,7 +86,7 @@ def train(
         recipe = replace(recipe, model=before.model)
     scenes = _one_legend(scenes)
     with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
-        prepared = yield from prepare(scenes, recipe, Path(out), start=before, window=window)
+        prepared = yield from prepare(scenes, recipe, Path(out), start=start, window=window)
         counts = yield from _check_classes(prepared)
         torch.manual_seed(recipe.seed)  # the first weights, too, follow from the seed
         network, card = build_network(prepared.card)
@@ -119,7 +119,7 @@ def train(
         )  # fmt: skip
         head = _keep_head(place.folder, learner, recipe, Path(start) if start is not None else None, before)
         card = replace(card, stage="trained", accuracy=_best_validation(learner), head=head)
-        finish_model(place, card, learner.best or learner.weights(), learner.history, prepared.sources)
+        finish_model(place, card, learner.best or learner.weights(), learner.history, prepared.sources, start)
     return Path(out)
 
 
