@@ -184,8 +184,8 @@ class SITSCube:
         """Return the same cube with its stored values and mask in memory."""
         return replace(self, stored=self.stored.load(), clear=None if self.clear is None else self.clear.load())
 
-    def iter_lines(self) -> Iterator[str]:
-        """Describe the cube in lines, as `cscl info` shows it; reads a few windows to say how much is usable."""
+    def iter_facts(self) -> Iterator[str]:
+        """Describe the cube in lines without reading a pixel."""
         span = f"{_day(self.dates[0])} to {_day(self.dates[-1])}"
         rows, cols = self.shape
         yield f"{self.name}: {len(self.dates)} dates ({span}), {len(self.bands)} bands, {rows} x {cols} pixels"
@@ -195,9 +195,13 @@ class SITSCube:
         yield f"  stored      {self.stored.dtype}, {self.nbytes / 1e6:.1f} MB; {self.radiometry.source}"
         mask = "from a quality mask" if self.clear is not None else "none: only nodata is known to be missing"
         yield f"  mask        {mask}"
+        yield from (f"  note: {note}" for note in self.notes)
+
+    def iter_lines(self) -> Iterator[str]:
+        """Describe the cube in lines, as `cscl info` shows it; reads a few windows to say how much is usable."""
+        yield from self.iter_facts()
         for date, share in zip(self.dates, self.valid_share(), strict=True):
             yield f"  {_time(date)}  {share:6.1%} usable{'  EMPTY' if share == 0 else ''}"
-        yield from (f"  note: {note}" for note in self.notes)
 
 
 def _day(date: np.datetime64) -> str:

@@ -6,12 +6,12 @@ import csv
 import shutil
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from cscl.data.readers import open_cube
+from cscl.data.sample import sample_season
 from cscl.data.scenes import LabelOptions, open_labels, open_parcels
-from cscl.errors import MissingError, OutputError
+from cscl.errors import OutputError
 from cscl.events import Event, Job, Note
 from cscl.export.bundle import export
 from cscl.export.figures import class_map, edge_strength_map, learning_curve, season_strip
@@ -27,7 +27,7 @@ from cscl.simulate import SeasonOptions, simulate, write_season
 from cscl.training.pretrain import pretrain
 from cscl.training.segment import train
 
-__all__ = ["SAMPLE", "demo", "sample_season"]
+__all__ = ["SAMPLE", "demo"]
 
 SAMPLE = SeasonOptions(size_px=160, seed=27, mosaic_seed=26, dates=16, parcel_size="small")
 """What the sample season that comes with the project was made with."""
@@ -47,22 +47,6 @@ class Size:
 MARK = ".made_by_cscl_demo"
 WHOLE = Size(4, 160, ("pretrain.steps=300", "train.steps=700"))
 QUICK = Size(1, 96, ("pretrain.steps=10", "train.steps=30", "train.validate_every=15"))
-
-
-def sample_season() -> Path:
-    """Folder of the simulated season that comes with the project.
-
-    Raises
-    ------
-    MissingError
-        If it was not installed along.
-    """
-    plugin = find_spec("napari_cscl")
-    installed = [Path(root) / "sample_data" for root in (plugin and plugin.submodule_search_locations) or ()]
-    for place in (Path(__file__).parents[2] / "sample_data", *installed):
-        if (place / "season" / "parcels.gpkg").is_file():
-            return place / "season"
-    raise MissingError("The sample season is not installed. Reinstall napari-cscl, or make one with cscl simulate.")
 
 
 def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrite: bool = False) -> Job[Path]:

@@ -14,7 +14,7 @@ from cscl.products import Prediction
 
 from .scenes import is_vector
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_model"]
 
 
 def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[str]:
@@ -29,7 +29,7 @@ def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[s
     if not path.exists():
         raise MissingError(f"There is nothing at {path}.")
     if (path / "card.json").is_file():
-        yield from _model(ModelCard.open(path))
+        yield from describe_model(ModelCard.open(path))
     elif (path / "prediction.json").is_file():
         yield from _prediction(Prediction.open(path))
     elif path.is_file() and is_vector(path):
@@ -38,7 +38,8 @@ def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[s
         yield from open_cube(path, reading or ReadOptions()).iter_lines()
 
 
-def _model(card: ModelCard) -> Iterator[str]:
+def describe_model(card: ModelCard) -> Iterator[str]:
+    """Yield lines about a model."""
     yield f"{card.name}: {card.stage} model, {card.model.name}, {card.parameters:,} parameters"
     yield f"  bands       {' '.join(card.bands)}"
     span = f"days {card.first_day} to {card.last_day} from {card.reference_date}"

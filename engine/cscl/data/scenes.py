@@ -12,7 +12,7 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
-__all__ = ["LabelOptions", "is_vector", "open_labels", "open_parcels"]
+__all__ = ["LabelOptions", "is_vector", "label_map", "open_labels", "open_parcels"]
 
 VECTOR = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet"}
 
@@ -68,8 +68,8 @@ def open_labels(
     """
     if not Path(path).exists():
         raise MissingError(f"There is no label file {path}.")
-    legend = Legend.from_csv(options.legend) if options.legend else None
     if not is_vector(path):
+        legend = Legend.from_csv(options.legend) if options.legend else None
         return LabelMap.open(path, grid, legend, options.label_nodata)
     parcels = open_parcels(path, options)
     if options.class_column is None and classes:
@@ -77,8 +77,19 @@ def open_labels(
         raise InputError(
             f"Say which column of {path} holds the crop with --class-column. It has: {', '.join(columns) or 'none'}."
         )
-    if legend is None:
-        own = parcels.legend(options.name_column) if options.class_column else Legend(())
-        names = {c.code: c.name for c in own.classes}
-        legend = known.extended(parcels.codes, names) if known is not None else own
-    return rasterise(parcels, grid, legend)
+    return label_map(parcels, grid, options, known)
+
+
+def label_map(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Legend | None = None) -> LabelMap:
+    """Rasterise parcels with the legend of the options, or of what is `known`, or of the parcels themselves.
+
+    Raises
+    ------
+    CSCLError
+        If the legend file cannot be read or no parcel lies on the grid.
+    """
+    if options.legend:
+        return rasterise(parcels, grid, Legend.from_csv(options.legend))
+    own = parcels.legend(options.name_column) if options.class_column else Legend(())
+    names = {c.code: c.name for c in own.classes}
+    return rasterise(parcels, grid, known.extended(parcels.codes, names) if known is not None else own)

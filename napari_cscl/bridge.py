@@ -1,0 +1,182 @@
+"""Engine nouns become napari layers, and layers become nouns again. The only place that knows the scene's frame.
+
+napari's canvas counts in float32: at a northing of 5 000 000 m one step is half a metre. So layers lie in a local frame
+of metres, rows down and columns right, whose origin is the upper left corner of the first scene. The true transform and
+CRS travel in ``layer.metadata["cscl"]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cscl.cube import SITSCube
+from cscl.errors import GridError
+from cscl.grid import GeoBox, pixel_size_m
+from cscl.legend import Legend
+from cscl.parcels import Parcels
+from cscl.products import LabelMap, Prediction
+
+from .composite import SeasonImage, fitting
+
+__all__ = [
+    "LayerData",
+    "frame",
+    "grid_of",
+    "labels_layer",
+    "parcels_layer",
+    "prediction_layer",
+    "raster_layer",
+    "season_layer",
+]
+
+LayerData = tuple[Any, dict[str, Any], str]
+KEY = "cscl"
+INSIDE = (0.90, 0.60, 0.0, 1.0)  # orange and purple: told apart by the colour-blind, too
+AT_BOUNDARY = (0.37, 0.11, 0.55, 1.0)
+
+
+def frame(grid: GeoBox, origin: GeoBox | None = None) -> dict[str, Any]:
+    """Where a raster lies in the scene: ``scale``, ``translate`` and ``units`` of its last two axes.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Of the raster.
+    origin : GeoBox, optional
+        Grid of the scene that is open; without it the raster makes the origin itself.
+
+    Raises
+    ------
+    GridError
+        If the CRS is not that of the open scene, or counts degrees.
+    """
+    height_m, width_m = pixel_size_m(grid)
+    origin = origin or grid
+    if grid.crs != origin.crs:
+        raise GridError(
+            f"The open scene is in {origin.crs}, this raster in {grid.crs}. Warp it first, e.g. with "
+            f"gdalwarp -t_srs {origin.crs}, or open it in a new viewer."
+        )
+    down = (origin.transform.f - grid.transform.f) + height_m / 2
+    right = (grid.transform.c - origin.transform.c) + width_m / 2
+    return {"scale": (height_m, width_m), "translate": (down, right), "units": ("m", "m")}
+
+
+def season_layer(cube: SITSCube, composite: str = "true colour", origin: GeoBox | None = None) -> LayerData:
+    """Show a cube as a time series of colour composites, read date by date when it is looked at."""
+    place = frame(cube.grid, origin)
+    image = SeasonImage(cube, fitting(cube)[composite])
+    look = {
+        "name": cube.name,
+        "rgb": True,
+        "scale": (1, *place["scale"]),
+        "translate": (0, *place["translate"]),
+        "units": ("pixel", *place["units"]),
+        "axis_labels": ("time", "y", "x"),
+        "metadata": {KEY: {"cube": cube, "grid": cube.grid, "composite": composite}},
+    }
+    return image, look, "image"
+
+
+def labels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parcels | None = None) -> LayerData:
+    """Show known crops in the colours of their legend; the crop's name appears in the status bar.
+
+    The parcels that the labels come from, if any, travel along in the layer's metadata.
+    """
+    ids = np.where(labels.ids == labels.legend.ignore, 0, labels.ids.astype(np.int32) + 1)
+    return _classes(
+        ids, labels.legend, f"crops of {labels.name}", labels.grid, origin, {"labels": labels, "parcels": parcels}
+    )
+
+
+def prediction_layer(prediction: Prediction, origin: GeoBox | None = None) -> LayerData:
+    """Show a predicted crop map as `labels_layer` does."""
+    values = np.asarray(prediction.ids)
+    ids = np.where(values == prediction.legend.ignore, 0, values.astype(np.int32) + 1)
+    name = f"predicted crops ({prediction.name})"
+    return _classes(ids, prediction.legend, name, prediction.grid, origin, {"prediction": prediction})
+
+
+def parcels_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:
+    """Show the outlines of the parcels, a pixel wide: each pixel whose right or lower neighbour lies in another.
+
+    Raises
+    ------
+    GridError
+        If the labels do not know their parcels.
+    """
+    if labels.parcel_ids is None:
+        raise GridError(f"The labels {labels.name} hold no parcels: they came from a raster. Open parcels as polygons.")
+    ids = labels.parcel_ids
+    edge = np.zeros(ids.shape, bool)
+    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    edge[:-1] |= ids[:-1] != ids[1:]
+    data, look, kind = _labels(np.where(edge, 1, 0), f"outlines of {labels.name}", labels.grid, origin, {})
+    clear, white = np.zeros(4, np.float32), np.ones(4, np.float32)
+    return data, {**look, "colormap": _direct({None: clear, 0: clear, 1: white}), "opacity": 0.6}, kind
+
+
+def raster_layer(
+    values: NDArray[Any], grid: GeoBox, name: str, limits: tuple[float, float], origin: GeoBox | None = None,
+    colormap: str = "cividis",
+) -> LayerData:  # fmt: skip
+    """Show a raster of numbers, axes (y, x), such as edge strength."""
+    look = {
+        "name": name, "colormap": colormap, "contrast_limits": limits, "metadata": {KEY: {"grid": grid}},
+        **frame(grid, origin), "axis_labels": ("y", "x"),
+    }  # fmt: skip
+    return values, look, "image"
+
+
+def errors_layer(error_YX: NDArray[np.uint8], grid: GeoBox, origin: GeoBox | None = None) -> LayerData:
+    """Show wrong pixels: 2 inside, 3 at a class boundary; right and unknown pixels are clear."""
+    clear = np.zeros(4, np.float32)
+    colours: dict[int | None, NDArray[np.float32]] = {None: clear, 0: clear, 1: clear}
+    colours |= {2: np.array(INSIDE, np.float32), 3: np.array(AT_BOUNDARY, np.float32)}
+    data, look, kind = _labels(error_YX, "errors", grid, origin, {})
+    kinds = pd.DataFrame({"index": [1, 2, 3], "error": ["right", "wrong inside", "wrong at a class boundary"]})
+    return data, {**look, "colormap": _direct(colours), "features": kinds, "opacity": 0.9}, kind
+
+
+def replace_layer(viewer: Any, layer: LayerData) -> Any:
+    """Add a layer, in the place of a former one of the same name and kind."""
+    from napari.layers import Layer
+
+    data, look, kind = layer
+    for former in [old for old in viewer.layers if old.name == look["name"] and KEY in old.metadata]:
+        viewer.layers.remove(former)
+    return viewer.add_layer(Layer.create(data, look, kind))
+
+
+def grid_of(metadata: Mapping[str, Any]) -> GeoBox | None:
+    """Grid of a layer of ours; None for anybody else's."""
+    grid: GeoBox | None = metadata.get(KEY, {}).get("grid")
+    return grid
+
+
+def _classes(
+    ids: NDArray[Any], legend: Legend, name: str, grid: GeoBox, origin: GeoBox | None, more: dict[str, Any]
+) -> LayerData:
+    data, look, kind = _labels(ids, name, grid, origin, more)
+    colours: dict[int | None, NDArray[np.float32]] = {None: np.zeros(4, np.float32), 0: np.zeros(4, np.float32)}
+    colours |= {c.id + 1: np.array([*(v / 255 for v in c.rgb), 1], np.float32) for c in legend.classes}
+    names = pd.DataFrame({"crop": [c.name for c in legend.classes]}, index=[c.id + 1 for c in legend.classes])
+    names.index.name = "index"
+    return data, {**look, "colormap": _direct(colours), "features": names.reset_index(), "opacity": 0.7}, kind
+
+
+def _labels(values: NDArray[Any], name: str, grid: GeoBox, origin: GeoBox | None, more: dict[str, Any]) -> LayerData:
+    metadata = {KEY: {"grid": grid, **more}}
+    look = {"name": name, "metadata": metadata, **frame(grid, origin), "axis_labels": ("y", "x")}
+    return values, look, "labels"
+
+
+def _direct(colours: dict[int | None, NDArray[np.float32]]) -> Any:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict=colours)

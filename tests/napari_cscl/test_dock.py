@@ -1,0 +1,119 @@
+"""The panel in a real window: open, map, assess, see edges, export, cancel, close."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import toys
+
+from cscl.data.sample import sample_season
+from napari_cscl._reader import get_reader
+from napari_cscl._writer import save_map
+from napari_cscl.bridge import labels_layer, season_layer
+
+
+def names(dock: Any) -> list[str]:
+    return [layer.name for layer in dock.viewer.layers]
+
+
+def finish(dock: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
+
+
+@pytest.fixture
+def toy(dock: Any, toy_model: Path) -> Any:
+    """The panel on the toy scene with its model."""
+    from napari.layers import Layer
+
+    scene = toys.scene()
+    for layer in (season_layer(scene.cube, "NDVI"), labels_layer(scene.labels)):
+        dock.viewer.add_layer(Layer.create(*layer))
+    dock.session.open_model(toy_model)
+    return dock
+
+
+def test_the_sample_opens_with_its_date_scale_bar_and_crops(dock: Any, qtbot: Any) -> None:
+    dock.data.open_images(sample_season())
+    dock.data.open_labels(sample_season() / "parcels.gpkg")
+    assert names(dock) == ["season", "crops of parcels.gpkg", "outlines of parcels.gpkg"]
+    assert dock.data.column.currentText() == "crop" and len(dock.session.labels.legend) == 13
+    dock.viewer.dims.set_point(0, 3)
+    assert dock.viewer.canvas.overlays.text.text == str(dock.session.cube.dates[3])[:10]
+    assert dock.viewer.canvas.overlays.scale_bar.visible
+    qtbot.wait(200)
+    shown = dock.viewer.screenshot(canvas_only=True)
+    assert shown.std() > 20, "the canvas shows something"
+
+
+def test_another_composite_takes_the_place_of_the_former(dock: Any) -> None:
+    dock.data.open_images(sample_season())
+    before = np.asarray(dock.viewer.layers["season"].data[5])
+    dock.data.composite.setCurrentText("NDVI")
+    dock.data.composite.textActivated.emit("NDVI")
+    assert names(dock) == ["season"]
+    assert not np.array_equal(before, np.asarray(dock.viewer.layers["season"].data[5]))
+
+
+def test_predict_assess_edges_and_export_by_button(toy: Any, qtbot: Any, tmp_path: Path) -> None:
+    assert toy.map.predict.isEnabled() and not toy.map.errors.isEnabled()
+    toy.map.predict.click()
+    finish(toy, qtbot)
+    toy.map.errors.click()
+    finish(toy, qtbot)
+    toy.map.edges.click()
+    finish(toy, qtbot)
+    assert names(toy)[-3:] == ["predicted crops (prediction)", "errors", "edge strength (model)"]
+    assert "blocks that were held back" in toy.map.accuracy.text()
+    errors = toy.viewer.layers["errors"].data
+    assert set(np.unique(errors)) <= {0, 1, 2, 3} and (errors == 1).sum() > (errors > 1).sum()
+    toy.map.export_to(tmp_path / "out")
+    finish(toy, qtbot)
+    with rasterio.open(tmp_path / "out" / "crop_map.tif") as src:
+        assert src.transform == toy.session.cube.grid.transform
+        shown = toy.viewer.layers["predicted crops (prediction)"].data
+        assert np.array_equal(np.where(src.read(1) == src.nodata, 0, src.read(1).astype(int) + 1), shown)
+
+
+def test_cancelling_changes_nothing(toy: Any, qtbot: Any, tmp_path: Path) -> None:
+    before = names(toy)
+    toy.model.train_into(tmp_path / "model", ("train.batch=2", "train.steps=100000", "model.num_features=4"))
+    qtbot.waitUntil(lambda: toy.progress.isVisible() and toy.progress.value() > 2, timeout=30_000)
+    assert not toy.model.isEnabled()
+    with qtbot.waitSignal(toy.runner.cancelled, timeout=10_000):
+        toy.cancel.click()
+    assert names(toy) == before and toy.model.isEnabled() and not toy.progress.isVisible()
+    assert not (tmp_path / "model").exists()
+
+
+def test_closing_the_panel_stops_its_job(toy: Any, qtbot: Any, tmp_path: Path) -> None:
+    toy.model.train_into(tmp_path / "model", ("train.batch=2", "train.steps=100000", "model.num_features=4"))
+    qtbot.waitUntil(lambda: toy.progress.value() > 1, timeout=30_000)
+    toy.viewer.window.remove_dock_widget(toy)
+    assert not toy.runner.busy and not toy.folder.exists()
+
+
+def test_a_mistake_is_a_message(dock: Any, tmp_path: Path) -> None:
+    dock.act(lambda: dock.data.open_images(tmp_path))
+    assert str(tmp_path) in dock.status.text() and dock.session.cube is None
+
+
+def test_reader_and_writer(toy: Any, qtbot: Any, tmp_path: Path) -> None:
+    reader = get_reader(str(sample_season()))
+    assert reader is not None and reader(str(sample_season()))[0][2] == "image"
+    assert get_reader(str(tmp_path)) is None and get_reader("picture.png") is None
+    toy.map.predict.click()
+    finish(toy, qtbot)
+    layer = toy.viewer.layers["predicted crops (prediction)"]
+    assert save_map(str(tmp_path / "map.tif"), layer.data, {"metadata": layer.metadata}) == [str(tmp_path / "map.tif")]
+    assert save_map(str(tmp_path / "x.tif"), layer.data, {"metadata": {}}) == []
+    read = get_reader(str(toy.folder / "prediction"))
+    assert read is not None and np.array_equal(read(str(toy.folder / "prediction"))[0][0], layer.data)
+
+
+def test_the_manifest_is_valid() -> None:
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_distribution("napari-cscl")
+    manifest.validate_imports()
