@@ -34,6 +34,7 @@ def test_without_nodata_every_id_is_a_class(tmp_path: Path) -> None:
     assert labels.legend.ids == (0, 1, 2, 8, 255)
     assert labels.legend.ignore == 65535
     assert labels.counts() == {0: 8, 1: 6, 2: 2, 8: 3, 255: 1}
+    assert labels.counts(IDS == 8) == {0: 0, 1: 0, 2: 0, 8: 3, 255: 0}
     np.testing.assert_array_equal(labels.ids, IDS)
     assert labels.index(Window(1, 3, 2, 2)).tolist() == [[3, 4], [1, 1]]
 

@@ -25,6 +25,8 @@ __all__ = ["UNKNOWN", "CropClass", "Legend", "default_colours"]
 UNKNOWN = -1
 """Index of a pixel whose class is not known; losses and metrics leave it out."""
 
+LOOK_UP_PX = 2**22
+
 # Paul Tol's 'muted' and 'bright' qualitative schemes: distinct for the common kinds of colour-blindness.
 _TOL = (
     *("#cc6677", "#332288", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#999933", "#aa4499"),
@@ -104,13 +106,12 @@ class Legend:
 
     def to_index(self, ids: NDArray[Any]) -> NDArray[np.int16]:
         """Turn class ids into indices 0..K-1; ids that are not in the legend become `UNKNOWN`."""
-        index: NDArray[np.int16] = self._index_by_id[ids]
-        return index
+        return _look_up(self._index_by_id, ids)
 
     def to_ids(self, index: NDArray[Any]) -> NDArray[Any]:
         """Turn indices into class ids; negative indices become the ignore id."""
         table = np.array([*self.ids, self.ignore], self.dtype)
-        return table[np.where(index < 0, len(self), index)]
+        return _look_up(table, np.maximum(index, UNKNOWN))  # -1 finds the last
 
     def id_by_code(self) -> Mapping[str, int]:
         """Class id of each register code."""
@@ -220,6 +221,17 @@ class Legend:
     def from_dict(cls, plain: Mapping[str, Any]) -> Legend:
         """Make the legend that `to_dict` described."""
         return cls(tuple(CropClass(**c) for c in plain["classes"]), int(plain["ignore"]))
+
+
+def _look_up(table: NDArray[Any], places: NDArray[Any]) -> NDArray[Any]:
+    """``table[places]`` some rows at a time: for indexing NumPy makes 8 bytes of each, 1 GB for a Sentinel-2 tile."""
+    if places.ndim == 0 or places.size <= LOOK_UP_PX:
+        return np.asarray(table[places])
+    found = np.empty(places.shape, table.dtype)
+    rows = max(1, LOOK_UP_PX * len(places) // places.size)
+    for row in range(0, len(places), rows):
+        found[row : row + rows] = table[places[row : row + rows]]
+    return found
 
 
 def free_ignore(ids: Iterable[int]) -> int:

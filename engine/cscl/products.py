@@ -91,9 +91,13 @@ class LabelMap:
         ids = self.ids if window is None else self.ids[window.slices]
         return self.legend.to_index(ids).astype(np.int64)
 
-    def counts(self) -> dict[int, int]:
-        """Pixels of each class id of the legend, zero included."""
-        counts = np.bincount(self.ids.ravel(), minlength=65536)
+    def counts(self, where_YX: NDArray[np.bool_] | None = None) -> dict[int, int]:
+        """Pixels of each class id of the legend, zero included; all of them, or those where a mask (y, x) is True."""
+        counts = np.zeros(65536, np.int64)
+        for row in range(0, len(self.ids), 512):  # NumPy counts 8 bytes a pixel: a part at a time
+            part = self.ids[row : row + 512]
+            part = part.ravel() if where_YX is None else part[where_YX[row : row + 512]]
+            counts += np.bincount(part, minlength=65536)
         return {i: int(counts[i]) for i in self.legend.ids}
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -83,6 +85,17 @@ def test_fixed_patches_cover_every_pixel_of_the_side_once() -> None:
     patches = Patches([source()], Side.TEST, "class", 16, 5, **PLAIN)
     covered = sum(int((batch.class_BHW >= 0).sum()) for batch in patches.fixed(4, 16, 99, 4))
     assert covered == 40 * 10
+
+
+def test_fixed_patches_are_spent_on_known_pixels_only() -> None:
+    """Labels are sparse in large scenes: looking where nothing is known would score nothing."""
+    here = source()
+    ids = np.full_like(here.scene.labels.ids, here.scene.labels.legend.ignore)
+    ids[33, 36] = 2
+    labels = replace(here.scene.labels, ids=ids)
+    patches = Patches([replace(here, scene=Scene(here.scene.cube, labels))], Side.TEST, "class", 16, 5, **PLAIN)
+    batches = list(patches.fixed(4, 8, 2, 1))
+    assert len(batches) == 1 and (batches[0].class_BHW >= 0).sum() == 1 and len(batches[0].class_BHW) == 1
 
 
 def test_statistics_come_from_valid_training_pixels() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -26,6 +28,18 @@ def test_no_parcel_lies_on_two_sides_and_every_side_has_pixels() -> None:
         assert len(np.unique(side[truth.parcel_ids == number])) == 1
     share = (side == Side.TEST).mean()
     assert 0.1 < share < 0.35
+
+
+def test_a_parcel_goes_to_the_side_that_holds_most_of_it() -> None:
+    truth = labels()
+    plain = split_blocks(replace(truth, parcel_ids=None), 32, 0.2, 0.2, seed=3)
+    side = split_blocks(truth, 32, 0.2, 0.2, seed=3)
+    for number in np.unique(truth.parcel_ids):
+        inside = truth.parcel_ids == number
+        assert side[inside][0] == np.bincount(plain[inside]).argmax()
+    outside = replace(truth, parcel_ids=np.where(truth.parcel_ids > 9, 0, truth.parcel_ids).astype(np.int32))
+    free = split_blocks(outside, 32, 0.2, 0.2, seed=3)[outside.parcel_ids == 0]
+    assert np.array_equal(free, plain[outside.parcel_ids == 0])
 
 
 def test_the_split_follows_from_the_seed_alone() -> None:

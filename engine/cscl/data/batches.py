@@ -148,12 +148,15 @@ class Patches:
         self.sources, self.side, self.dates = sources, side, dates
         self.date_dropout, self.jitter = date_dropout, jitter
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
-        self.places = [
-            PatchPlaces.of(_wanted(source, side, target), patch_px, source.scene.cube.name) for source in sources
-        ]
-        pixels = [float(_wanted(source, side, target).sum()) for source in sources]
-        self.pixels = int(sum(pixels))
-        self._shares = np.cumsum(pixels) / max(1.0, sum(pixels))
+        self.target = target
+        self._tilings: dict[tuple[int, int], list[tuple[Source, Window]]] = {}
+        self.places, pixels = [], []
+        for source in sources:
+            wanted_YX = _wanted(source, side, target)
+            self.places.append(PatchPlaces.of(wanted_YX, patch_px, source.scene.cube.name))
+            pixels.append(int(np.count_nonzero(wanted_YX)))
+        self.pixels = sum(pixels)
+        self._shares = np.cumsum(pixels) / max(1, self.pixels)
 
     def draw(self, step: int, size: int) -> Batch:
         """Draw the batch of a step: `size` patches."""
@@ -165,24 +168,30 @@ class Patches:
         return _collate(samples)
 
     def fixed(self, size: int, patch_px: int, most: int, multiple_px: int = 1) -> Iterator[Batch]:
-        """Yield batches that tile the pixels of this side, unaugmented and always the same, at most `most` patches.
+        """Yield batches that tile the wanted pixels, unaugmented and always the same, at most `most` patches.
 
         Patches at the scene's edge are filled up to `multiple_px` with pixels that are neither valid nor known.
         """
-        places = [
-            (source, window)
-            for source in self.sources
-            for window in tiles(source.scene.cube.shape, patch_px)
-            if (source.side_YX[window.slices] == self.side).any()
-        ]
-        chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int))
         by_shape: dict[tuple[int, int], list[tuple[Source, Window]]] = {}
-        for source, window in (places[i] for i in chosen):
+        for source, window in self._tiling(patch_px, most):
             by_shape.setdefault((window.height, window.width), []).append((source, window))
         for group in by_shape.values():
             for first in range(0, len(group), size):
                 samples = [self._sample(s, w, None) for s, w in group[first : first + size]]
                 yield _fill_up(_collate(samples), multiple_px)
+
+    def _tiling(self, patch_px: int, most: int) -> list[tuple[Source, Window]]:
+        """At most `most` of the tiles that hold wanted pixels, evenly chosen; found once, for a scene has many."""
+        if (patch_px, most) not in self._tilings:
+            places = [
+                (source, window)
+                for source in self.sources
+                for window in tiles(source.scene.cube.shape, patch_px)
+                if _wanted(source, self.side, self.target, window).any()
+            ]
+            chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int))
+            self._tilings[patch_px, most] = [places[i] for i in chosen]
+        return self._tilings[patch_px, most]
 
     def _sample(self, source: Source, window: Window, rng: np.random.Generator | None) -> tuple[Tensor, ...]:
         values, valid = source.scene.cube.read(window)
@@ -209,12 +218,13 @@ class Patches:
         return x, day, seen, torch.from_numpy(classes.copy()), torch.from_numpy(parcels.copy())
 
 
-def _wanted(source: Source, side: Side, target: str) -> NDArray[np.bool_]:
-    labels = source.scene.labels
-    here = source.side_YX == side
-    if target == "parcel":
-        return np.zeros(here.shape, bool) if labels.parcel_ids is None else here & (labels.parcel_ids > 0)
-    return np.asarray(here & (labels.legend.to_index(labels.ids) >= 0))
+def _wanted(source: Source, side: Side, target: str, window: Window | None = None) -> NDArray[np.bool_]:
+    """Which pixels of a scene or a window can teach: on this side, and of known class or in a parcel; axes (y, x)."""
+    labels, place = source.scene.labels, window.slices if window else (slice(None), slice(None))
+    here_YX: NDArray[np.bool_] = source.side_YX[place] == side
+    if target == "class":
+        return here_YX & (labels.legend.to_index(labels.ids[place]) >= 0)
+    return np.zeros_like(here_YX) if labels.parcel_ids is None else here_YX & (labels.parcel_ids[place] > 0)
 
 
 def _turn(array: NDArray, turns: int, flip: bool) -> NDArray:  # type: ignore[type-arg]

@@ -53,7 +53,7 @@ class PatchPlaces:
             )
         cell = max(1, patch_px // 4)
         starts = [np.arange(0, n, cell) for n in wanted_YX.shape]
-        counts = np.add.reduceat(np.add.reduceat(wanted_YX.astype(np.int64), starts[0], 0), starts[1], 1)
+        counts = np.add.reduceat(np.add.reduceat(wanted_YX, starts[0], 0, np.int32), starts[1], 1)
         cells = np.argwhere(counts > 0)
         weights = np.cumsum(counts[counts > 0]).astype(float)
         return cls(cells * cell, weights / weights[-1:], wanted_YX.shape, patch_px, cell)

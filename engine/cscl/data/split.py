@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
@@ -50,15 +51,15 @@ def split_blocks(
             f"{labels.name}: {rows * cols} blocks of {block_px} pixels are too few to hold back {sum(needed)} of them. "
             "Set data.block_px lower, or data.validation_share and data.test_share to 0."
         )
-    block = np.arange(rows)[:, None].repeat(block_px, 0)[: labels.ids.shape[0]] * cols
-    block = block + np.arange(cols).repeat(block_px)[: labels.ids.shape[1]]
-    histogram = _class_histogram(labels, block, rows * cols)
+    histogram = _class_histogram(labels, block_px)
     rng = np.random.default_rng([seed, 0x5B1])
     order = min((rng.permutation(rows * cols) for _ in range(64)), key=lambda o: _imbalance(histogram, o, needed))
     side_of_block = np.full(rows * cols, Side.TRAIN, np.uint8)
     side_of_block[order[: needed[0]]] = Side.VALIDATION
     side_of_block[order[needed[0] : sum(needed)]] = Side.TEST
-    return _keep_parcels_whole(side_of_block[block], labels.parcel_ids)
+    height, width = labels.ids.shape
+    side = side_of_block.reshape(rows, cols).repeat(block_px, 0)[:height].repeat(block_px, 1)[:, :width]
+    return side if labels.parcel_ids is None else _keep_parcels_whole(side, labels.parcel_ids)
 
 
 def split_window(shape: tuple[int, int], train: Window) -> NDArray[np.uint8]:
@@ -73,20 +74,22 @@ def split_window(shape: tuple[int, int], train: Window) -> NDArray[np.uint8]:
 
 def only(labels: LabelMap, side_YX: NDArray[np.uint8], side: Side) -> LabelMap:
     """Return the labels with every pixel on another side unknown, and its parcel left out."""
-    from dataclasses import replace
-
     keep = side_YX == side
     ids = np.where(keep, labels.ids, labels.ids.dtype.type(labels.legend.ignore))
     parcels = None if labels.parcel_ids is None else np.where(keep, labels.parcel_ids, np.int32(0))
     return replace(labels, ids=ids, parcel_ids=parcels)
 
 
-def _class_histogram(labels: LabelMap, block: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    index = labels.index()
-    known = index >= 0
-    classes = len(labels.legend)
-    flat = np.bincount(block[known] * classes + index[known], minlength=count * classes)
-    return flat.reshape(count, classes).astype(float)
+def _class_histogram(labels: LabelMap, block_px: int) -> NDArray[np.float64]:
+    """Pixels of each class in each block, axes (block, class); one row of blocks at a time, for the sake of memory."""
+    (height, width), classes = labels.ids.shape, len(labels.legend)
+    first, cols = np.arange(width) // block_px * classes, -(-width // block_px)
+    rows = []
+    for row in range(0, height, block_px):
+        index = labels.index(Window(row, 0, min(block_px, height - row), width))
+        counts = np.bincount((first + index)[index >= 0], minlength=cols * classes)
+        rows.append(counts.reshape(cols, classes))
+    return np.concatenate(rows).astype(float)
 
 
 def _imbalance(histogram: NDArray[np.float64], order: NDArray[np.int64], needed: list[int]) -> float:
@@ -101,12 +104,14 @@ def _imbalance(histogram: NDArray[np.float64], order: NDArray[np.int64], needed:
     return worst
 
 
-def _keep_parcels_whole(side: NDArray[np.uint8], parcel_ids: NDArray[np.int32] | None) -> NDArray[np.uint8]:
-    if parcel_ids is None:
-        return side
-    inside = parcel_ids > 0
-    unique, compact = np.unique(parcel_ids[inside], return_inverse=True)
-    votes = np.bincount(compact * 4 + side[inside], minlength=4 * len(unique)).reshape(-1, 4)
-    side = side.copy()
-    side[inside] = votes.argmax(axis=1).astype(np.uint8)[compact]
-    return side
+def _keep_parcels_whole(side: NDArray[np.uint8], parcel_ids: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Give each parcel to the side that holds most of it; pixels count by runs of one parcel and side along rows."""
+    ids, sides = parcel_ids.ravel(), side.ravel()
+    starts = np.flatnonzero((ids[1:] != ids[:-1]) | (sides[1:] != sides[:-1])) + 1
+    starts = np.concatenate([[0], starts])
+    length = np.diff(starts, append=ids.size)
+    parcel, of_run = np.unique(ids[starts], return_inverse=True)
+    votes = np.bincount(of_run * len(Side) + sides[starts], length, minlength=len(parcel) * len(Side))
+    most = votes.reshape(-1, len(Side)).argmax(axis=1).astype(np.uint8)
+    winner = np.where(ids[starts] > 0, most[of_run], sides[starts])
+    return np.repeat(winner, length).reshape(side.shape)

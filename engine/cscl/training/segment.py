@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cscl.card import ModelCard
 from cscl.data.batches import Batch, Patches
 from cscl.data.network import build_network, fill, load_weights, make_loss, save_weights
-from cscl.data.split import Side, only
+from cscl.data.split import Side
 from cscl.device import autocast, pick
 from cscl.errors import InputError
 from cscl.events import Event, Job, Note, Progress
@@ -150,7 +150,7 @@ def _check_classes(prepared: Prepared) -> Generator[Event, None, tuple[int, ...]
     legend = prepared.card.legend
     counts = np.zeros(len(legend), np.int64)
     for source in prepared.sources:
-        by_id = only(source.scene.labels, source.side_YX, Side.TRAIN).counts()
+        by_id = source.scene.labels.counts(source.side_YX == Side.TRAIN)
         counts += [by_id[i] for i in legend.ids]
     if (counts > 0).sum() < 2:
         raise InputError(
