@@ -25,7 +25,7 @@ LIBRARIES := libegl1:libEGL.so.1 libgl1:libGL.so.1 libglib2.0-0:libglib-2.0.so.0
 
 demo: $(READY)
 	$(BIN)/cscl demo --overwrite $(if $(QUICK),--quick) "$(OUT)"
-	@[ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] || $(BIN)/napari sample_data/season "$(OUT)/prediction" --with napari-cscl CSCL
+	@[ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] || $(BIN)/napari sample_data/season "$(OUT)/prediction" --plugin napari-cscl --with napari-cscl CSCL
 
 # Without a display the windows of the tests open on a virtual one.
 test: $(READY)

@@ -155,6 +155,7 @@ class CSCLDock(QWidget):
         if "cube" in held:
             self.act(lambda: self.session.open_cube(held["cube"]))
             self.viewer.canvas.overlays.scale_bar.visible = True
+            self.say(f"{held['cube'].name} is open. Add parcels or labels, and a model.")
         if "labels" in held and held["labels"] is not self.session.labels:
             self.act(lambda: self.session.open_labels(held["labels"], held.get("parcels")))
         if "prediction" in held and held["prediction"] is not self.session.prediction:
