@@ -101,6 +101,10 @@ MISTAKES = [
     (["predict", "{season}", "{season}", "out"], "not a model folder"),
     (["predict", "{model}", "{season}", "out", "--bands", "B02,B99"], "B99"),
     (["assess", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop"], "not a prediction"),
+    (["predict", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),
+    (["embed", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),
+    (["train", "{season}", "{season}/parcels.gpkg", "{season}", "--class-column", "crop", "--overwrite"], "card.json"),
+    (["train", "{season}", "{season}/parcels.gpkg", ".", "--class-column", "crop"], "no name for a result"),
 ]
 
 
@@ -117,7 +121,7 @@ def test_a_mistake_is_one_sentence_and_status_2(
         os.chdir(here)
     said = capsys.readouterr().err
     assert said.startswith("cscl: ") and sentence in said and "Traceback" not in said
-    assert not any(tmp_path.iterdir())
+    assert not any(tmp_path.iterdir()) and (chain / "season" / "images").is_dir()
 
 
 @pytest.mark.parametrize(

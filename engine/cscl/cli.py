@@ -318,7 +318,7 @@ def _export(args: Arguments) -> None:
 def _demo(args: Arguments) -> None:
     from cscl.demo import demo
 
-    page = _drive(demo(args.out, quick=args.quick, device=args.device), args.quiet)
+    page = _drive(demo(args.out, quick=args.quick, device=args.device, overwrite=args.overwrite), args.quiet)
     print(f"Open {page} in a browser, and {page.parent / 'export' / 'crop_map.tif'} in QGIS.")
 
 

@@ -20,6 +20,7 @@ from cscl.events import Event, Job, Note, Progress
 from cscl.grid import GeoBox, Window, crop, tile_count, tiles
 from cscl.products import AffinityMap, Embedding
 from cscl.recipe import Choice
+from cscl.results import put, require_place
 
 from .tiles import Model, load_model, suit_cube
 
@@ -48,8 +49,7 @@ def embed(
         For a model that cannot be used on this cube and places that cannot be written; the message says the remedy.
     """
     out = Path(out)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists already. Choose another name, or add --overwrite to replace it.")
+    require_place(out, "embedding/zarr.json", overwrite=overwrite)
     loaded = load_model(model, device)
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     for warning in warnings:
@@ -62,11 +62,11 @@ def embed(
         for number, window in enumerate(tiles(cube.shape, CHUNK_PX), 1):
             store[:, *window.slices] = _embedding_of(loaded, cube, window).astype(np.float16)
             yield Progress("embedding", number, total, "tile")
-        if out.exists():
-            shutil.rmtree(out)
-        part.replace(out)
+        put(part, out)
     except OSError as error:
-        raise OutputError(f"The embedding {out} cannot be written ({error}). Make room on the disk.") from error
+        raise OutputError(
+            f"The embedding {out} cannot be written ({error}). Make room on the disk or choose another place."
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Embedding.open(out)

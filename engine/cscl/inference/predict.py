@@ -23,6 +23,7 @@ from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox
 from cscl.legend import Legend
 from cscl.products import Prediction
+from cscl.results import put, require_place
 
 from .tiles import Model, load_model, overlapping_tiles, suit_cube
 
@@ -65,7 +66,7 @@ def predict(
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     overwrite : bool
-        Replace a former prediction.
+        Replace a former prediction; anything else is never replaced.
 
     Raises
     ------
@@ -73,8 +74,7 @@ def predict(
         For a model that cannot be used on this cube and places that cannot be written; the message says the remedy.
     """
     options, out = options or PredictOptions(), Path(out)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists already. Choose another name, or add --overwrite to replace it.")
+    require_place(out, "prediction.json", overwrite=overwrite)
     loaded = load_model(model, device)
     if loaded.card.stage != "trained":
         raise InputError(
@@ -89,9 +89,7 @@ def predict(
         part.mkdir(parents=True)
         yield from _stream(loaded, cube, part, options)
         _write_facts(part, loaded, cube, str(model))
-        if out.exists():
-            shutil.rmtree(out)
-        part.replace(out)
+        put(part, out)
     except (OSError, rasterio.errors.RasterioIOError) as error:
         raise OutputError(
             f"The map {out} cannot be written ({error}). Make room on the disk or choose another place."

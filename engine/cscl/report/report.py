@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cscl.errors import OutputError
+from cscl.results import require_name
 
 from .numbers import AccuracyReport, BoundaryReport, plain
 from .page import markdown
@@ -60,6 +61,7 @@ class Report:
             If the folder exists (and `overwrite` is False) or cannot be written.
         """
         folder = Path(folder)
+        require_name(folder)
         if folder.exists() and not (overwrite and folder.is_dir()):
             remedy = "add --overwrite to replace the report in it" if folder.is_dir() else "remove that file"
             raise OutputError(f"{folder} exists already. Choose another name, or {remedy}.")

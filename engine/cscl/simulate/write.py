@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError
 from cscl.errors import OutputError
 from cscl.events import Job, Progress
 from cscl.grid import GeoBox
+from cscl.results import require_name
 
 from .labels import MIXED
 from .season import Season
@@ -52,6 +53,7 @@ def write_season(season: Season, folder: str | Path) -> Job[Path]:
         If the folder exists and is not empty, or cannot be written.
     """
     folder = Path(folder)
+    require_name(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise OutputError(f"{folder} exists already and is not empty. Choose another folder for the season.")
     with _whole_or_nothing(folder) as part:

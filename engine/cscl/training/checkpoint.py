@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from cscl.errors import InputError, MissingError, OutputError
+from cscl.results import put, require_place
 
 __all__ = ["Workplace", "load_state", "save_state", "workplace"]
 
@@ -44,9 +45,7 @@ class Workplace:
     def finish(self) -> None:
         """Make the result appear; a former folder of that name goes only now."""
         self.checkpoint.unlink(missing_ok=True)
-        if self.out.exists():
-            shutil.rmtree(self.out)
-        self.folder.replace(self.out)
+        put(self.folder, self.out)
 
 
 @contextlib.contextmanager
@@ -62,9 +61,8 @@ def workplace(out: Path, *, resume: bool, overwrite: bool) -> Generator[Workplac
     MissingError
         If there is nothing to resume.
     """
+    require_place(out, "card.json", overwrite=overwrite)
     place = Workplace(out)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists already. Choose another name, or add --overwrite to replace it.")
     if resume and not place.checkpoint.is_file():
         raise MissingError(f"There is no unfinished run to resume at {place.folder}. Leave out --resume to start one.")
     if place.folder.exists() and not resume:

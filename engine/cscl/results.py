@@ -1,0 +1,60 @@
+"""Places of results: they become whole under a ``.part`` name, and take the place of nothing but their own kind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from cscl.errors import OutputError
+
+__all__ = ["put", "require_name", "require_place"]
+
+
+def require_name(out: Path) -> None:
+    """Refuse ``.``, ``..`` and links: a folder that appears when it is whole needs a name of its own.
+
+    Raises
+    ------
+    OutputError
+        If the path does not end in such a name.
+    """
+    if out.name in ("", ".."):
+        raise OutputError(f"'{out}' is no name for a result. Give the name of a new folder, such as {out / 'result'}.")
+    if out.is_symlink():
+        raise OutputError(f"{out} is a link. Give the place that it leads to, or another name.")
+
+
+def require_place(out: Path, mark: str, *, overwrite: bool) -> None:
+    """Refuse a place where a result would destroy something.
+
+    Parameters
+    ----------
+    out : Path
+        Folder to be.
+    mark : str
+        File that each result of this kind holds: a folder without it is the user's, and is never replaced.
+    overwrite : bool
+        Whether a former result may be replaced. An empty folder always may.
+
+    Raises
+    ------
+    OutputError
+        If something is there that may not be replaced, or the path has no name.
+    """
+    require_name(out)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not overwrite:
+        raise OutputError(f"{out} exists already. Choose another name, or add --overwrite to replace it.")
+    if not (out / mark).is_file():
+        raise OutputError(
+            f"{out} is not a former result of this kind (it holds no {mark}), so even --overwrite does not replace it. "
+            "Choose another name."
+        )
+
+
+def put(part: Path, out: Path) -> None:
+    """Make a whole result appear under its name; what `require_place` found there goes only now."""
+    if out.exists():
+        shutil.rmtree(out)
+    part.replace(out)
