@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import toys
 from safetensors.numpy import load_file
+from torch import nn
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
@@ -19,6 +21,7 @@ from cscl.grid import Window
 from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe
+from cscl.training.loop import Learner, fit
 from cscl.training.pretrain import pretrain
 from cscl.training.save import split_of
 from cscl.training.segment import train
@@ -57,23 +60,60 @@ def test_training_learns_and_its_folder_repeats_the_run(tmp_path: Path) -> None:
     assert all(np.array_equal(weights(again)[k], v) for k, v in weights(folder).items())
 
 
-def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
-    whole = run(train([toys.scene()], tmp_path / "whole", toys.QUICK, device="cpu"))
-    job = train([toys.scene()], tmp_path / "cut", toys.QUICK, device="cpu")
-    _run_until(job, step=37)
+@pytest.mark.parametrize(("stage", "step"), [("training", 37), ("training", 30), ("validation", 1)])
+def test_a_killed_run_resumes_bit_for_bit(stage: str, step: int, tmp_path: Path) -> None:
+    recipe = toys.QUICK.with_settings(["train.joint_weight=0.1", "train.ema=0.9"])
+    whole = run(train([toys.scene()], tmp_path / "whole", recipe, device="cpu"))
+    job = train([toys.scene()], tmp_path / "cut", recipe, device="cpu")
+    _run_until(job, stage, step)
     job.close()
     assert not (tmp_path / "cut").exists() and (tmp_path / "cut.part" / "checkpoint.pt").is_file()
     with pytest.raises(OutputError, match="--resume"):
-        run(train([toys.scene()], tmp_path / "cut", toys.QUICK, device="cpu"))
-    cut = run(train([toys.scene()], tmp_path / "cut", toys.QUICK, device="cpu", resume=True))
-    assert all(np.array_equal(weights(cut)[k], v) for k, v in weights(whole).items())
+        run(train([toys.scene()], tmp_path / "cut", recipe, device="cpu"))
+    cut = run(train([toys.scene()], tmp_path / "cut", recipe, device="cpu", resume=True))
+    for name in ("network.safetensors", "head.safetensors", "log.csv"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
     assert not (tmp_path / "cut.part").exists()
 
 
-def _run_until(job: Generator[Any, None, Any], step: int) -> None:
+def _run_until(job: Generator[Any, None, Any], stage: str, step: int) -> None:
     for event in job:
-        if isinstance(event, Progress) and event.stage == "training" and event.done >= step:
+        if isinstance(event, Progress) and event.stage == stage and event.done >= step:
             return
+
+
+def test_kept_weights_are_those_of_the_best_look_head_and_network_alike() -> None:
+    recipe = toys.QUICK.with_settings(["train.ema=0.5", "train.steps=3"])
+    modules = nn.ModuleDict({"network": nn.BatchNorm1d(2), "head": nn.Linear(2, 1)})
+    learner = Learner.start(modules, recipe.train)
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def objective(batch: torch.Tensor) -> Any:
+        return modules["head"](modules["network"](batch)).square().mean(), {}
+
+    def score(network: nn.Module) -> Generator[Any, None, dict[str, float]]:
+        kept.append({k: v.clone() for k, v in modules.state_dict().items()})
+        yield Note("looking")
+        return {"score": [0.2, 0.7, 0.4][len(kept) - 1]}
+
+    draw: Any = lambda step, size: Numbers(torch.arange(8.0).reshape(4, 2) + step)  # noqa: E731
+    args = (draw, objective, Path("never"), torch.device("cpu"))
+    run(fit("training", learner, recipe.train, *args, seed=0, validate=score, validate_every=1))
+    for part in ("network", "head"):
+        for name, value in learner.result(part).items():
+            assert torch.equal(value, kept[1][f"{part}.{name}"])
+    running, average = modules["network"].running_mean, learner.weights()["network.running_mean"]
+    assert average.mean() < running.mean(), "buffers are averaged too: they lag behind rising inputs"
+
+
+class Numbers:
+    """The least that the loop asks of a batch."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values = values
+
+    def map(self, change: Any) -> torch.Tensor:
+        return change(self.values)
 
 
 def test_fine_tuning_takes_the_whole_backbone_and_keeps_the_head(pretrained: Path, tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ class Learner:
         ``network`` and, where the loss learns too, ``head``.
     optimiser : torch.optim.Optimizer
         Over the parameters of both.
+    ema : float
+        Share of the former average that is kept in each step; 0 for no averaging.
+    best, averages : dict or None
+        Weights and buffers of all modules: those of the best look at the validation blocks, and the running averages.
+    looked, waited : int
+        Step of the last look, and looks since the best one.
+    sums : dict
+        Measures added up since the last report.
     """
 
     modules: nn.ModuleDict
@@ -46,8 +54,10 @@ class Learner:
     step: int = 0
     best_score: float = -math.inf
     best: dict[str, Tensor] | None = None
+    looked: int = 0
     waited: int = 0
     averages: dict[str, Tensor] | None = None
+    sums: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
@@ -59,27 +69,38 @@ class Learner:
         return cls(modules, optimiser, settings.ema)
 
     def average(self) -> None:
-        """Move the averaged weights towards the present ones (exponential moving average)."""
+        """Move the averages towards the present weights and buffers; less of the first steps stays than of later ones.
+
+        The share kept rises as ``(1 + step) / (10 + step)`` up to `ema`, so that short runs are averaged too.
+        """
         if not self.ema:
             return
-        now = self.modules["network"].state_dict()
+        now = self.modules.state_dict()
         if self.averages is None:
             self.averages = {k: v.clone() for k, v in now.items()}
             return
+        kept = min(self.ema, (1 + self.step) / (10 + self.step))
         for name, value in now.items():
             if value.is_floating_point():
-                self.averages[name].lerp_(value, 1 - self.ema)
+                self.averages[name].lerp_(value, 1 - kept)
             else:
                 self.averages[name].copy_(value)
 
     def weights(self) -> dict[str, Tensor]:
-        """Weights of the network to use: averaged if they are averaged."""
-        source = self.averages if self.averages is not None else self.modules["network"].state_dict()
+        """Weights and buffers of all modules to use now: averaged if they are averaged."""
+        source = self.averages if self.averages is not None else self.modules.state_dict()
         return {name: tensor.detach().clone() for name, tensor in source.items()}
+
+    def result(self, module: str) -> dict[str, Tensor]:
+        """Weights of a module to keep: of the best look at the validation blocks if there was one, else of the end."""
+        prefix = f"{module}."
+        kept = self.best or self.weights()
+        return {name.removeprefix(prefix): tensor for name, tensor in kept.items() if name.startswith(prefix)}
 
     def state(self) -> dict[str, Any]:
         """Return all of it as tensors and plain values."""
-        plain = {k: getattr(self, k) for k in ("step", "best_score", "best", "waited", "averages", "history")}
+        names = ("step", "best_score", "best", "looked", "waited", "averages", "sums", "history")
+        plain = {name: getattr(self, name) for name in names}
         return {"modules": self.modules.state_dict(), "optimiser": self.optimiser.state_dict(), **plain}
 
     def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
@@ -88,7 +109,9 @@ class Learner:
         self.modules.load_state_dict(state.pop("modules"))
         self.optimiser.load_state_dict(state.pop("optimiser"))
         for name, value in state.items():
-            moved = {k: v.to(device) for k, v in value.items()} if name in ("best", "averages") and value else value
+            moved = (
+                {k: v.to(device) for k, v in value.items()} if name in ("best", "averages", "sums") and value else value
+            )
             setattr(self, name, moved)
 
 
@@ -112,7 +135,7 @@ def fit(
     *,
     seed: int,
     validate: Validation | None = None,
-    validate_every: int = 0,
+    validate_every: int = 1,
     patience: int = 0,
 ) -> Generator[Event, None, None]:
     """Train until the last step, or until validation has not improved for `patience` looks.
@@ -128,23 +151,24 @@ def fit(
     objective : callable
         ``objective(batch)`` returns the loss, a scalar, and detached measures.
     checkpoint : Path
-        Written every minute, and when the job is closed.
+        Written every minute, and when the job is closed; a run taken up from it repeats what it would have done.
     validate : callable, optional
         Job that returns measures, among them ``score``; the best-scoring weights are kept.
     """
     if checkpoint.is_file():
         learner.restore(load_state(checkpoint), device)
     saved = time.monotonic()
-    sums: dict[str, Tensor] = {}
     try:
-        while learner.step < settings.steps and not (patience and learner.waited >= patience):
-            measures = _step(learner, settings, draw, objective, device, seed)
-            _add(sums, measures)
-            yield Progress(stage, learner.step, settings.steps)
-            if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
-                yield _report(stage, learner, sums)
-            if validate and (learner.step % validate_every == 0 or learner.step == settings.steps):
+        while True:
+            due = learner.step and (learner.step % validate_every == 0 or learner.step == settings.steps)
+            if validate and due and learner.looked < learner.step:  # also what a closed job left to do
                 yield from _look(stage, learner, validate)
+            if learner.step >= settings.steps or (patience and learner.waited >= patience):
+                return
+            _add(learner.sums, _step(learner, settings, draw, objective, device, seed))
+            if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
+                yield _report(stage, learner)
+            yield Progress(stage, learner.step, settings.steps)
             if time.monotonic() - saved > CHECKPOINT_EVERY_S:
                 save_state(learner.state(), checkpoint)
                 saved = time.monotonic()
@@ -180,24 +204,27 @@ def _add(sums: dict[str, Tensor], measures: Mapping[str, Tensor]) -> None:
         sums[name] = sums[name] + value if name in sums else value
 
 
-def _report(stage: str, learner: Learner, sums: dict[str, Tensor]) -> Measure:
-    count = float(sums.pop("count"))
-    values = {name: float(value) / count for name, value in sums.items()}
-    sums.clear()
+def _report(stage: str, learner: Learner) -> Measure:
+    count = float(learner.sums.pop("count"))
+    values = {name: float(value) / count for name, value in learner.sums.items()}
+    learner.sums.clear()
     learner.history.append({"step": learner.step, **values})
     return Measure(stage, learner.step, values)
 
 
 def _look(stage: str, learner: Learner, validate: Validation) -> Generator[Event, None, None]:
-    network = learner.modules["network"]
-    now = {k: v.clone() for k, v in network.state_dict().items()}
-    network.load_state_dict(learner.weights())
-    network.eval()
-    values = yield from validate(network)
-    network.load_state_dict(now)
+    """Score the weights to use; whatever happens, learning goes on with the present ones."""
+    now = {k: v.clone() for k, v in learner.modules.state_dict().items()}
+    try:
+        learner.modules.load_state_dict(learner.weights())
+        learner.modules.eval()
+        values = yield from validate(learner.modules["network"])
+    finally:
+        learner.modules.load_state_dict(now)
+    learner.looked = learner.step
     learner.history.append({"step": learner.step, **{f"validation_{k}": v for k, v in values.items()}})
-    yield Measure(f"{stage} validation", learner.step, values)
     if values["score"] > learner.best_score:
         learner.best_score, learner.best, learner.waited = values["score"], learner.weights(), 0
     else:
         learner.waited += 1
+    yield Measure(f"{stage} validation", learner.step, values)

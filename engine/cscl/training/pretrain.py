@@ -95,8 +95,8 @@ def pretrain(
         )
         yield from _say_if_collapsed(learner.history)
         card = replace(card, stage="pretrained", head={"loss": plain(settings.loss), "target": settings.target})
-        save_weights(head.state_dict(), place.folder / "head.safetensors")
-        finish_model(place, card, learner.weights(), learner.history, prepared.sources)
+        save_weights(learner.result("head"), place.folder / "head.safetensors")
+        finish_model(place, card, learner.result("network"), learner.history, prepared.sources)
     return Path(out)
 
 

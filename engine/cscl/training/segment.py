@@ -119,7 +119,7 @@ def train(
         )  # fmt: skip
         head = _keep_head(place.folder, learner, recipe, Path(start) if start is not None else None, before)
         card = replace(card, stage="trained", accuracy=_best_validation(learner), head=head)
-        finish_model(place, card, learner.best or learner.weights(), learner.history, prepared.sources, start)
+        finish_model(place, card, learner.result("network"), learner.history, prepared.sources, start)
     return Path(out)
 
 
@@ -210,7 +210,7 @@ def _keep_head(
 ) -> Mapping[str, object] | None:
     """Keep the contrastive head in the model folder: the one learnt beside the classes, or the one started from."""
     if "head" in learner.modules:
-        save_weights(learner.modules["head"].state_dict(), folder / "head.safetensors")
+        save_weights(learner.result("head"), folder / "head.safetensors")
         return {"loss": plain(recipe.pretrain.loss), "target": recipe.pretrain.target}
     if before is None or start is None or before.head is None:
         return None
