@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import toys
 from safetensors.numpy import load_file
-from torch import nn
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
@@ -21,7 +19,6 @@ from cscl.grid import Window
 from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe
-from cscl.training.loop import Learner, fit
 from cscl.training.pretrain import pretrain
 from cscl.training.save import split_of
 from cscl.training.segment import train
@@ -80,40 +77,6 @@ def _run_until(job: Generator[Any, None, Any], stage: str, step: int) -> None:
     for event in job:
         if isinstance(event, Progress) and event.stage == stage and event.done >= step:
             return
-
-
-def test_kept_weights_are_those_of_the_best_look_head_and_network_alike() -> None:
-    recipe = toys.QUICK.with_settings(["train.ema=0.5", "train.steps=3"])
-    modules = nn.ModuleDict({"network": nn.BatchNorm1d(2), "head": nn.Linear(2, 1)})
-    learner = Learner.start(modules, recipe.train)
-    kept: list[dict[str, torch.Tensor]] = []
-
-    def objective(batch: torch.Tensor) -> Any:
-        return modules["head"](modules["network"](batch)).square().mean(), {}
-
-    def score(network: nn.Module) -> Generator[Any, None, dict[str, float]]:
-        kept.append({k: v.clone() for k, v in modules.state_dict().items()})
-        yield Note("looking")
-        return {"score": [0.2, 0.7, 0.4][len(kept) - 1]}
-
-    draw: Any = lambda step, size: Numbers(torch.arange(8.0).reshape(4, 2) + step)  # noqa: E731
-    args = (draw, objective, Path("never"), torch.device("cpu"))
-    run(fit("training", learner, recipe.train, *args, seed=0, validate=score, validate_every=1))
-    for part in ("network", "head"):
-        for name, value in learner.result(part).items():
-            assert torch.equal(value, kept[1][f"{part}.{name}"])
-    running, average = modules["network"].running_mean, learner.weights()["network.running_mean"]
-    assert average.mean() < running.mean(), "buffers are averaged too: they lag behind rising inputs"
-
-
-class Numbers:
-    """The least that the loop asks of a batch."""
-
-    def __init__(self, values: torch.Tensor) -> None:
-        self.values = values
-
-    def map(self, change: Any) -> torch.Tensor:
-        return change(self.values)
 
 
 def test_fine_tuning_takes_the_whole_backbone_and_keeps_the_head(pretrained: Path, tmp_path: Path) -> None:
