@@ -98,7 +98,12 @@ MISTAKES = [
         ["train", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop", "--window", "0:99,0:9"],
         "reaches beyond",
     ),
+    (
+        ["train", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop", "--name-column", "crop_nam"],
+        "Did you mean 'crop_name'?",
+    ),
     (["predict", "{season}", "{season}", "out"], "not a model folder"),
+    (["predict", "{model}", "{season}", "out", "--scale", "0"], "makes no reflectance"),
     (["predict", "{model}", "{season}", "out", "--bands", "B02,B99"], "B99"),
     (["assess", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop"], "not a prediction"),
     (["predict", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),

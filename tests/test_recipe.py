@@ -40,6 +40,8 @@ def test_another_name_drops_the_options_of_the_former() -> None:
         ("pretrain.target=pixel", "Known: class, parcel"),
         ("train.steps", "not of the form key=value"),
         ("seed.x=1", "Unknown setting 'seed'"),
+        ("train=5", "must be a table of settings, not 5"),
+        ("train.clip=nan", "a finite number"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, sentence: str) -> None:

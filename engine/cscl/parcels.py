@@ -79,7 +79,7 @@ class Parcels:
         table, notes = _clean(table, path)
         for column in (class_column, id_column):
             if column is not None and column not in table.columns:
-                raise nearest(column, [c for c in map(str, table.columns) if c != "geometry"], "column", str(path))
+                raise nearest(column, _columns(table), "column", str(path))
         ids, id_note = _ids(table, id_column, path)
         codes = _codes(table[class_column]) if class_column else pd.Series(None, table.index, dtype=object)
         table = table.assign(parcel_id=ids, code=codes)
@@ -97,9 +97,17 @@ class Parcels:
         return sorted(self.table["code"].dropna().unique())
 
     def legend(self, name_column: str | None = None) -> Legend:
-        """Make a legend of the codes that occur, with names from another column of the table if wanted."""
+        """Make a legend of the codes that occur, with names from another column of the table if wanted.
+
+        Raises
+        ------
+        UnknownNameError, InputError
+            No such column; no code at all.
+        """
         names = {}
         if name_column is not None:
+            if name_column not in self.table.columns:
+                raise nearest(name_column, _columns(self.table), "column", self.name)
             pairs = self.table[["code", name_column]].dropna().drop_duplicates("code")
             names = dict(zip(pairs["code"], pairs[name_column].astype(str), strict=True))
         return Legend.from_codes(self.codes, names)
@@ -180,6 +188,10 @@ def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[
     if not polygons.any():
         raise InputError(f"{path} holds no polygons: all {len(table)} geometries are empty, points or lines.")
     return table[polygons].reset_index(drop=True), notes
+
+
+def _columns(table: gpd.GeoDataFrame) -> list[str]:
+    return [c for c in map(str, table.columns) if c != "geometry"]
 
 
 def _ids(table: gpd.GeoDataFrame, column: str | None, path: Path) -> tuple[Any, list[str]]:

@@ -8,6 +8,7 @@ class: unknown keys, wrong types and values out of range are errors that name th
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -105,7 +106,7 @@ class Recipe:
     data: DataSettings = field(default_factory=DataSettings)
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
-    seed: Annotated[int, {"min": 0, "tooltip": "Seed of everything random"}] = 0
+    seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Seed of everything random"}] = 0
 
     @classmethod
     def open(cls, path: str | Path) -> Recipe:
@@ -120,7 +121,7 @@ class Recipe:
         if not path.is_file():
             raise MissingError(f"There is no recipe {path}.")
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"The recipe {path} is not valid TOML: {error}.") from error
         return build(cls, values, str(path))
@@ -195,6 +196,8 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     UnknownNameError, InputError
         Unknown key (with the nearest known one); wrong type, choice or range.
     """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where} must be a table of settings, not {values!r}.")
     hints = typing.get_type_hints(cls, include_extras=True)
     known = [f.name for f in dataclasses.fields(typing.cast(Any, cls))]
     for key in values:
@@ -230,7 +233,7 @@ def _choice(value: Any, where: str) -> Choice:
     if isinstance(value, str):
         return Choice(value)
     if not isinstance(value, Mapping) or "name" not in value:
-        raise InputError(f'{where} must say a name, e.g. name = "cscl".')
+        raise InputError(f'{where} must say which one by its name, as in name = "...".')
     return Choice(str(value["name"]), {k: v for k, v in value.items() if k != "name"})
 
 
@@ -240,6 +243,8 @@ def _scalar(kind: type, value: Any, limits: Mapping[str, Any], where: str) -> An
     if type(value) is not kind:
         raise InputError(f"{where} must be {_WORDS.get(kind, kind.__name__)}, not {value!r}.")
     low, high = limits.get("min"), limits.get("max")
+    if type(value) is float and low is not None and not math.isfinite(value):  # without limits, NaN may mean no data
+        raise InputError(f"{where} must be a finite number, not {value}.")
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"from {low} to {high}"
         raise InputError(f"{where} must be {bounds}, not {value}.")

@@ -7,6 +7,7 @@ with an underscore are what the formats share: dates, grids, masks, and the comm
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,12 @@ class ReadOptions:
         str | None,
         {"tooltip": "Folder of mask rasters, one a date, or a variable of the cube; non-zero means not usable"},
     ] = None
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and not (math.isfinite(self.scale) and self.scale):
+            raise InputError(f"The scale {self.scale} makes no reflectance. Give a number other than 0, e.g. 0.0001.")
+        if self.offset is not None and not math.isfinite(self.offset):
+            raise InputError(f"The offset {self.offset} is not a finite number. Give one, e.g. -0.1.")
 
 
 @dataclass(frozen=True)
