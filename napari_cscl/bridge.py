@@ -25,6 +25,7 @@ from .composite import SeasonImage, fitting
 
 __all__ = [
     "LayerData",
+    "colours_layer",
     "frame",
     "grid_of",
     "labels_layer",
@@ -131,6 +132,18 @@ def raster_layer(
         **frame(grid, origin), "axis_labels": ("y", "x"),
     }  # fmt: skip
     return values, look, "image"
+
+
+def colours_layer(colours_YXC: NDArray[np.uint8], grid: GeoBox, name: str, origin: GeoBox | None = None) -> LayerData:
+    """Show a picture, axes (y, x, channel), such as the principal components of an embedding."""
+    look = {
+        "name": name,
+        "rgb": True,
+        "metadata": {KEY: {"grid": grid}},
+        **frame(grid, origin),
+        "axis_labels": ("y", "x"),
+    }
+    return colours_YXC, look, "image"
 
 
 def errors_layer(error_YX: NDArray[np.uint8], grid: GeoBox, origin: GeoBox | None = None) -> LayerData:

@@ -18,6 +18,7 @@ from napari_cscl.bridge import KEY, LayerData, replace_layer
 from napari_cscl.runner import JobRunner
 from napari_cscl.session import Session
 
+from .affinity import AffinityPanel
 from .data import DataPanel
 from .map import MapPanel
 from .model import ModelPanel
@@ -52,9 +53,11 @@ class CSCLDock(QWidget):
     # --- making ----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.data, self.model, self.map = DataPanel(self), ModelPanel(self), MapPanel(self)
+        self.data, self.model = DataPanel(self), ModelPanel(self)
+        self.affinity, self.map = AffinityPanel(self), MapPanel(self)
+        self.panels = {"Data": self.data, "Model": self.model, "Affinity": self.affinity, "Map": self.map}
         self.tabs = QTabWidget()
-        for panel, name in ((self.data, "Data"), (self.model, "Model"), (self.map, "Map")):
+        for name, panel in self.panels.items():
             self.tabs.addTab(panel, name)
         self.status = QLabel("Open images to begin, or File > Open Sample > CSCL.")
         self.status.setWordWrap(True)
@@ -141,7 +144,7 @@ class CSCLDock(QWidget):
         self._enable(True)
 
     def _enable(self, on: bool) -> None:
-        for panel in (self.data, self.model, self.map):
+        for panel in self.panels.values():
             panel.setEnabled(on)
 
     # --- the viewer ------------------------------------------------------------------------------------------------
@@ -187,6 +190,7 @@ class CSCLDock(QWidget):
     def shut(self) -> None:
         """Stop the job, leave the viewer's events, and remove what was made in passing."""
         self.runner.close()
+        self.affinity.shut()
         self.viewer.layers.events.inserted.disconnect(self._inserted)
         self.viewer.dims.events.current_step.disconnect(self._show_date)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Map panel: predict the scene, see its errors and the edges that the network sees, and export."""
+"""Map panel: predict the scene, see its errors, and export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from cscl.products import Prediction
-from napari_cscl.bridge import errors_layer, prediction_layer, raster_layer
+from napari_cscl.bridge import errors_layer, prediction_layer
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -17,24 +17,21 @@ __all__ = ["MapPanel"]
 
 
 class MapPanel(QWidget):
-    """Predict, assess, look at edges, export."""
+    """Predict, assess, export."""
 
     def __init__(self, dock: CSCLDock) -> None:
         super().__init__()
         self.dock = dock
         self.predict = QPushButton("Predict crops")
-        self.edges = QPushButton("Show edge strength")
-        self.edges.setToolTip("Where neighbouring pixels disagree in the embedding of the model")
         self.errors = QPushButton("Show boundary errors")
         self.export = QPushButton("Export the map ...")
         self.accuracy = QLabel("")
         self.accuracy.setWordWrap(True)
         layout = QVBoxLayout(self)
-        for widget in (self.predict, self.edges, self.errors, self.accuracy, self.export):
+        for widget in (self.predict, self.errors, self.accuracy, self.export):
             layout.addWidget(widget)
         layout.addStretch()
         self.predict.clicked.connect(lambda: dock.act(self.start_predicting))
-        self.edges.clicked.connect(lambda: dock.act(self.start_edges))
         self.errors.clicked.connect(lambda: dock.act(self.start_assessing))
         self.export.clicked.connect(self._choose_place)
         session = dock.session
@@ -52,16 +49,6 @@ class MapPanel(QWidget):
         out = self.dock.folder / "prediction"
         job = predict(session.model.folder, session.cube, out, overwrite=True)
         self.dock.run(job, "Predicting", self._predicted)
-
-    def start_edges(self) -> None:
-        """Embed the scene and show where neighbours disagree."""
-        session = self.dock.session
-        if session.cube is None or session.model is None:
-            return
-        grid = session.cube.grid
-        name = f"edge strength ({session.model.card.name})"
-        job = _edges(session.model.folder, session.cube, self.dock.folder / "embedding.zarr")
-        self.dock.run(job, "Looking for edges", lambda edges: self.dock.add(raster_layer(edges, grid, name, (0, 1.2))))
 
     def start_assessing(self) -> None:
         """Compare the prediction with the labels: where the model was trained here, on the blocks it never saw."""
@@ -98,7 +85,6 @@ class MapPanel(QWidget):
     def _refresh(self, *_: Any) -> None:
         needs = {
             self.predict: ("cube", "model"),
-            self.edges: ("cube", "model"),
             self.errors: ("labels", "prediction"),
             self.export: ("prediction",),
         }
@@ -113,13 +99,6 @@ class MapPanel(QWidget):
         path = QFileDialog.getExistingDirectory(self, "Folder for the exported files")
         if path:
             self.dock.act(lambda: self.export_to(path))
-
-
-def _edges(model: Path, cube: Any, out: Path) -> Any:
-    from cscl.inference.embed import edge_strength, embed
-
-    embedding = yield from embed(model, cube, out, overwrite=True)
-    return (yield from edge_strength(embedding))
 
 
 def _assess(prediction: Any, labels: Any, model: Path | None) -> Any:

@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 import rasterio
 import toys
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from cscl.data.sample import sample_season
+from cscl.products import Embedding
 from napari_cscl._reader import get_reader
 from napari_cscl._writer import save_map
 from napari_cscl.bridge import labels_layer, season_layer
+from napari_cscl.widgets.affinity import SIMILARITY
 
 
 def names(dock: Any) -> list[str]:
@@ -62,9 +68,7 @@ def test_predict_assess_edges_and_export_by_button(toy: Any, qtbot: Any, tmp_pat
     finish(toy, qtbot)
     toy.map.errors.click()
     finish(toy, qtbot)
-    toy.map.edges.click()
-    finish(toy, qtbot)
-    assert names(toy)[-3:] == ["predicted crops (prediction)", "errors", "edge strength (model)"]
+    assert names(toy)[-2:] == ["predicted crops (prediction)", "errors"]
     assert "blocks that were held back" in toy.map.accuracy.text()
     errors = toy.viewer.layers["errors"].data
     assert set(np.unique(errors)) <= {0, 1, 2, 3} and (errors == 1).sum() > (errors > 1).sum()
@@ -74,6 +78,57 @@ def test_predict_assess_edges_and_export_by_button(toy: Any, qtbot: Any, tmp_pat
         assert src.transform == toy.session.cube.grid.transform
         shown = toy.viewer.layers["predicted crops (prediction)"].data
         assert np.array_equal(np.where(src.read(1) == src.nodata, 0, src.read(1).astype(int) + 1), shown)
+
+
+def test_a_click_on_the_canvas_shows_how_alike_all_pixels_are(toy: Any, qtbot: Any) -> None:
+    toy.affinity.look.click()
+    finish(toy, qtbot)
+    assert names(toy)[-2:] == ["embedding colours (model)", "edge strength (model)"]
+    click(toy.viewer, qtbot)
+    layer = toy.viewer.layers[SIMILARITY]
+    row, col = map(int, np.argwhere(layer.data > 0.9999)[0])
+    vectors = Embedding.open(toy.folder / "embedding.zarr").values.values.astype(np.float32)
+    expected = vectors[:, row, col] @ vectors.reshape(len(vectors), -1)
+    expected /= np.linalg.norm(vectors[:, row, col]) * np.linalg.norm(vectors.reshape(len(vectors), -1), axis=0)
+    assert np.allclose(layer.data.ravel(), expected, atol=1e-4)
+    before = layer.data.copy()
+    toy.affinity.pick_at(3, 50)
+    assert toy.viewer.layers[SIMILARITY] is layer and not np.array_equal(before, layer.data)
+    assert layer.data[3, 50] == pytest.approx(1, abs=1e-4)
+    toy.affinity.pick.setChecked(False)
+    assert toy.affinity._clicked not in toy.viewer.mouse_drag_callbacks
+
+
+def test_dragging_pans_and_picks_nothing(toy: Any, qtbot: Any) -> None:
+    toy.affinity.look.click()
+    finish(toy, qtbot)
+    canvas = toy.viewer.window._qt_viewer.canvas.native
+    start = canvas.rect().center()
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
+    for step in (10, 30, 60):
+        here = QPointF(start + QPoint(step, 0))
+        move = QMouseEvent(
+            QEvent.Type.MouseMove,
+            here,
+            here,
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(canvas, move)
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=start + QPoint(60, 0))
+    assert SIMILARITY not in names(toy)
+
+
+def click(viewer: Any, qtbot: Any) -> None:
+    """Press and release the real mouse button in the middle of the canvas."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    viewer.reset_view()
+    qtbot.wait(100)
+    QTest.mouseMove(canvas, canvas.rect().center())
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
+    qtbot.wait(100)
 
 
 def test_cancelling_changes_nothing(toy: Any, qtbot: Any, tmp_path: Path) -> None:
