@@ -65,9 +65,12 @@ class Window:
         """Index of the window in an array with axes (..., y, x): ``array[..., *window.slices]``."""
         return self.rows, self.cols
 
-    def grown(self, margin_px: int, shape: tuple[int, int]) -> Window:
-        """Return the window with `margin_px` more on each side, cut at the borders of `shape` (y, x)."""
-        r0, c0 = max(0, self.row - margin_px), max(0, self.col - margin_px)
+    def grown(self, margin_px: int, shape: tuple[int, int], step_px: int = 1) -> Window:
+        """Return the window with `margin_px` more on each side, cut at the borders of `shape` (y, x).
+
+        First row and column go down to a multiple of `step_px`.
+        """
+        r0, c0 = (max(0, first - margin_px) // step_px * step_px for first in (self.row, self.col))
         r1 = min(shape[0], self.row + self.height + margin_px)
         c1 = min(shape[1], self.col + self.width + margin_px)
         return Window(r0, c0, r1 - r0, c1 - c0)

@@ -45,10 +45,11 @@ def test_a_map_is_right_and_keeps_its_place(models: tuple[Path, Path], tmp_path:
         assert src.nodata == 255 and src.transform == scene.cube.grid.transform
 
 
-def test_the_map_does_not_depend_on_the_tiling(models: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("blend_px", [16, 2, 6])
+def test_the_map_does_not_depend_on_the_tiling(blend_px: int, models: tuple[Path, Path], tmp_path: Path) -> None:
     cube = toys.scene(size=90, seed=6).cube
     whole = run(predict(models[1], cube, tmp_path / "a", PredictOptions(tile_px=128), device="cpu"))
-    tiled = run(predict(models[1], cube, tmp_path / "b", PredictOptions(tile_px=32, blend_px=16), device="cpu"))
+    tiled = run(predict(models[1], cube, tmp_path / "b", PredictOptions(tile_px=32, blend_px=blend_px), device="cpu"))
     assert np.array_equal(whole.ids.values, tiled.ids.values)
     assert np.abs(whole.confidence.values.astype(int) - tiled.confidence.values).max() <= 1
 
@@ -167,3 +168,10 @@ def test_affinity_is_that_of_the_loss(models: tuple[Path, Path]) -> None:
     assert shown.edge_strength().shape == (40, 48)
     model = load_model(models[0], "cpu")
     assert model.margin_px >= model.network.needs.margin_px
+
+
+def test_affinity_does_not_depend_on_where_the_window_begins(models: tuple[Path, Path]) -> None:
+    cube = toys.scene(size=96).cube
+    some = affinity(models[0], cube, Window(37, 41, 21, 18), device="cpu").values
+    whole = affinity(models[0], cube, Window(0, 0, 96, 96), device="cpu").values
+    assert np.abs(some - whole[:, :, 37:58, 41:59])[:, :, 1:-1, 1:-1].max() < 1e-4

@@ -1,5 +1,6 @@
 """The loop on its own, with the least that it asks of networks and batches."""
 
+import itertools
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -51,4 +52,4 @@ def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
     settings = toys.QUICK.with_settings(["train.steps=100", "train.learning_rate=0.01"]).train
     rates = [learning_rate(step, settings) for step in range(100)]
     assert rates[0] == pytest.approx(0.01 / 15) and max(rates) == rates[14] == pytest.approx(0.01)
-    assert all(b < a for a, b in zip(rates[15:], rates[16:], strict=False)) and rates[-1] < 0.0002
+    assert all(b < a for a, b in itertools.pairwise(rates[15:])) and rates[-1] < 0.0002

@@ -94,6 +94,9 @@ def edge_strength(embedding: Embedding) -> Generator[Event, None, NDArray[np.flo
 def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str = "auto") -> AffinityMap:
     """Similarity of each pixel of a window to its neighbourhood, as the contrastive loss sees it.
 
+    A model that was trained further without that loss still carries the head of its pre-training, but its embedding
+    has moved on: what the head sees in it then is an echo. Show the affinity of the pre-trained model where possible.
+
     Raises
     ------
     InputError
@@ -117,7 +120,7 @@ def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str =
 
 def _embedding_of(model: Model, cube: SITSCube, window: Window) -> NDArray[np.float32]:
     """Embedding (feature, y, x) of a window, NaN where no date is valid; the margin is read and thrown away."""
-    read = window.grown(model.margin_px, cube.shape)
+    read = window.grown(model.margin_px, cube.shape, model.step_px)
     _, embedding, seen = model.answer(cube, read)
     inner = window.within(read).slices
     return np.where(seen[inner], embedding[:, *inner], np.float32(np.nan))

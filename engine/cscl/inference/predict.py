@@ -103,7 +103,7 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions)
     """Run tile by tile; each strip of tiles is added up in memory and written when the next no longer touches it."""
     shape = cube.shape
     classes = len(model.card.legend)
-    strips = overlapping_tiles(shape, options.tile_px, model.margin_px, options.blend_px)
+    strips = overlapping_tiles(shape, options.tile_px, model.margin_px, options.blend_px, model.step_px)
     done, total = 0, sum(map(len, strips))
     sink = _Sink(folder, cube.grid, model.card.legend, options.probabilities)
     with sink:

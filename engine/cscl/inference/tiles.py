@@ -1,7 +1,8 @@
 """The door from torch to numpy: a loaded model answers windows of a cube, and a raster is cut into tiles.
 
-A network sees a margin around each tile that is thrown away, as wide as its receptive field, so a map does not depend
-on how it was cut. What remains of the seams (where the margin is cut short to save time) is blended.
+A network sees a margin around each tile that is thrown away, as wide as its receptive field, and tiles lie in steps
+that its halvings allow, so a map does not depend on how it was cut. One thing does: of more dates than the network
+was trained on, each tile takes those that show something there. What seams that leaves are blended.
 """
 
 from __future__ import annotations
@@ -37,15 +38,19 @@ class Model:
     device: torch.device
 
     @property
+    def step_px(self) -> int:
+        """What the first row and column of all that the network reads are multiples of: it halves them in step."""
+        return max(self.network.needs.multiple_px, 8)
+
+    @property
     def margin_px(self) -> int:
-        """Margin that a tile needs, rounded up to the steps in which tiles may lie."""
-        step = max(self.network.needs.multiple_px, 8)
-        return -(-self.network.needs.margin_px // step) * step
+        """Margin that a tile needs, rounded up to whole steps."""
+        return -(-self.network.needs.margin_px // self.step_px) * self.step_px
 
     def answer(
         self, cube: SITSCube, window: Window
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-        """Run the network on a window.
+        """Run the network on a window, whose corner lies on a multiple of `step_px`.
 
         Returns
         -------
@@ -54,7 +59,7 @@ class Model:
         embedding : ndarray
             Axes (feature, y, x), float32.
         seen : ndarray
-            Axes (y, x), True where at least one date is valid.
+            Axes (y, x), True where at least one of the dates that were used is valid.
         """
         values, valid = cube.read(window)
         usable = even_dates(np.asarray(valid.any(axis=(1, 2))), self.card.dates)
@@ -157,7 +162,9 @@ class Tile:
         return rows[:, None] * cols
 
 
-def overlapping_tiles(shape: tuple[int, int], core_px: int, margin_px: int, blend_px: int) -> list[list[Tile]]:
+def overlapping_tiles(
+    shape: tuple[int, int], core_px: int, margin_px: int, blend_px: int, step_px: int = 1
+) -> list[list[Tile]]:
     """Cut a raster into rows of overlapping tiles, top to bottom.
 
     Parameters
@@ -170,12 +177,14 @@ def overlapping_tiles(shape: tuple[int, int], core_px: int, margin_px: int, blen
         Width that is read around what is written.
     blend_px : int
         Even width over which neighbours blend.
+    step_px : int
+        What is read starts at multiples of this.
     """
     strips = []
     for row, height in _cuts(shape[0], core_px, blend_px):
         cores = [Window(row, col, height, width) for col, width in _cuts(shape[1], core_px, blend_px)]
         writes = [core.grown(blend_px // 2, shape) for core in cores]
-        strips.append([Tile(write.grown(margin_px, shape), write) for write in writes])
+        strips.append([Tile(write.grown(margin_px, shape, step_px), write) for write in writes])
     return strips
 
 
