@@ -174,4 +174,12 @@ def test_affinity_does_not_depend_on_where_the_window_begins(models: tuple[Path,
     cube = toys.scene(size=96).cube
     some = affinity(models[0], cube, Window(37, 41, 21, 18), device="cpu").values
     whole = affinity(models[0], cube, Window(0, 0, 96, 96), device="cpu").values
-    assert np.abs(some - whole[:, :, 37:58, 41:59])[:, :, 1:-1, 1:-1].max() < 1e-4
+    assert np.abs(some - whole[:, :, 37:58, 41:59]).max() < 1e-4
+
+
+def test_affinity_is_shown_for_every_pixel_whatever_the_stride_of_the_loss(tmp_path: Path) -> None:
+    scene = toys.scene()
+    steps = ["pretrain.steps=1", "pretrain.loss.dilation=2", "pretrain.loss.stride=2"]
+    model = run(pretrain([scene], tmp_path / "m", toys.QUICK.with_settings(steps), device="cpu"))
+    shown = affinity(model, scene.cube, Window(8, 8, 40, 48), device="cpu")
+    assert shown.values.shape == (3, 3, 40, 48) and shown.grid.shape == (40, 48)

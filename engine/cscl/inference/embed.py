@@ -109,12 +109,14 @@ def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str =
         raise InputError("Affinity is made for views, not whole tiles. Choose a window of at most 2048 pixels a side.")
     cube, _ = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     plain = dict(loaded.card.head["loss"])
+    plain.pop("stride", None)  # a saving of training; here every pixel has its window
     loss: Any = make_loss(Choice(plain.pop("name"), plain), "embedding", loaded.network.embedding_width)
     fill(loss, load_weights(Path(model) / "head.safetensors"), str(model))
     loss.to(loaded.device).eval()
-    tensor = torch.from_numpy(_embedding_of(loaded, cube, window))[None].to(loaded.device)
+    seen = window.grown(loss.options.window // 2 * loss.options.dilation, cube.shape)
+    tensor = torch.from_numpy(_embedding_of(loaded, cube, seen))[None].to(loaded.device)
     with torch.inference_mode():
-        values = loss.head.affinity(tensor)[0].cpu().numpy()
+        values = loss.head.affinity(tensor)[0, ..., *window.within(seen).slices].cpu().numpy()
     return AffinityMap(values, crop(cube.grid, window))
 
 
