@@ -300,7 +300,8 @@ def _assess(args: Arguments) -> None:
     report = _drive(assess(prediction, labels, _read_fields(args, AssessOptions), window=window), args.quiet)
     report.write(args.out, overwrite=args.overwrite)
     grid = crop(prediction.grid, window) if window else prediction.grid
-    write_report_figures(report, error_map(prediction, labels, window), grid, args.out)
+    errors = _drive(error_map(prediction, labels, window), args.quiet)
+    write_report_figures(report, errors, grid, args.out)
     print(args.out if args.quiet else report.to_markdown())
 
 

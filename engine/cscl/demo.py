@@ -104,7 +104,7 @@ def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrit
         Figure(f"log_{model.name}", learning_curve(_log(model), f"Learning: {model.name}"), "Loss and accuracy.")
         for model in (start, model)
     ]
-    wrong = report_figures(report, error_map(prediction, labels), cube.grid)
+    wrong = report_figures(report, (yield from error_map(prediction, labels)), cube.grid)
     return write_page(
         out, "A crop map and its boundaries, on simulated data", _sections(report, seen, made, wrong, logs)
     )

@@ -115,4 +115,4 @@ def _assess(prediction: Any, labels: Any, model: Path | None) -> Any:
         except MissingError:
             pass  # the model was not trained here, so all of it is unseen
     report = yield from assess(prediction, labels)
-    return report, error_map(prediction, labels), judged, labels.grid
+    return report, (yield from error_map(prediction, labels)), judged, labels.grid

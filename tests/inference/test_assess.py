@@ -147,16 +147,17 @@ def test_codes_that_disagree_are_named(prediction: Prediction, labels: LabelMap)
     assert "1 (oat / rye), 2 (rye / soy)" in report.remarks[0]
 
 
-def test_error_map(prediction: Prediction, labels: LabelMap) -> None:
-    errors = error_map(prediction, labels)
+def test_error_map(prediction: Prediction, labels: LabelMap, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = run(error_map(prediction, labels))
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values)
     report = run(assess(prediction, labels))
     split = report.boundary.split("class boundary")
     wrong = [int(half.counts[:, :-1].sum() - np.trace(half.counts)) for half in (split.interior, split.boundary)]
     assert np.bincount(errors.ravel()).tolist()[2:] == wrong
     np.testing.assert_array_equal(errors == 0, (truth < 0) | (guess < 0))
+    monkeypatch.setattr("cscl.inference.assess.BLOCK_PX", 16)
     window = Window(13, 24, 40, 57)
-    np.testing.assert_array_equal(error_map(prediction, labels, window), errors[window.slices])
+    np.testing.assert_array_equal(run(error_map(prediction, labels, window)), errors[window.slices])
 
 
 def test_refusals(prediction: Prediction, labels: LabelMap) -> None:

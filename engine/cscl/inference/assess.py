@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from cscl.report import Report
 
 __all__ = ["AssessOptions", "assess", "error_map"]
 
+BLOCK_PX = 512
 NO_PARCELS = "The labels do not know their parcels: there is nothing on parcels and their edges."
 
 
@@ -32,7 +34,7 @@ class AssessOptions:
 
     block_px: Annotated[
         int, {"min": 64, "max": 4096, "step": 64, "tooltip": "Side of the blocks that are read, pixels"}
-    ] = 512
+    ] = BLOCK_PX
     distances_m: Annotated[
         tuple[float, ...], {"tooltip": "Upper limits of the classes of distance to an edge, metres, rising"}
     ] = (10.0, 20.0, 30.0, 50.0, 80.0)
@@ -91,8 +93,8 @@ def assess(
     return Report(total.accuracy(common.legend), boundary, _facts(prediction, labels, window), remarks)
 
 
-def error_map(prediction: Prediction, labels: LabelMap, window: Window | None = None) -> NDArray[np.uint8]:
-    """Where a map is right and where it is wrong.
+def error_map(prediction: Prediction, labels: LabelMap, window: Window | None = None) -> Job[NDArray[np.uint8]]:
+    """Find where a map is right and where it is wrong.
 
     Returns
     -------
@@ -107,23 +109,35 @@ def error_map(prediction: Prediction, labels: LabelMap, window: Window | None = 
     """
     require_same(prediction.grid, labels.grid, f"The map {prediction.name} and the labels {labels.name}")
     window = window or Window(0, 0, *labels.ids.shape)
-    seen = window.grown(1, labels.ids.shape)
-    inner = window.within(seen).slices
+    common = CommonLegend.of(labels.legend, prediction.legend)
+    errors = np.zeros((window.height, window.width), np.uint8)
+    blocks = list(_blocks(window, BLOCK_PX))
+    for number, block in enumerate(blocks, 1):
+        errors[block.within(window).slices] = _errors(prediction, labels, common, block)
+        yield Progress("mapping errors", number, len(blocks), "block")
+    return errors
+
+
+def _errors(prediction: Prediction, labels: LabelMap, common: CommonLegend, block: Window) -> NDArray[np.uint8]:
+    seen = block.grown(1, labels.ids.shape)
+    inner = block.within(seen).slices
     around = labels.index(seen)
     truth, edge = around[inner], class_boundary(around)[inner]
-    guess = CommonLegend.of(labels.legend, prediction.legend).index(prediction.read(window)[0])
+    guess = common.index(prediction.read(block)[0])
     errors = np.where(truth == guess, 1, np.where(edge, 3, 2))
     return np.where((truth >= 0) & (guess >= 0), errors, 0).astype(np.uint8)
+
+
+def _blocks(window: Window, size_px: int) -> Iterator[Window]:
+    for tile in tiles((window.height, window.width), size_px):
+        yield Window(window.row + tile.row, window.col + tile.col, tile.height, tile.width)
 
 
 def _known_blocks(prediction: Prediction, labels: LabelMap, window: Window, size_px: int) -> list[Window]:
     """Blocks of the window that hold a known pixel: only these need to be read."""
     require_same(prediction.grid, labels.grid, f"The map {prediction.name} and the labels {labels.name}")
     pixel_size_m(labels.grid)
-    blocks = [
-        Window(window.row + tile.row, window.col + tile.col, tile.height, tile.width)
-        for tile in tiles((window.height, window.width), size_px)
-    ]
+    blocks = _blocks(window, size_px)
     known = [block for block in blocks if (labels.legend.to_index(labels.ids[block.slices]) >= 0).any()]
     if not known:
         raise InputError(
