@@ -49,6 +49,14 @@ def test_csv_round_trip(tmp_path: Path) -> None:
     assert Legend.from_dict(json.loads(json.dumps(legend.to_dict()))) == legend
 
 
+def test_csv_with_semicolons_and_codes_that_only_look_like_numbers(tmp_path: Path) -> None:
+    (tmp_path / "legend.csv").write_text("code;name\n²;maïs, doux\n7;orge\n", encoding="utf-8")
+    assert [(c.id, c.code, c.name) for c in Legend.from_csv(tmp_path / "legend.csv").classes] == [
+        (2, "²", "maïs, doux"),
+        (1, "7", "orge"),
+    ]
+
+
 def test_csv_with_codes_only(tmp_path: Path) -> None:
     path = tmp_path / "legend.csv"
     path.write_text("\ufeffCode , Color\n4,#aabbcc\n2,\n", encoding="utf-8")

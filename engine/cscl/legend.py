@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import colorsys
 import csv
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -128,7 +129,7 @@ class Legend:
         InputError
             If there is no code at all.
         """
-        texts = sorted({str(c) for c in codes}, key=lambda t: (not t.isdigit(), int(t) if t.isdigit() else 0, t))
+        texts = sorted({str(c) for c in codes}, key=lambda t: (int(t) if t.isdecimal() else math.inf, t))
         if not texts:
             raise InputError("There is no class in the data, so no legend can be made. Check the class column.")
         numeric = all(re.fullmatch(r"0|[1-9]\d*", t) and int(t) < 65535 for t in texts)
@@ -171,9 +172,11 @@ class Legend:
             raise MissingError(f"There is no legend file {path}. Give a CSV with the columns code,name,colour,group.")
         try:
             with path.open(newline="", encoding="utf-8-sig") as stream:
+                head = stream.readline()  # spreadsheets of half of Europe write semicolons
+                stream.seek(0)
                 rows = [
                     {(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
-                    for row in csv.DictReader(stream)
+                    for row in csv.DictReader(stream, delimiter=";" if ";" in head and "," not in head else ",")
                 ]
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"The legend {path} is not a CSV in UTF-8 ({error}). Save it as one.") from error
