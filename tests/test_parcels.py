@@ -168,4 +168,6 @@ def test_files_that_are_no_parcels(tmp_path: Path) -> None:
         saved(bare, tmp_path, ".shp")
     with pytest.raises(GridError, match=r"has no coordinate reference system.*--parcels-crs"):
         Parcels.open(tmp_path / "parcels.shp")
+    with pytest.raises(GridError, match="'EPSG:nought' of the parcels is not understood"):
+        Parcels.open(tmp_path / "parcels.shp", crs="EPSG:nought")
     assert Parcels.open(tmp_path / "parcels.shp", crs="EPSG:32633").table.crs.to_epsg() == 32633

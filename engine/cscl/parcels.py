@@ -9,6 +9,8 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
 from shapely.geometry import box
 
@@ -75,10 +77,10 @@ class Parcels:
         if table.crs is None:
             if crs is None:
                 raise GridError(f"{path} has no coordinate reference system. Say which it is with --parcels-crs.")
-            table = table.set_crs(crs)
+            table = table.set_crs(_known_crs(crs))
         table, notes = _clean(table, path)
         for column in (class_column, id_column):
-            if column is not None and column not in table.columns:
+            if column is not None and column not in _columns(table):
                 raise nearest(column, _columns(table), "column", str(path))
         ids, id_note = _ids(table, id_column, path)
         codes = _codes(table[class_column]) if class_column else pd.Series(None, table.index, dtype=object)
@@ -106,7 +108,7 @@ class Parcels:
         """
         names = {}
         if name_column is not None:
-            if name_column not in self.table.columns:
+            if name_column not in _columns(self.table):
                 raise nearest(name_column, _columns(self.table), "column", self.name)
             pairs = self.table[["code", name_column]].dropna().drop_duplicates("code")
             names = dict(zip(pairs["code"], pairs[name_column].astype(str), strict=True))
@@ -188,6 +190,13 @@ def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[
     if not polygons.any():
         raise InputError(f"{path} holds no polygons: all {len(table)} geometries are empty, points or lines.")
     return table[polygons].reset_index(drop=True), notes
+
+
+def _known_crs(crs: str) -> CRS:
+    try:
+        return CRS(crs)
+    except CRSError as error:
+        raise GridError(f"The CRS '{crs}' of the parcels is not understood. Give a code such as EPSG:2154.") from error
 
 
 def _columns(table: gpd.GeoDataFrame) -> list[str]:
