@@ -39,12 +39,15 @@ def test_without_nodata_every_id_is_a_class(tmp_path: Path) -> None:
     assert labels.index(Window(1, 3, 2, 2)).tolist() == [[3, 4], [1, 1]]
 
 
-@pytest.mark.parametrize(("declared", "given", "unknown"), [(255, None, 255), (None, 0, 0), (255, 8, 8)])
+@pytest.mark.parametrize(
+    ("declared", "given", "unknown"), [(255, None, 255), (None, 0, 0), (255, 8, 8), (-9999, None, -9999)]
+)
 def test_nodata_is_unknown(tmp_path: Path, declared: int | None, given: int | None, unknown: int) -> None:
-    labels = LabelMap.open(write(tmp_path / "labels.tif", nodata=declared), GRID, nodata=given)
+    ids = IDS if unknown >= 0 else np.where(IDS == 2, np.int16(unknown), IDS)
+    labels = LabelMap.open(write(tmp_path / "labels.tif", ids, nodata=declared), GRID, nodata=given)
     assert unknown not in labels.legend.ids
-    np.testing.assert_array_equal(labels.index() < 0, unknown == IDS)
-    np.testing.assert_array_equal(labels.ids == labels.legend.ignore, unknown == IDS)
+    np.testing.assert_array_equal(labels.index() < 0, unknown == ids)
+    np.testing.assert_array_equal(labels.ids == labels.legend.ignore, unknown == ids)
 
 
 def test_a_legend_chooses_the_classes(tmp_path: Path) -> None:
@@ -64,6 +67,9 @@ def test_labels_that_do_not_fit(tmp_path: Path) -> None:
     ]:
         with pytest.raises(kind, match=sentence):
             LabelMap.open(write(tmp_path / "a.tif", ids, transform=place), GRID)
+    rasterio.open(tmp_path / "two.tif", "w", "GTiff", 5, 4, 2, "EPSG:32633", PLACE, "uint8").close()
+    with pytest.raises(InputError, match="has 2 bands"):
+        LabelMap.open(tmp_path / "two.tif", GRID)
     with pytest.raises(GridError, match="do not fit a grid"):
         LabelMap(IDS[:3], GRID, Legend.from_codes([1]))
 

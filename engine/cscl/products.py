@@ -75,15 +75,21 @@ class LabelMap:
             raise InputError(
                 f"{path} holds {raster.dtype} values, not whole class ids. Convert it with gdal_translate -ot Byte."
             )
+        if raster.count != 1:
+            raise InputError(f"{path} has {raster.count} bands, not one of labels. Pick it with gdal_translate -b.")
         ids = np.asarray(stack([[(Path(path), 1)]], raster.shape, raster.dtype).values[0, 0])
-        if ids.min() < 0 or ids.max() > 65535:
-            raise InputError(f"{path} holds class ids from {ids.min()} to {ids.max()}; they must lie in 0..65535.")
         unknown = int(raster.nodata) if nodata is None and raster.nodata is not None else nodata
+        known = np.ones(ids.shape, bool) if unknown is None else ids != unknown
+        low, high = (int(f(ids, where=known, initial=0)) for f in (np.min, np.max))
+        if low < 0 or high > 65535:
+            raise InputError(
+                f"{path} holds class ids from {low} to {high}; they must lie in 0..65535. Renumber them, or say with "
+                "--label-nodata which value means unknown."
+            )
         if legend is None:
-            legend = Legend.from_codes(i for i in np.unique(ids) if i != unknown)
-        index = legend.to_index(ids)
-        if unknown is not None:
-            index[ids == unknown] = -1
+            legend = Legend.from_codes(np.unique(ids[known]))
+        index = legend.to_index(np.where(known, ids, 0))
+        index[~known] = -1
         return cls(legend.to_ids(index), grid, legend, None, Path(path).name)
 
     def index(self, window: Window | None = None) -> NDArray[np.int64]:
