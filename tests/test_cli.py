@@ -104,6 +104,7 @@ MISTAKES = [
     ),
     (["predict", "{season}", "{season}", "out"], "not a model folder"),
     (["predict", "{model}", "{season}", "out", "--scale", "0"], "makes no reflectance"),
+    (["predict", "{model}", "{season}", "out", "--tile-px", "32", "--blend-px", "40"], "at most tile_px"),
     (["predict", "{model}", "{season}", "out", "--bands", "B02,B99"], "B99"),
     (["assess", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop"], "not a prediction"),
     (["predict", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),

@@ -41,6 +41,12 @@ class PredictOptions:
     blend_px: Annotated[int, {"min": 0, "max": 64, "step": 2, "tooltip": "Width over which tiles blend, pixels"}] = 16
     probabilities: Annotated[bool, {"tooltip": "Also write the probability of every class"}] = False
 
+    def __post_init__(self) -> None:
+        if self.blend_px > self.tile_px:
+            raise InputError(
+                f"Tiles of {self.tile_px} pixels cannot blend over {self.blend_px}. Give a blend_px of at most tile_px."
+            )
+
 
 def predict(
     model: str | Path,
