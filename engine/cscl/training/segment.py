@@ -159,7 +159,8 @@ def _check_classes(prepared: Prepared) -> Generator[Event, None, tuple[int, ...]
         )
     rare = [f"{c.name} ({n})" for c, n in zip(legend.classes, counts, strict=True) if n < 20]
     if rare:
-        yield Note(f"Too few training pixels to learn from: {', '.join(rare)}.", warning=True)
+        more = f" and {len(rare) - 12} more" if len(rare) > 12 else ""
+        yield Note(f"Too few training pixels to learn from: {', '.join(rare[:12])}{more}.", warning=True)
     return tuple(int(n) for n in counts)
 
 
