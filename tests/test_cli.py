@@ -167,6 +167,7 @@ def test_ctrl_c_stops_cleanly_and_the_run_resumes(season: Path, tmp_path: Path) 
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "--resume" in rest and "Traceback" not in rest
     assert not out.exists() and (tmp_path / "model.part" / "checkpoint.pt").is_file()
+    assert main([*words, "--resume", "--quiet", "--set", "train.ema=0.5"]) == 2, "another run"
     process = subprocess.run(
         [*command, "--resume", "--quiet", "--set", "train.steps=1"], capture_output=True, text=True
     )

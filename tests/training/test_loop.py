@@ -10,7 +10,10 @@ import torch
 import toys
 from torch import nn
 
+from cscl.data.network import save_weights
+from cscl.errors import OutputError
 from cscl.events import Note, run
+from cscl.training.checkpoint import save_state
 from cscl.training.loop import Learner, fit, learning_rate
 
 
@@ -53,3 +56,18 @@ def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
     rates = [learning_rate(step, settings) for step in range(100)]
     assert rates[0] == pytest.approx(0.01 / 15) and max(rates) == rates[14] == pytest.approx(0.01)
     assert all(b < a for a, b in itertools.pairwise(rates[15:])) and rates[-1] < 0.0002
+
+
+def test_a_full_disk_is_said_and_leaves_the_former_file(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
+    weights = {"weights": torch.zeros(100_000)}
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name, save in (("checkpoint.pt", save_state), ("network.safetensors", save_weights)):
+        (tmp_path / name).write_text("former")
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, former[1]))
+            with pytest.raises(OutputError, match=f"{name} .*Make room on the disk"):
+                save(weights, tmp_path / name)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["former", "former"]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cscl.card import ModelCard
-from cscl.errors import InputError, MissingError
+from cscl.errors import InputError, MissingError, OutputError
 from cscl.losses import losses
 from cscl.models import DataShape, Network, models
 from cscl.recipe import Choice, build
@@ -66,8 +66,12 @@ def make_loss(choice: Choice, reads: str, width: int) -> nn.Module:
 def save_weights(weights: dict[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors; the file appears only when whole."""
     part = path.with_name(path.name + ".part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, part)
-    part.replace(path)
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, part)
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"The weights {path} cannot be written ({error}). Make room on the disk.") from error
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 
+from cscl.card import ModelCard
+from cscl.data.batches import Source
 from cscl.errors import InputError, MissingError, OutputError
+from cscl.recipe import plain
 from cscl.results import put, require_place
 
-__all__ = ["Workplace", "load_state", "save_state", "workplace"]
+__all__ = ["Workplace", "load_state", "require_same_run", "run_facts", "save_state", "workplace"]
+
+DATA = "the images, the labels or the blocks held back"
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
-    """Write a run state (tensors, numbers and plain containers); the file appears only when whole."""
+    """Write a run state (tensors, numbers and plain containers); the file appears only when whole.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; a former one is still there then.
+    """
     part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    part.replace(path)
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch raises the latter where the disk is full
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"The state of the run cannot be written to {path} ({str(error).splitlines()[0]}). Make room on the disk."
+        ) from error
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -32,6 +50,40 @@ def load_state(path: Path) -> dict[str, Any]:
             f"The checkpoint {path} cannot be read ({error}). Start the run again without --resume."
         ) from error
     return state
+
+
+def run_facts(card: ModelCard, sources: Sequence[Source]) -> dict[str, str]:
+    """Say what makes a run this run and no other: settings, data and their sides. How long it goes may change."""
+    settings = {
+        key: str(value) for key, value in _flat(plain(card.recipe)) if not key.endswith((".steps", ".patience"))
+    }
+    sides = [crc32(source.side_YX.tobytes()) for source in sources]
+    return {**settings, DATA: str((card.bands, card.data, sides))}
+
+
+def require_same_run(now: Mapping[str, str], then: Mapping[str, str], path: Path) -> None:
+    """Refuse to go on with a run on other data or with other settings than it began with.
+
+    Raises
+    ------
+    InputError
+        If they differ; the message says in what.
+    """
+    other = [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
+    if other:
+        told = [key if key == DATA else f"{key} ({now.get(key)}, then {then.get(key)})" for key in other]
+        raise InputError(
+            f"The unfinished run at {path.parent} began otherwise: {', '.join(told[:4])}. Resume with what it began "
+            "with, or use --overwrite instead of --resume to start anew."
+        )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 class Workplace:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from cscl.device import autocast
 from cscl.events import Event, Measure, Progress
 from cscl.recipe import StageSettings
 
-from .checkpoint import load_state, save_state
+from .checkpoint import load_state, require_same_run, save_state
 
 __all__ = ["Learner", "fit", "learning_rate"]
 
@@ -134,6 +135,7 @@ def fit(
     device: torch.device,
     *,
     seed: int,
+    facts: Mapping[str, str] = MappingProxyType({}),
     validate: Validation | None = None,
     validate_every: int = 1,
     patience: int = 0,
@@ -152,11 +154,15 @@ def fit(
         ``objective(batch)`` returns the loss, a scalar, and detached measures.
     checkpoint : Path
         Written every minute, and when the job is closed; a run taken up from it repeats what it would have done.
+    facts : mapping
+        What makes this run this run; a checkpoint of another one is refused.
     validate : callable, optional
         Job that returns measures, among them ``score``; the best-scoring weights are kept.
     """
     if checkpoint.is_file():
-        learner.restore(load_state(checkpoint), device)
+        state = load_state(checkpoint)
+        require_same_run(facts, state.pop("facts", {}), checkpoint)
+        learner.restore(state, device)
     saved = time.monotonic()
     try:
         while True:
@@ -170,10 +176,10 @@ def fit(
                 yield _report(stage, learner)
             yield Progress(stage, learner.step, settings.steps)
             if time.monotonic() - saved > CHECKPOINT_EVERY_S:
-                save_state(learner.state(), checkpoint)
+                save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
                 saved = time.monotonic()
     except GeneratorExit:
-        save_state(learner.state(), checkpoint)
+        save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
         raise
 
 

@@ -23,7 +23,7 @@ from cscl.grid import Window
 from cscl.products import Scene
 from cscl.recipe import Recipe, plain
 
-from .checkpoint import workplace
+from .checkpoint import run_facts, workplace
 from .loop import Learner, fit
 from .prepare import Prepared, prepare, require_scenes, suited
 from .save import finish_model
@@ -91,8 +91,9 @@ def pretrain(
             return loss
 
         yield from fit(
-            "pre-training", learner, settings, patches.draw, objective, place.checkpoint, where, seed=recipe.seed
-        )
+            "pre-training", learner, settings, patches.draw, objective, place.checkpoint, where, seed=recipe.seed,
+            facts=run_facts(card, prepared.sources),
+        )  # fmt: skip
         yield from _say_if_collapsed(learner.history)
         card = replace(card, stage="pretrained", head={"loss": plain(settings.loss), "target": settings.target})
         save_weights(learner.result("head"), place.folder / "head.safetensors")

@@ -16,7 +16,7 @@ from torch import Tensor
 from cscl.card import ModelCard
 from cscl.data.batches import Source
 from cscl.data.network import save_weights
-from cscl.errors import GridError, MissingError
+from cscl.errors import CSCLError, GridError, MissingError, OutputError
 from cscl.grid import GeoBox, require_same
 from cscl.raster import facts
 
@@ -37,12 +37,17 @@ def finish_model(
 
     Split maps of the model that training started from come along: what that one saw, this one has seen.
     """
-    save_weights(dict(weights), place.folder / "network.safetensors")
-    (place.folder / "recipe.toml").write_text(card.recipe.to_toml(), encoding="utf-8")
-    _write_log(history, place.folder / "log.csv")
-    _write_splits(place.folder, sources, start)
-    card.save(place.folder)
-    place.finish()
+    try:
+        save_weights(dict(weights), place.folder / "network.safetensors")
+        (place.folder / "recipe.toml").write_text(card.recipe.to_toml(), encoding="utf-8")
+        _write_log(history, place.folder / "log.csv")
+        _write_splits(place.folder, sources, start)
+        card.save(place.folder)
+        place.finish()
+    except CSCLError:
+        raise
+    except OSError as error:
+        raise OutputError(f"The model {place.out} cannot be written ({error}). Make room on the disk.") from error
 
 
 def split_of(model: str | Path, grid: GeoBox) -> NDArray[np.uint8]:

@@ -26,7 +26,7 @@ from cscl.models import Network
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe, plain
 
-from .checkpoint import workplace
+from .checkpoint import run_facts, workplace
 from .loop import Learner, fit
 from .prepare import Prepared, prepare, require_scenes, suited
 from .save import finish_model
@@ -114,6 +114,7 @@ def train(
             "training", learner, settings,
             prepared.patches(Side.TRAIN, "class", augment=recipe.data.augment).draw,
             objective, place.checkpoint, where, seed=recipe.seed,
+            facts=run_facts(card, prepared.sources),
             validate=_validation(prepared, network, where), validate_every=settings.validate_every,
             patience=settings.patience,
         )  # fmt: skip
