@@ -41,13 +41,14 @@ class MapPanel(QWidget):
 
     def start_predicting(self) -> None:
         """Map the scene with the model."""
-        from cscl.inference.predict import predict
+        from cscl.inference.predict import PredictOptions, predict
 
         session = self.dock.session
         if session.cube is None or session.model is None:
             return
         out = self.dock.folder / "prediction"
-        job = predict(session.model.folder, session.cube, out, overwrite=True)
+        options = PredictOptions(tile_px=128)  # a tile is as long as Cancel waits
+        job = predict(session.model.folder, session.cube, out, options, overwrite=True)
         self.dock.run(job, "Predicting", self._predicted)
 
     def start_assessing(self) -> None:

@@ -37,7 +37,7 @@ FULL_CONFIDENCE = 250
 class PredictOptions:
     """How a map is made."""
 
-    tile_px: Annotated[int, {"min": 32, "max": 2048, "step": 16, "tooltip": "Distance between tiles, pixels"}] = 128
+    tile_px: Annotated[int, {"min": 32, "max": 2048, "step": 16, "tooltip": "Distance between tiles, pixels"}] = 256
     blend_px: Annotated[int, {"min": 0, "max": 64, "step": 2, "tooltip": "Width over which tiles blend, pixels"}] = 16
     probabilities: Annotated[bool, {"tooltip": "Also write the probability of every class"}] = False
 
