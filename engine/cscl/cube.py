@@ -169,7 +169,8 @@ class SITSCube:
             for band in bands:
                 if band not in cube.bands:
                     raise nearest(band, cube.bands, "band", cube.name)
-            cube = replace(cube, stored=cube.stored[:, [cube.bands.index(b) for b in bands]])
+            if tuple(bands) != cube.bands:  # a list of indices makes a copy
+                cube = replace(cube, stored=cube.stored[:, [cube.bands.index(b) for b in bands]])
         if times is not None:
             r = cube.radiometry
             kept = replace(r, scale=tuple(r.scale[t] for t in times), offset=tuple(r.offset[t] for t in times))

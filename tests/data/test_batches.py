@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from cscl.cube import Radiometry, SITSCube
-from cscl.data.batches import Patches, Source, statistics, to_tensors
+from cscl.data.batches import Patches, Source, held_in_memory, statistics, to_tensors
 from cscl.data.sampling import PatchPlaces, even_dates, random_dates
 from cscl.data.split import Side, split_window
 from cscl.errors import InputError
+from cscl.events import Progress, run
 from cscl.grid import Window, make_grid
 from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
@@ -96,6 +99,32 @@ def test_fixed_patches_are_spent_on_known_pixels_only() -> None:
     patches = Patches([replace(here, scene=Scene(here.scene.cube, labels))], Side.TEST, "class", 16, 5, **PLAIN)
     batches = list(patches.fixed(4, 8, 2, 1))
     assert len(batches) == 1 and (batches[0].class_BHW >= 0).sum() == 1 and len(batches[0].class_BHW) == 1
+
+
+class Counted(BackendArray):
+    """A file, as far as a cube can tell."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.shape, self.dtype, self.reads = values, values.shape, values.dtype, 0
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        self.reads += 1
+        outer = indexing.IndexingSupport.OUTER
+        return indexing.explicit_indexing_adapter(key, self.shape, outer, lambda k: self.values[k].copy())
+
+
+def test_a_cube_is_read_into_memory_once_if_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cscl.data.batches.STRIP_PX", 16)
+    cube = source().scene.cube
+    assert run(held_in_memory(cube)) is cube
+    file = Counted(cube.stored.values)
+    lazy = replace(cube, stored=cube.stored.copy(data=indexing.LazilyIndexedArray(file)))
+    events: list[Progress] = []
+    held = run(held_in_memory(lazy), events.append)
+    assert [event.done for event in events] == [16, 32, 40]
+    reads = file.reads
+    assert all(np.array_equal(a, b) for a, b in zip(held.read(), cube.read(), strict=True)) and file.reads == reads
+    assert run(held_in_memory(lazy, share=0.0)) is lazy
 
 
 def test_statistics_come_from_valid_training_pixels() -> None:

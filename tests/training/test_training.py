@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+import xarray as xr
 from safetensors.numpy import load_file
 
 from cscl.card import ModelCard
@@ -150,6 +151,14 @@ def test_two_years_of_a_place_are_split_alike(tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_the_season_spans_the_dates_of_all_scenes(tmp_path: Path) -> None:
+    scene, longer = toys.scene(dates=6), toys.scene(dates=8)
+    card = ModelCard.open(
+        run(pretrain([scene, longer], tmp_path / "m", toys.QUICK.with_settings(["pretrain.steps=1"])))
+    )
+    assert (card.first_day, card.last_day) == (63, 63 + 7 * 33)
+
+
 def test_two_scenes_share_one_legend(tmp_path: Path) -> None:
     first, second = toys.scene(seed=0), toys.scene(seed=1)
     fewer = Legend(toys.LEGEND.classes[:2])
@@ -190,6 +199,10 @@ def renamed(scene: Scene) -> Scene:
     return Scene(scene.cube, replace(scene.labels, legend=Legend(classes)))
 
 
+def unseen(scene: Scene) -> Scene:
+    return Scene(replace(scene.cube, stored=xr.full_like(scene.cube.stored, toys.NODATA)), scene.labels)
+
+
 def one_date(scene: Scene) -> Scene:
     return Scene(scene.cube.select(times=[0]), scene.labels)
 
@@ -200,6 +213,7 @@ def one_date(scene: Scene) -> Scene:
         (lambda out: train([one_class(toys.scene())], out, toys.QUICK), "two are the least to tell apart"),
         (lambda out: pretrain([without_ids(toys.scene())], out, toys.QUICK), "hold no parcel ids"),
         (lambda out: train([toys.scene(size=12)], out, toys.QUICK), "fewer than a sample of 16 x 16"),
+        (lambda out: train([unseen(toys.scene())], out, toys.QUICK), "is usable on any date"),
         (lambda out: train([one_date(toys.scene())], out, toys.QUICK), "needs at least 2"),
         (lambda out: train([toys.scene(), renamed(toys.scene())], out, toys.QUICK), "means 'MAI' in one scene"),
         (lambda out: train([], out, toys.QUICK), "no scene to train on"),

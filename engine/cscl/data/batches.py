@@ -10,7 +10,7 @@ A batch is a pure function of the seed and the step, so a run that is resumed se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -19,14 +19,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
+from xarray import DataArray
 
 from cscl.cube import SITSCube
 from cscl.data.sampling import PatchPlaces, drop_dates, even_dates, random_dates
 from cscl.data.split import Side
+from cscl.errors import InputError
+from cscl.events import Event, Progress
 from cscl.grid import Window, tiles
 from cscl.products import Scene
 
 __all__ = ["Batch", "Patches", "Source", "held_in_memory", "statistics", "to_tensors"]
+
+STRIP_PX = 512
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,41 @@ class Source:
     days: NDArray[np.int64]
 
 
-def held_in_memory(cube: SITSCube, share: float = 0.25) -> SITSCube:
-    """Load a cube that takes at most `share` of the free memory; leave a larger one on disk."""
-    return cube.load() if cube.nbytes <= share * psutil.virtual_memory().available else cube
+def held_in_memory(cube: SITSCube, share: float = 0.25) -> Generator[Event, None, SITSCube]:
+    """Read a cube that takes at most `share` of the free memory into it, strip by strip; leave a larger one on disk."""
+    if cube.nbytes > share * psutil.virtual_memory().available or _in_memory(cube.stored):
+        return cube
+    stored = np.empty(cube.stored.shape, cube.stored.dtype)
+    clear = None if cube.clear is None else np.empty(cube.clear.shape, bool)
+    height = cube.shape[0]
+    for row in range(0, height, STRIP_PX):
+        rows = slice(row, min(row + STRIP_PX, height))
+        stored[:, :, rows] = cube.stored[:, :, rows].values
+        if clear is not None and cube.clear is not None:
+            clear[:, rows] = cube.clear[:, rows].values
+        yield Progress("reading images", rows.stop, height, "row")
+    return replace(
+        cube,
+        stored=cube.stored.copy(data=stored),
+        clear=None if cube.clear is None else cube.clear.copy(data=clear),
+    )
+
+
+def _in_memory(stored: DataArray) -> bool:
+    """Whether reading a value twice gives the same place in memory."""
+    corner = stored[:1, :1, :1, :1]
+    return np.shares_memory(corner.values, stored[:1, :1, :1, :1].values)
 
 
 def statistics(sources: Sequence[Source], windows: int = 64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of the reflectance by band over valid training pixels; each of shape (band,).
 
     They come from at most `windows` evenly placed windows of 64 x 64 pixels in each scene.
+
+    Raises
+    ------
+    InputError
+        If no pixel is usable.
     """
     bands = len(sources[0].scene.cube.bands)
     count, total, squares = 0, np.zeros(bands), np.zeros(bands)
@@ -83,8 +114,14 @@ def statistics(sources: Sequence[Source], windows: int = 64) -> tuple[NDArray[np
             valid = valid & (source.side_YX[window.slices] == Side.TRAIN)
             pixels = values.transpose(0, 2, 3, 1)[valid].astype(np.float64)
             count, total, squares = count + len(pixels), total + pixels.sum(0), squares + (pixels**2).sum(0)
-    mean = total / max(count, 1)
-    return mean, np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 1e-8))
+    if not count:
+        names = ", ".join(source.scene.cube.name for source in sources)
+        raise InputError(
+            f"No pixel of the training part of {names} is usable on any date. Check the nodata value and the masks "
+            "with cscl info."
+        )
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
 
 
 def to_tensors(

@@ -76,19 +76,20 @@ def prepare(
     """
     before = ModelCard.open(start) if start is not None else None
     bands = before.bands if before else scenes[0].cube.bands
-    scenes = [replace(scene, cube=held_in_memory(scene.cube.select(bands=bands))) for scene in scenes]
+    scenes = [replace(scene, cube=scene.cube.select(bands=bands)) for scene in scenes]
     for scene in scenes:
         if min(scene.cube.shape) < recipe.data.patch_px:
             raise InputError(
                 f"{scene.cube.name} has {scene.cube.shape[0]} x {scene.cube.shape[1]} pixels, fewer than a sample of "
                 f"{recipe.data.patch_px} x {recipe.data.patch_px}. Use a larger image or set data.patch_px lower."
             )
-    card = before or _new_card(scenes, recipe)
     sides = yield from _split(scenes, recipe, start, window)
-    sources = [Source(scene, side, card.days_of(scene.cube.dates)) for scene, side in zip(scenes, sides, strict=True)]
-    if before is None:
-        mean, std = statistics(sources)
-        card = replace(card, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+    card = before or _new_card(scenes, recipe)
+    sources = []
+    for scene, side in zip(scenes, sides, strict=True):
+        cube = yield from held_in_memory(scene.cube)
+        sources.append(Source(replace(scene, cube=cube), side, card.days_of(cube.dates)))
+    card = card if before else _with_data(card, sources)
     if window is not None:
         yield Note("Training inside a drawn window: parcels that cross its edge lie on both sides.")
     card = replace(card, name=out.name, recipe=recipe, legend=scenes[0].labels.legend, data=_describe(scenes))
@@ -124,6 +125,13 @@ def _new_card(scenes: Sequence[Scene], recipe: Recipe) -> ModelCard:
         dates=min(recipe.data.dates, max(len(s.cube.dates) for s in scenes)),
         pixel_size_m=(height * width) ** 0.5, recipe=recipe,
     )  # fmt: skip
+
+
+def _with_data(card: ModelCard, sources: Sequence[Source]) -> ModelCard:
+    """Fill in what the training data say: the statistics of the bands and the span of the season."""
+    mean, std = statistics(sources)
+    first, last = min(int(s.days[0]) for s in sources), max(int(s.days[-1]) for s in sources)
+    return replace(card, mean=tuple(map(float, mean)), std=tuple(map(float, std)), first_day=first, last_day=last)
 
 
 def _split(
