@@ -59,6 +59,16 @@ def test_season_shows_the_clearest_dates_and_what_is_missing() -> None:
     assert "100 m" in texts(figure)
 
 
+def test_no_date_of_a_season_is_washed_out() -> None:
+    rng = np.random.default_rng(0)
+    dim_TCYX = rng.uniform(0.02, 0.08, (6, 3, 50, 50)).astype(np.float32)
+    dim_TCYX[3] *= 3.5
+    colours_TYXC = maps._stretch(dim_TCYX, np.ones((6, 50, 50), bool), maps.MISSING)
+    white = (colours_TYXC.min(axis=3) > 0.98).mean(axis=(1, 2))
+    assert white.max() < 0.05, "the brightest date keeps its shades"
+    assert np.median(colours_TYXC[0]) > 0.25, "and the others are not dark"
+
+
 def test_season_without_red_green_and_blue_is_grey() -> None:
     figure = figures.season_strip(make_cube(("NDVI", "B02")), count=20)
     assert len(figure.axes) == 12 and sum(bool(a.images) for a in figure.axes) == 11
@@ -134,6 +144,9 @@ def test_accuracy_by_distance() -> None:
     assert [b.get_height() for b in bars.patches] == [100, 50, 0]
     assert [t.get_text() for t in front.get_xticklabels()] == ["0–10", "10–20", "> 20"]
     assert front.get_ylim()[0] <= 0.5
+    figure.canvas.draw()
+    for tick, text in zip(front.get_yticks(), front.get_yticklabels(), strict=True):
+        assert text.get_text() == f"{100 * tick:.10g}%", "labels are not rounded"
     assert len(figures.accuracy_by_distance(edges, [1, 1, 1], [1, 0, 1]).axes[0].lines) == 1
     with pytest.raises(InputError, match="do not fit"):
         figures.accuracy_by_distance(edges, [1, 1], [1, 1])

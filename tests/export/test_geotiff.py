@@ -47,6 +47,7 @@ def test_the_crop_map_comes_back(make_prediction: MakePrediction, tmp_path: Path
         assert src.tags(ns="IMAGE_STRUCTURE").get("PREDICTOR", "1") == "1"
         assert src.descriptions == ("predicted crop class",)
         assert {i: src.colormap(1)[i][:3] for i in legend.ids} == {c.id: c.rgb for c in legend.classes}
+        assert src.colormap(1)[255][:3] == (255, 255, 255), "nodata is not black"
     with rasterio.open(path, OVERVIEW_LEVEL=0) as small:
         assert set(np.unique(small.read(1))) <= {*legend.ids, 255}
     assert cog_validate(path, strict=True) == (True, [], [])

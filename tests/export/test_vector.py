@@ -122,6 +122,7 @@ def test_a_parcel_cut_by_the_border_of_the_map_has_no_edge_there() -> None:
 def test_the_file_keeps_crs_geometry_and_columns(prediction: Prediction, parcels: Parcels, tmp_path: Path) -> None:
     path = run(export_parcels(prediction, parcels, tmp_path / "parcels.gpkg"))
     back = gpd.read_file(path)
+    assert int.from_bytes(path.read_bytes()[60:64]) == 10200, "GeoPackage 1.2, which no program warns of"
     assert back.crs == parcels.table.crs
     assert back.geometry.geom_equals_exact(parcels.table.geometry, 0).all()
     assert back["farmer"].tolist() == parcels.table["farmer"].tolist()

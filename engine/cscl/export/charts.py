@@ -21,6 +21,7 @@ __all__ = ["accuracy_by_distance", "confusion", "learning_curve"]
 # Okabe and Ito's colours (2008), told apart by the common kinds of colour vision; markers differ, too.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _MARKERS = "osD^vP"
+_ROUND = (1, 2, 5, 10)  # steps of an axis that need no more digits than their labels have
 
 
 def accuracy_by_distance(
@@ -29,6 +30,7 @@ def accuracy_by_distance(
     correct: ArrayLike,
     label: str | Sequence[str] = "accuracy",
     title: str = "Accuracy by distance to the boundary",
+    x_label: str = "distance to the boundary (m)",
 ) -> Figure:
     """Show the share of right pixels in bins of distance, and as light bars how many pixels each bin holds.
 
@@ -42,6 +44,8 @@ def accuracy_by_distance(
         Name of each curve.
     title : str
         Heading; say which boundary.
+    x_label : str
+        Name of the distance.
 
     Raises
     ------
@@ -68,11 +72,13 @@ def accuracy_by_distance(
             places, values, color=_COLOURS[i % 6], marker=_MARKERS[i % 6], linewidth=1.8, markersize=5, label=name
         )
     axes.set_xticks(places, _bin_names(edges_m), rotation=45 if len(places) > 10 else 0)
-    open_axes(axes, "distance to the boundary (m)", "share of right pixels")
+    open_axes(axes, x_label, "share of right pixels")
     lowest = np.nanmin(accuracy_KB) if np.isfinite(accuracy_KB).any() else 0
     axes.set_ylim(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.01)
+    axes.yaxis.set_major_locator(MaxNLocator(8, steps=_ROUND))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.legend(fontsize=LABEL_PT, loc="lower right", facecolor="white", framealpha=0.9, edgecolor="none")
+    if len(labels) > 1:
+        axes.legend(fontsize=LABEL_PT, loc="lower right", facecolor="white", framealpha=0.9, edgecolor="none")
     return figure
 
 
@@ -153,7 +159,7 @@ def learning_curve(rows: Iterable[Mapping[str, Any]], title: str = "Training") -
             axes.plot(*series[n], color=look[0], marker=look[1], markersize=3, linewidth=1.4, label=who)
         open_axes(axes, "step", name.replace("_", " "))
         axes.set_xlim(0, 1.02 * last)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_ROUND))
         axes.legend(fontsize=LABEL_PT - 1, frameon=False)
     return figure
 

@@ -119,8 +119,11 @@ def export_classes(
         counts[:] += np.bincount(ids.ravel(), minlength=65536)
         return ids
 
-    colours = {c.id: c.rgb for c in legend.classes} if legend.dtype == np.uint8 else {}
-    band = Band(legend.dtype.name, legend.ignore, "predicted crop class", "nearest", colours)
+    # Nodata is white where a program draws it all the same: black, as GDAL has it, would look like a class.
+    colours = {legend.ignore: (255, 255, 255), **{c.id: c.rgb for c in legend.classes}}
+    band = Band(
+        legend.dtype.name, legend.ignore, "predicted crop class", "nearest", colours if legend.dtype == np.uint8 else {}
+    )
     with draft(path.parent, path.name) as folder:
         yield from _fill(folder / path.name, read, prediction.grid, band)
         _add_categories(folder / f"{path.name}.aux.xml", legend, counts)

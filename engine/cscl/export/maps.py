@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb, to_rgba
@@ -67,11 +68,11 @@ def season_strip(cube: SITSCube, count: int = 6, title: str | None = None) -> Fi
     what, missing = (f"true colour ({', '.join(bands)})", MISSING) if found else (f"band {bands[0]}", "#f5c58a")
     colours_TYXC = _stretch(pixels_TCYX, valid_TYX, missing)
     gaps = "" if valid_TYX.all() else f", {'grey' if found else 'orange'} where missing"
-    columns = min(len(chosen), 6)
+    columns = min(len(chosen), 3)
     rows = -(-len(chosen) // columns)
     aspect = _aspect(cube.grid)
-    high = 2.3 * cube.shape[0] / cube.shape[1] * aspect
-    figure = sheet(2.3 * columns, rows * (high + 0.3) + 0.5, f"{title or cube.name}: {what}{gaps}")
+    high = 3 * cube.shape[0] / cube.shape[1] * aspect
+    figure = sheet(3 * columns, rows * (high + 0.3) + 0.5, f"{title or cube.name}: {what}{gaps}")
     all_axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for axes in all_axes[len(chosen) :]:
         axes.set_axis_off()
@@ -158,8 +159,8 @@ def edge_strength_map(
     shown = np.ma.masked_invalid(np.asarray(edge_YX[::step, ::step], np.float32))
     high = float(np.percentile(shown.compressed(), 99)) if shown.count() else 1.0
     figure, axes = _map_sheet(grid, title, beside_in=0.9)
-    image = _draw(axes, shown, grid, step, cmap="cividis", vmin=0, vmax=max(high, 1e-6))
-    image.cmap.set_bad(MISSING)
+    colours = colormaps["cividis"].with_extremes(bad=MISSING)
+    image = _draw(axes, shown, grid, step, cmap=colours, vmin=0, vmax=max(high, 1e-6))
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
     bar.set_label("edge strength: 1 - mean cosine with the neighbours", fontsize=LABEL_PT, color=INK)
     bar.ax.tick_params(labelsize=LABEL_PT - 1, colors=INK)
@@ -216,21 +217,17 @@ def _clearest(share: NDArray[np.float64], count: int) -> list[int]:
 def _stretch(pixels_TCYX: NDArray[np.float32], valid_TYX: NDArray[np.bool_], missing: str) -> NDArray[np.float64]:
     """Colours 0..1, axes (time, y, x, channel), between limits that all dates share.
 
-    They come from the 2nd and 98th percentile of each date and band, so that a few bright dates do not darken the rest,
-    and lie half-way between one range for all bands (true hues, but blue with haze) and one for each (free of haze).
+    They are the 1st and 99th percentile of the pixels of all dates, so that bare and ripe fields of the brightest date
+    keep their shades; the curve between them lifts the dark dates of full green instead. The limits lie half-way
+    between one range for all bands (true hues, but blue with haze) and one for each (free of haze).
     """
-    limits = [
-        np.percentile(pixels[:, valid], (2, 98), axis=1)
-        for pixels, valid in zip(pixels_TCYX, valid_TYX, strict=True)
-        if valid.any()
-    ]
+    pixels_TYXC = pixels_TCYX.transpose(0, 2, 3, 1)
     low, high = np.array([[0.0], [1.0]])
-    if limits:
-        lows, highs = np.array(limits).transpose(1, 0, 2)
-        low, high = np.percentile(lows, 25, axis=0), np.percentile(highs, 60, axis=0)
+    if valid_TYX.any():
+        low, high = np.percentile(pixels_TYXC[valid_TYX], (1, 99), axis=0)
         low, high = (low + low.min()) / 2, (high + high.max()) / 2
-    scaled = (pixels_TCYX.transpose(0, 2, 3, 1) - low) / np.maximum(high - low, 1e-6)
-    colours = np.broadcast_to(scaled.clip(0, 1) ** 0.8, (*valid_TYX.shape, 3)).astype(np.float64)
+    scaled = (pixels_TYXC - low) / np.maximum(high - low, 1e-6)
+    colours = np.broadcast_to(scaled.clip(0, 1) ** 0.6, (*valid_TYX.shape, 3)).astype(np.float64)
     colours[~valid_TYX] = to_rgb(missing)
     return colours
 

@@ -14,7 +14,7 @@ import matplotlib.figure
 from cscl.errors import InputError, OutputError
 
 from .draft import draft
-from .paper import save_figure
+from .paper import DPI, save_figure
 
 __all__ = ["Figure", "Section", "Table", "write_page"]
 
@@ -50,6 +50,9 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
 
+
+# Pixels of a picture in one of the page's, so that lettering has the same size in all figures (CSS: 96 px an inch).
+_DENSITY = DPI / 96
 
 _CSS = """
 body { max-width: 62rem; margin: 2.5rem auto 4rem; padding: 0 1.2rem; color: #222; background: #fff;
@@ -123,7 +126,8 @@ def _page(title: str, sections: Sequence[Section]) -> Iterator[str]:
         for table in section.tables:
             yield from _table(table)
         for figure in section.figures:
-            image = f'<img src="{figure.name}.png" alt="{escape(figure.caption or figure.name)}">'
+            source = f'src="{figure.name}.png" srcset="{figure.name}.png {_DENSITY}x"'
+            image = f'<img {source} alt="{escape(figure.caption or figure.name)}">'
             caption = f"<figcaption>{escape(figure.caption)}</figcaption>" if figure.caption else ""
             yield f"<figure>\n{image}\n{caption}\n</figure>"
         yield "</section>"

@@ -33,7 +33,11 @@ def report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox) -> list
     drawn = [Figure("error_map", error_map(error_YX, grid), "Right and wrong pixels.")]
     for curve in report.boundary.curves:
         chart = accuracy_by_distance(
-            (0.0, *curve.limits_m), curve.pixels, curve.right, title=f"Accuracy by {curve.name}"
+            (0.0, *curve.limits_m),
+            curve.pixels,
+            curve.right,
+            title=f"Accuracy by distance to the nearest {curve.name}",
+            x_label=f"distance to the nearest {curve.name} (m)",
         )
         drawn.append(Figure(f"accuracy_by_{curve.name.replace(' ', '_')}", chart, curve.definition))
     matrix = confusion(report.accuracy.counts, report.accuracy.legend)

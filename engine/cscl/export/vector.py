@@ -263,7 +263,8 @@ def _storable(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _write(table: gpd.GeoDataFrame, path: Path) -> None:
-    table.to_file(path, driver="GPKG", layer="parcels", engine="pyogrio")
+    # Version 1.2 holds all that is needed; of later ones older programs warn that they may be only partly supported.
+    table.to_file(path, driver="GPKG", layer="parcels", engine="pyogrio", VERSION="1.2")
     # A disk that fills at the very end goes unreported and costs the file its spatial index.
     info = pyogrio.read_info(path, layer="parcels", force_feature_count=True)
     if info["features"] != len(table) or not info["capabilities"]["fast_spatial_filter"]:

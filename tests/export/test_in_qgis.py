@@ -1,0 +1,112 @@
+"""What QGIS makes of an export: styles found by themselves, classes as in the legend, nothing drawn without a class."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cscl.events import run
+from cscl.export.bundle import export
+from cscl.export.vector import parcel_table
+from cscl.legend import Legend
+from cscl.parcels import Parcels
+from cscl.products import Prediction
+
+pytestmark = pytest.mark.qgis
+
+# Runs under another Python. Each raster pixel is drawn as one pixel, over magenta, and compared as colour.
+SCRIPT = """
+import json, sys
+from qgis.core import (QgsApplication, QgsMapRendererParallelJob, QgsMapSettings, QgsRasterLayer,
+                       QgsRenderContext, QgsVectorLayer)
+from qgis.PyQt.QtCore import QSize
+from qgis.PyQt.QtGui import QColor
+
+def look(folder):
+    raster = QgsRasterLayer(folder + "/crop_map.tif")
+    vector = QgsVectorLayer(folder + "/parcels.gpkg")
+    assert raster.isValid() and vector.isValid()
+    settings = QgsMapSettings()
+    settings.setLayers([raster])
+    settings.setDestinationCrs(raster.crs())
+    settings.setExtent(raster.extent())
+    settings.setOutputSize(QSize(raster.width(), raster.height()))
+    settings.setBackgroundColor(QColor("#ff00ff"))
+    job = QgsMapRendererParallelJob(settings)
+    job.start()
+    job.waitForFinished()
+    image, context = job.renderedImage(), QgsRenderContext()
+    renderer, box = vector.renderer(), raster.extent()
+    context.expressionContext().setFields(vector.fields())
+    renderer.startRender(context, vector.fields())
+    symbols = [renderer.symbolForFeature(f, context) for f in vector.getFeatures()]
+    fills = [[s.symbolLayer(0).properties()["style"], s.color().name()] for s in symbols]
+    renderer.stopRender(context)
+    return {
+        "crs": [raster.crs().authid(), vector.crs().authid()],
+        "extent": [box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()],
+        "kinds": [raster.renderer().type(), renderer.type(), renderer.classAttribute()],
+        "raster": [[int(c.value), c.label, c.color.name()] for c in raster.renderer().classes()],
+        "vector": [[c.value(), c.label(), c.symbol().color().name()] for c in renderer.categories()],
+        "fills": fills,
+        "pixels": [[image.pixelColor(x, y).name() for x in range(image.width())] for y in range(image.height())],
+    }
+
+app = QgsApplication([], False)
+app.initQgis()
+print(json.dumps([look(folder) for folder in sys.argv[1:]]))
+app.exitQgis()
+"""
+
+
+def other_python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run code in the first Python that has QGIS; skip the test where there is none."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "QT_", "GDAL_", "PROJ_"))}
+    env |= {"QT_QPA_PLATFORM": "offscreen"}
+    for python in ("/usr/bin/python3", sys.executable):
+        try:
+            subprocess.run([python, "-c", "import qgis.core"], env=env, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return subprocess.run([python, "-c", code, *args], env=env, capture_output=True, text=True, timeout=120)
+    pytest.skip("No Python with QGIS is here (Debian: apt-get install python3-qgis).")
+
+
+def wide(legend: Legend) -> Legend:
+    """Ids too large for a colour table."""
+    classes = tuple(replace(c, id=c.id + 1000) for c in legend.classes)
+    return Legend(classes, ignore=65535)
+
+
+def test_qgis_shows_the_legend(make_prediction: Callable[..., Prediction], parcels: Parcels, tmp_path: Path) -> None:
+    first = make_prediction()
+    predictions = [first, make_prediction(legend=wide(first.legend))]
+    folders = [str(run(export(p, tmp_path / str(i), parcels))) for i, p in enumerate(predictions)]
+    done = other_python(SCRIPT, *folders)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    for prediction, seen in zip(predictions, json.loads(done.stdout), strict=True):
+        check(prediction, parcels, seen)
+
+
+def check(prediction: Prediction, parcels: Parcels, seen: dict[str, Any]) -> None:
+    classes = prediction.legend.classes
+    assert seen["crs"] == ["EPSG:32631", "EPSG:2154"]
+    assert np.allclose(seen["extent"], prediction.grid.boundingbox.bbox, rtol=0, atol=1e-6)
+    assert seen["kinds"] == ["paletted", "categorizedSymbol", "pred_code"]
+    assert seen["raster"] == [[c.id, c.name, c.colour] for c in classes]
+    assert seen["vector"] == [*([c.code, c.name, c.colour] for c in classes), ["", "no prediction", "#ffffff"]]
+    fills = {c.code: ["solid", c.colour] for c in classes} | {"": ["no", "#ffffff"]}
+    codes = run(parcel_table(prediction, parcels))["pred_code"].fillna("")
+    assert seen["fills"] == [fills[code] for code in codes] and "" in set(codes)
+    colours = {c.id: c.colour for c in classes} | {prediction.legend.ignore: "#ff00ff"}
+    assert seen["pixels"] == [[colours[i] for i in row] for row in prediction.ids.values.tolist()]
