@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -35,10 +36,18 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def drawing() -> Drawing:
-    figure = Drawing()
+def drawing(dpi: int = 100) -> Drawing:
+    figure = Drawing(dpi=dpi)
     figure.subplots().plot([0, 1])
     return figure
+
+
+def test_an_inch_of_any_figure_is_96_pixels_of_the_page(tmp_path: Path) -> None:
+    figures = [Figure(f"at_{dpi}", drawing(dpi)) for dpi in (75, 300)]
+    page = write_page(tmp_path, "Sizes", [Section("All", figures=figures)]).read_text(encoding="utf-8")
+    coarse, fine = (int(width) for width in re.findall(r'width="(\d+)"', page))
+    inches = figures[0].drawing.get_tightbbox().width + 0.24
+    assert abs(coarse - 96 * inches) < 5 and abs(fine - 96 * inches) < 5
 
 
 def test_page(tmp_path: Path) -> None:

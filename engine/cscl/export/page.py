@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -14,7 +14,7 @@ import matplotlib.figure
 from cscl.errors import InputError, OutputError
 
 from .draft import draft
-from .paper import DPI, save_figure
+from .paper import save_figure
 
 __all__ = ["Figure", "Section", "Table", "write_page"]
 
@@ -50,9 +50,6 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
 
-
-# Pixels of a picture in one of the page's, so that lettering has the same size in all figures (CSS: 96 px an inch).
-_DENSITY = DPI / 96
 
 _CSS = """
 body { max-width: 62rem; margin: 2.5rem auto 4rem; padding: 0 1.2rem; color: #222; background: #fff;
@@ -109,14 +106,20 @@ def write_page(folder: str | Path, title: str, sections: Sequence[Section], *, o
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be made ({error}). Choose another place.") from error
     with draft(folder, "index.html") as part:
-        for section in sections:
-            for figure in section.figures:
-                save_figure(figure.drawing, part / f"{figure.name}.png")
-        (part / "index.html").write_text("\n".join(_page(title, sections)) + "\n", encoding="utf-8")
+        figures = [figure for section in sections for figure in section.figures]
+        widths = {f.name: _width(save_figure(f.drawing, part / f"{f.name}.png"), f.drawing.dpi) for f in figures}
+        (part / "index.html").write_text("\n".join(_page(title, sections, widths)) + "\n", encoding="utf-8")
     return page
 
 
-def _page(title: str, sections: Sequence[Section]) -> Iterator[str]:
+def _width(picture: Path, dpi: float) -> int:
+    """Width on the page, where an inch has 96 px: lettering then has the same size in all figures."""
+    with picture.open("rb") as stream:
+        width_px = int.from_bytes(stream.read(20)[16:], "big")  # where the header of a PNG has it
+    return round(width_px * 96 / dpi)
+
+
+def _page(title: str, sections: Sequence[Section], widths: Mapping[str, int]) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>"
@@ -126,7 +129,7 @@ def _page(title: str, sections: Sequence[Section]) -> Iterator[str]:
         for table in section.tables:
             yield from _table(table)
         for figure in section.figures:
-            source = f'src="{figure.name}.png" srcset="{figure.name}.png {_DENSITY}x"'
+            source = f'src="{figure.name}.png" width="{widths[figure.name]}"'
             image = f'<img {source} alt="{escape(figure.caption or figure.name)}">'
             caption = f"<figcaption>{escape(figure.caption)}</figcaption>" if figure.caption else ""
             yield f"<figure>\n{image}\n{caption}\n</figure>"

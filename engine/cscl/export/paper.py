@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 
 from .draft import draft, refuse
 
-__all__ = ["DPI", "FAINT", "INK", "LABEL_PT", "MISSING", "TITLE_PT", "label_text", "open_axes", "save_figure", "sheet"]
+__all__ = ["FAINT", "INK", "LABEL_PT", "MISSING", "TITLE_PT", "label_text", "open_axes", "save_figure", "sheet"]
 
 INK = "#222222"
 FAINT = "#c9d3da"
 MISSING = "#bfbfbf"
 TITLE_PT, LABEL_PT = 11, 9
-DPI = 150
 
 
 def label_text(text: str, most: int = 120) -> str:
@@ -26,7 +25,7 @@ def label_text(text: str, most: int = 120) -> str:
 
 def sheet(width_in: float, height_in: float, title: str = "") -> Figure:
     """Make an empty white figure, with a title or without, whose parts find their places by themselves."""
-    figure = Figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width_in, height_in), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(label_text(title), fontsize=TITLE_PT, color=INK)
