@@ -107,6 +107,10 @@ MISTAKES = [
     (["predict", "{model}", "{season}", "out", "--tile-px", "32", "--blend-px", "40"], "at most tile_px"),
     (["predict", "{model}", "{season}", "out", "--bands", "B02,B99"], "B99"),
     (["assess", "{season}", "{season}/parcels.gpkg", "out", "--class-column", "crop"], "not a prediction"),
+    (
+        ["assess", "{map}", "{season}/parcels.gpkg", "out", "--class-column", "crop", "--held-out-of", "{season}"],
+        "not a model folder",
+    ),
     (["predict", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),
     (["embed", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),
     (["train", "{season}", "{season}/parcels.gpkg", "{season}", "--class-column", "crop", "--overwrite"], "card.json"),
@@ -144,6 +148,14 @@ def test_an_unknown_command_is_status_2(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as stop:
         main(["trian"])
     assert stop.value.code == 2 and "trian" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough_is_no_mistake(season: Path) -> None:
+    command = [sys.executable, "-m", "cscl.cli", "info", str(season)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == 0
 
 
 def test_doctor_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:

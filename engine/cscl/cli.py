@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import signal
 import sys
 import typing
@@ -36,8 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _command_parser(argv[0]).parse_args(argv[1:])
         with _stoppable():
             args.command(args)
+        sys.stdout.flush()
     except CSCLError as error:
         return _complain(str(error))
+    except BrokenPipeError:  # whoever read this, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         place = error.filename or "A file"
         return _complain(f"{place}: {error.strerror or error}. Check the place and the free disk space.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cscl.errors import OutputError
 
-__all__ = ["put", "require_name", "require_place"]
+__all__ = ["begin", "put", "require_name", "require_place"]
 
 
 def require_name(out: Path) -> None:
@@ -51,6 +51,28 @@ def require_place(out: Path, mark: str, *, overwrite: bool) -> None:
             f"{out} is not a former result of this kind (it holds no {mark}), so even --overwrite does not replace it. "
             "Choose another name."
         )
+
+
+def begin(out: Path, *, overwrite: bool) -> Path:
+    """Make the folder ``<out>.part`` for a result in the making.
+
+    Raises
+    ------
+    OutputError
+        If it is there already and `overwrite` is not set, or cannot be made.
+    """
+    part = out.with_name(out.name + ".part")
+    if overwrite:
+        shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+    except FileExistsError:
+        raise OutputError(
+            f"{part} is there: another run is making {out.name}, or one was killed. Wait for it, or add --overwrite."
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{part} cannot be made ({error.strerror}). Choose another place.") from error
+    return part
 
 
 def put(part: Path, out: Path) -> None:

@@ -82,6 +82,11 @@ def test_a_closed_job_leaves_nothing_and_a_former_map_stays(models: tuple[Path, 
     job = predict(models[1], cube, tmp_path / "p", PredictOptions(tile_px=32), device="cpu", overwrite=True)
     assert isinstance(next(job), Progress)
     job.close()
+    other = predict(models[1], cube, tmp_path / "q", device="cpu")
+    next(other)
+    with pytest.raises(OutputError, match="another run is making q"):
+        run(predict(models[1], cube, tmp_path / "q", device="cpu"))
+    other.close()
     assert [p.name for p in tmp_path.iterdir()] == ["p"]
     assert np.array_equal(Prediction.open(tmp_path / "p").ids.values, former)
 

@@ -20,7 +20,7 @@ from cscl.events import Event, Job, Note, Progress
 from cscl.grid import GeoBox, Window, crop, tile_count, tiles
 from cscl.products import AffinityMap, Embedding
 from cscl.recipe import Choice
-from cscl.results import put, require_place
+from cscl.results import begin, put, require_place
 
 from .tiles import Model, load_model, suit_cube
 
@@ -54,8 +54,7 @@ def embed(
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     for warning in warnings:
         yield Note(warning, warning=True)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    part = begin(out, overwrite=overwrite)
     try:
         store = _new_store(part, loaded, cube)
         total = tile_count(cube.shape, CHUNK_PX)

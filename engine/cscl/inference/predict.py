@@ -23,7 +23,7 @@ from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox
 from cscl.legend import Legend
 from cscl.products import Prediction
-from cscl.results import put, require_place
+from cscl.results import begin, put, require_place
 
 from .tiles import Model, load_model, overlapping_tiles, suit_cube
 
@@ -89,10 +89,8 @@ def predict(
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     for warning in warnings:
         yield Note(warning, warning=True)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    part = begin(out, overwrite=overwrite)
     try:
-        part.mkdir(parents=True)
         yield from _stream(loaded, cube, part, options)
         _write_facts(part, loaded, cube, str(model))
         put(part, out)

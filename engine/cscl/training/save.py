@@ -58,8 +58,10 @@ def split_of(model: str | Path, grid: GeoBox) -> NDArray[np.uint8]:
     Raises
     ------
     MissingError
-        If the model was not trained on this grid: then all of it is held out, and no split is needed.
+        If there is no such model, or it was not trained on this grid: then all of it is held out, and no split is
+        needed.
     """
+    ModelCard.open(model)
     for path in _split_maps(model):
         if _lies_on(path, grid):
             with rasterio.open(path) as src:
