@@ -138,4 +138,5 @@ def _read_bands(path: Path, indexes: list[int], window: RasterioWindow) -> NDArr
             read: NDArray[Any] = src.read(indexes, window=window)
             return read
     except rasterio.errors.RasterioIOError as error:
-        raise InputError(f"{path} cannot be read ({error}). The file may be damaged or was removed.") from error
+        why = error.__cause__ or error
+        raise InputError(f"{path} cannot be read ({why}). The file may be damaged or was removed.") from error

@@ -22,7 +22,7 @@ from cscl.data.network import build_network, fill, load_weights
 from cscl.data.sampling import even_dates
 from cscl.device import autocast, pick
 from cscl.errors import InputError
-from cscl.grid import Window
+from cscl.grid import Window, pixel_size_m
 from cscl.models import Network
 from cscl.registry import nearest
 
@@ -111,8 +111,8 @@ def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCu
 
     Raises
     ------
-    UnknownNameError, InputError
-        A band is missing, or there are fewer dates than the network needs.
+    UnknownNameError, InputError, GridError
+        A band is missing, there are fewer dates than the network needs, or the grid counts degrees.
     """
     for band in card.bands:
         if band not in cube.bands:
@@ -123,7 +123,8 @@ def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCu
             "Add images of the season."
         )
     warnings = []
-    pixel = abs(cube.grid.resolution.x * cube.grid.resolution.y) ** 0.5
+    height_m, width_m = pixel_size_m(cube.grid)
+    pixel = (height_m * width_m) ** 0.5
     if not 0.8 < pixel / card.pixel_size_m < 1.25:
         warnings.append(f"The pixels are {pixel:.3g} m, the model was trained on {card.pixel_size_m:.3g} m.")
     days = card.days_of(cube.dates)
