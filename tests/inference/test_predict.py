@@ -64,6 +64,19 @@ def test_weights_of_overlapping_tiles_add_up_to_one(shape: tuple[int, int], blen
     assert np.allclose(total, 1)
 
 
+def test_of_many_dates_all_tiles_use_the_same(tmp_path: Path) -> None:
+    few = toys.QUICK.with_settings(["data.dates=4", "train.steps=10"])
+    model = run(train([toys.scene()], tmp_path / "model", few, device="cpu"))
+    cube = toys.scene(size=72, dates=9, seed=2).cube
+    stored = cube.stored.copy()
+    stored[3] = toys.NODATA
+    cube = replace(cube, stored=stored)
+    whole = run(predict(model, cube, tmp_path / "a", PredictOptions(tile_px=128), device="cpu"))
+    tiled = run(predict(model, cube, tmp_path / "b", PredictOptions(tile_px=32), device="cpu"))
+    assert np.array_equal(whole.ids.values, tiled.ids.values)
+    assert len(whole.facts["dates"]) == 4 and str(cube.dates[3])[:19] not in whole.facts["dates"]
+
+
 def test_a_pixel_that_no_date_saw_is_no_data(models: tuple[Path, Path], tmp_path: Path) -> None:
     scene = toys.scene()
     stored = scene.cube.stored.copy()

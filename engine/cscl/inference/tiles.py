@@ -62,8 +62,7 @@ class Model:
             Axes (y, x), True where at least one of the dates that were used is valid.
         """
         values, valid = cube.read(window)
-        usable = even_dates(np.asarray(valid.any(axis=(1, 2))), self.card.dates)
-        values, valid, days = values[usable], valid[usable], self.card.days_of(cube.dates)[usable]
+        days = self.card.days_of(cube.dates)
         height, width = valid.shape[1:]
         values, valid = (self._to_multiple(a) for a in (values, valid))
         sample = to_tensors(values, valid, days, np.array(self.card.mean), np.array(self.card.std))
@@ -100,12 +99,15 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
 
 
 def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCube, list[str]]:
-    """Pick the model's bands from a cube and say what does not suit.
+    """Pick the model's bands, and at most as many dates as it knows, from a cube and say what does not suit.
+
+    Of more dates some are taken evenly across the season, for the whole scene alike, so that tiles agree and only what
+    is used is read. Dates on which nothing is usable are passed over.
 
     Returns
     -------
     SITSCube
-        The cube in the model's bands.
+        The cube in the model's bands and dates.
     list of str
         Warnings: another pixel size, a season that the model does not know.
 
@@ -135,7 +137,10 @@ def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCu
             f"The images cover {max(covered, 0)} of the {span} days of the season that the model was trained on: "
             "expect a poor map."
         )
-    return cube.select(bands=card.bands), warnings
+    cube = cube.select(bands=card.bands)
+    if len(cube.dates) > card.dates:
+        cube = cube.select(times=[int(t) for t in even_dates(cube.valid_share() > 0, card.dates)])
+    return cube, warnings
 
 
 @dataclass(frozen=True)
