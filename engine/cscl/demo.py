@@ -101,7 +101,7 @@ def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrit
         Figure("crop_map", class_map(prediction, "Predicted crops"), "The map, as exported for QGIS."),
     ]
     logs = [
-        Figure(f"log_{model.name}", learning_curve(_log(model), f"Learning: {model.name}"), "Loss and accuracy.")
+        Figure(f"log_{model.name}", learning_curve(_log(model), f"Learning: {model.name}"), "By step.")
         for model in (start, model)
     ]
     wrong = report_figures(report, (yield from error_map(prediction, labels)), cube.grid)
@@ -150,7 +150,9 @@ def _sections(
         ("at class boundaries", split.boundary.pixels, split.boundary.overall_accuracy, split.boundary.mean_iou),
         ("inside", split.interior.pixels, split.interior.overall_accuracy, split.interior.mean_iou),
     ]
-    table = Table(("where", "pixels", "overall accuracy", "mean IoU"), rows, split.definition)
+    table = Table(
+        ("where", "pixels", "overall accuracy", "mean IoU"), rows, split.definition[:1].upper() + split.definition[1:]
+    )
     return [
         Section("What was given", INTRODUCTION, seen),
         Section("What was made", MADE, made),

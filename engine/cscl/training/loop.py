@@ -228,7 +228,7 @@ def _look(stage: str, learner: Learner, validate: Validation) -> Generator[Event
     finally:
         learner.modules.load_state_dict(now)
     learner.looked = learner.step
-    learner.history.append({"step": learner.step, **{f"validation_{k}": v for k, v in values.items()}})
+    learner.history.append({"step": learner.step, **{f"validation_{k}": v for k, v in values.items() if k != "score"}})
     if values["score"] > learner.best_score:
         learner.best_score, learner.best, learner.waited = values["score"], learner.weights(), 0
     else:

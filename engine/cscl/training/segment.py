@@ -202,8 +202,8 @@ def _score(
 
 
 def _best_validation(learner: Learner) -> dict[str, float]:
-    rows = [row for row in learner.history if "validation_score" in row]
-    best = max(rows, key=lambda row: row["validation_score"], default={})
+    rows = [row for row in learner.history if "validation_mean IoU" in row]
+    best = max(rows, key=lambda row: row["validation_mean IoU"], default={})
     return {k: v for k, v in best.items() if k.startswith("validation_")}
 
 
