@@ -7,23 +7,18 @@ the message explains, 130 stopped by the user.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
-import signal
 import sys
-import typing
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cscl
 from cscl.errors import CSCLError
-from cscl.events import Event, Job, Measure, Note, Progress, run
+from cscl.options import add_fields, read_fields
+from cscl.terminal import drive, stoppable
 
 __all__ = ["main"]
 
-R = TypeVar("R")
 Arguments = argparse.Namespace
 
 
@@ -35,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         args = _command_parser(argv[0]).parse_args(argv[1:])
-        with _stoppable():
+        with stoppable():
             args.command(args)
         sys.stdout.flush()
     except CSCLError as error:
@@ -62,136 +57,6 @@ def _complain(text: str) -> int:
     return 2
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a stop between two events; a second one stops at once."""
-    stop = _Stop()
-    former = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    _Stop.current = stop
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-class _Stop:
-    """Whether the user wants to stop; jobs are closed at an event, so their clean-up never meets half a step."""
-
-    current: _Stop | None = None
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self.in_job = False
-
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted or not self.in_job:
-            raise KeyboardInterrupt
-        self.wanted = True
-        print("\nStopping after this step ...", file=sys.stderr)
-
-
-class _Screen:
-    """Shows the events of a job as a progress bar with rate and remaining time."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
-        self.stage = ""
-        self.bar: Any = None
-
-    def show(self, event: Event) -> None:
-        if isinstance(event, Progress) and not self.quiet:
-            self._progress(event)
-        elif isinstance(event, Measure) and self.bar is not None:
-            shown = {k: f"{v:.3g}" for k, v in event.values.items() if k != "score"}
-            self.bar.set_postfix(shown, refresh=False)
-        elif isinstance(event, Note):
-            self._say(f"{'WARNING: ' if event.warning else ''}{event.text}")
-        if _Stop.current is not None and _Stop.current.wanted:
-            raise KeyboardInterrupt
-
-    def _progress(self, event: Progress) -> None:
-        from tqdm import tqdm
-
-        if not event.total and self.bar is not None:
-            return  # a part of the stage on show, such as a look at the validation blocks
-        if event.stage != self.stage:
-            if self.bar is not None and self.bar.total:  # the next stage has begun, so this one is done
-                self.bar.update(self.bar.total - self.bar.n)
-            self.close()
-            self.stage = event.stage
-            self.bar = tqdm(
-                desc=event.stage, total=event.total or None, unit=f" {event.unit}", initial=max(event.done - 1, 0),
-                dynamic_ncols=True, mininterval=0.5, delay=0.5, smoothing=0.1,
-            )  # fmt: skip
-        self.bar.update(event.done - self.bar.n)
-
-    def _say(self, text: str) -> None:
-        from tqdm import tqdm
-
-        tqdm.write(text, file=sys.stderr)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-        self.bar, self.stage = None, ""
-
-
-def _drive(job: Job[R], quiet: bool) -> R:
-    screen, stop = _Screen(quiet), _Stop.current
-    try:
-        if stop is not None:
-            stop.in_job = True
-        return run(job, screen.show)
-    finally:
-        if stop is not None:
-            stop.in_job = False
-        screen.close()
-
-
-# --- options from annotated fields -------------------------------------------------------------------------------
-
-
-def _add_fields(parser: argparse.ArgumentParser, cls: type, title: str) -> None:
-    group = parser.add_argument_group(title)
-    hints = typing.get_type_hints(cls, include_extras=True)
-    for field in dataclasses.fields(cls):
-        hint = hints[field.name]
-        tip = hint.__metadata__[0].get("tooltip", "")
-        kind = hint.__origin__
-        flag = "--" + field.name.replace("_", "-")
-        if kind is bool:
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=tip)
-        else:
-            shown = "" if field.default is None else f" (default: {field.default})"
-            many = typing.get_origin(kind) is tuple or any(typing.get_origin(a) is tuple for a in typing.get_args(kind))
-            group.add_argument(
-                flag, default=None, metavar="A,B,..." if many else field.name.rsplit("_")[-1].upper(),
-                help=tip + (", separated by commas" if many else "") + shown,
-            )  # fmt: skip
-
-
-def _read_fields(args: Arguments, cls: type[R]) -> R:
-    """Build the dataclass from the options that were given; values are checked as in a recipe."""
-    from cscl.recipe import build, parse_value
-
-    hints = typing.get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(typing.cast(Any, cls)):
-        value = getattr(args, field.name)
-        if isinstance(value, str):
-            kinds = (hints[field.name], *typing.get_args(hints[field.name]))
-            many = next((kind for kind in kinds if typing.get_origin(kind) is tuple), None)
-            if many is not None:
-                parts = [part.strip() for part in value.split(",")]
-                value = parts if str in typing.get_args(many) else [parse_value(part) for part in parts]
-            elif str not in kinds:
-                value = parse_value(value)
-        if value is not None:
-            values[field.name] = value
-    return build(cls, values, "the options")
-
-
 def _recipe(args: Arguments) -> Any:
     from cscl.recipe import Recipe
 
@@ -204,7 +69,7 @@ def _scenes(args: Arguments, *, classes: bool) -> list[Any]:
     from cscl.data.scenes import LabelOptions, open_labels
     from cscl.products import Scene
 
-    reading, labelling = _read_fields(args, ReadOptions), _read_fields(args, LabelOptions)
+    reading, labelling = read_fields(args, ReadOptions), read_fields(args, LabelOptions)
     scenes: list[Scene] = []
     for images, labels in [(args.images, args.labels), *args.also]:
         cube = open_cube(images, reading)
@@ -220,7 +85,7 @@ def _info(args: Arguments) -> None:
     from cscl.data.describe import describe
     from cscl.data.readers import ReadOptions
 
-    for line in describe(args.path, _read_fields(args, ReadOptions)):
+    for line in describe(args.path, read_fields(args, ReadOptions)):
         print(line)
 
 
@@ -239,8 +104,8 @@ def _doctor(args: Arguments) -> None:
 def _simulate(args: Arguments) -> None:
     from cscl.simulate import SeasonOptions, simulate, write_season
 
-    season = _drive(simulate(_read_fields(args, SeasonOptions)), args.quiet)
-    print(_drive(write_season(season, args.out), args.quiet))
+    season = drive(simulate(read_fields(args, SeasonOptions)), args.quiet)
+    print(drive(write_season(season, args.out), args.quiet))
 
 
 def _pretrain(args: Arguments) -> None:
@@ -253,7 +118,7 @@ def _pretrain(args: Arguments) -> None:
     job = pretrain(
         scenes, args.out, recipe, window=window, device=args.device, resume=args.resume, overwrite=args.overwrite
     )
-    print(_drive(job, args.quiet))
+    print(drive(job, args.quiet))
 
 
 def _train(args: Arguments) -> None:
@@ -266,15 +131,15 @@ def _train(args: Arguments) -> None:
         scenes, args.out, recipe, start=args.start, window=window, device=args.device, resume=args.resume,
         overwrite=args.overwrite,
     )  # fmt: skip
-    print(_drive(job, args.quiet))
+    print(drive(job, args.quiet))
 
 
 def _predict(args: Arguments) -> None:
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.inference.predict import PredictOptions, predict
 
-    cube, options = open_cube(args.images, _read_fields(args, ReadOptions)), _read_fields(args, PredictOptions)
-    _drive(predict(args.model, cube, args.out, options, device=args.device, overwrite=args.overwrite), args.quiet)
+    cube, options = open_cube(args.images, read_fields(args, ReadOptions)), read_fields(args, PredictOptions)
+    drive(predict(args.model, cube, args.out, options, device=args.device, overwrite=args.overwrite), args.quiet)
     print(args.out)
 
 
@@ -282,8 +147,8 @@ def _embed(args: Arguments) -> None:
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.inference.embed import embed
 
-    cube = open_cube(args.images, _read_fields(args, ReadOptions))
-    _drive(embed(args.model, cube, args.out, device=args.device, overwrite=args.overwrite), args.quiet)
+    cube = open_cube(args.images, read_fields(args, ReadOptions))
+    drive(embed(args.model, cube, args.out, device=args.device, overwrite=args.overwrite), args.quiet)
     print(args.out)
 
 
@@ -296,16 +161,16 @@ def _assess(args: Arguments) -> None:
     from cscl.products import Prediction
 
     prediction = Prediction.open(args.prediction)
-    labels = open_labels(args.labels, prediction.grid, _read_fields(args, LabelOptions), known=prediction.legend)
+    labels = open_labels(args.labels, prediction.grid, read_fields(args, LabelOptions), known=prediction.legend)
     if args.held_out_of:
         from cscl.training.save import split_of
 
         labels = only(labels, split_of(args.held_out_of, labels.grid), Side.TEST)
     window = Window.parse(args.window, labels.ids.shape) if args.window else None
-    report = _drive(assess(prediction, labels, _read_fields(args, AssessOptions), window=window), args.quiet)
+    report = drive(assess(prediction, labels, read_fields(args, AssessOptions), window=window), args.quiet)
     report.write(args.out, overwrite=args.overwrite)
     grid = crop(prediction.grid, window) if window else prediction.grid
-    errors = _drive(error_map(prediction, labels, window), args.quiet)
+    errors = drive(error_map(prediction, labels, window), args.quiet)
     write_report_figures(report, errors, grid, args.out)
     print(args.out if args.quiet else report.to_markdown())
 
@@ -315,16 +180,16 @@ def _export(args: Arguments) -> None:
     from cscl.export.bundle import export
     from cscl.products import Prediction
 
-    parcels = open_parcels(args.parcels, _read_fields(args, LabelOptions)) if args.parcels else None
+    parcels = open_parcels(args.parcels, read_fields(args, LabelOptions)) if args.parcels else None
     inputs = [args.parcels] if args.parcels else []
     job = export(Prediction.open(args.prediction), args.out, parcels, overwrite=args.overwrite, inputs=inputs)
-    print(_drive(job, args.quiet))
+    print(drive(job, args.quiet))
 
 
 def _demo(args: Arguments) -> None:
     from cscl.demo import demo
 
-    page = _drive(demo(args.out, quick=args.quick, device=args.device, overwrite=args.overwrite), args.quiet)
+    page = drive(demo(args.out, quick=args.quick, device=args.device, overwrite=args.overwrite), args.quiet)
     print(f"Open {page} in a browser, and {page.parent / 'export' / 'crop_map.tif'} in QGIS.")
 
 
@@ -334,13 +199,13 @@ def _demo(args: Arguments) -> None:
 def _images(parser: argparse.ArgumentParser) -> None:
     from cscl.data.readers import ReadOptions
 
-    _add_fields(parser, ReadOptions, "reading the images")
+    add_fields(parser, ReadOptions, "reading the images")
 
 
 def _labels(parser: argparse.ArgumentParser) -> None:
     from cscl.data.scenes import LabelOptions
 
-    _add_fields(parser, LabelOptions, "reading the labels")
+    add_fields(parser, LabelOptions, "reading the labels")
 
 
 def _running(parser: argparse.ArgumentParser) -> None:
@@ -361,7 +226,7 @@ def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
     from cscl.simulate import SeasonOptions
 
     parser.add_argument("out", help="Folder to make")
-    _add_fields(parser, SeasonOptions, "the season")
+    add_fields(parser, SeasonOptions, "the season")
 
 
 def _learning_arguments(parser: argparse.ArgumentParser) -> None:
@@ -399,7 +264,7 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     from cscl.inference.predict import PredictOptions
 
     _using_arguments(parser)
-    _add_fields(parser, PredictOptions, "the map")
+    add_fields(parser, PredictOptions, "the map")
 
 
 def _assess_arguments(parser: argparse.ArgumentParser) -> None:
@@ -412,7 +277,7 @@ def _assess_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out-of", metavar="MODEL", help="Score only what this model held back as test blocks")
     _overwriting(parser)
     _labels(parser)
-    _add_fields(parser, AssessOptions, "the report")
+    add_fields(parser, AssessOptions, "the report")
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
