@@ -87,6 +87,16 @@ def test_a_pixel_that_no_date_saw_is_no_data(models: tuple[Path, Path], tmp_path
     assert ((prediction.ids.values == 255) == hole).all() and ((prediction.confidence.values == 255) == hole).all()
 
 
+def test_an_empty_map_is_warned_about(models: tuple[Path, Path], tmp_path: Path) -> None:
+    cube = toys.scene().cube
+    notes: list[Note] = []
+    empty = replace(cube, stored=xr.full_like(cube.stored, toys.NODATA))
+    prediction = run(
+        predict(models[1], empty, tmp_path / "p"), lambda e: notes.append(e) if isinstance(e, Note) else None
+    )
+    assert (prediction.ids.values == 255).all() and notes[-1].warning and "the map is empty" in notes[-1].text
+
+
 def test_a_closed_job_leaves_nothing_and_a_former_map_stays(models: tuple[Path, Path], tmp_path: Path) -> None:
     cube = toys.scene().cube
     former = run(predict(models[1], cube, tmp_path / "p", device="cpu")).ids.values.copy()

@@ -132,6 +132,12 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions)
             sink.write(top, sums[:, :finished], seen[:finished])
             carried, carried_seen = sums[:, finished:], seen[finished:]
     yield from sink.check()
+    if sink.empty:
+        yield Note(
+            f"No pixel of {cube.name} is usable on any date, so the map is empty. Check the mask and the nodata value "
+            "with cscl info.",
+            warning=True,
+        )
 
 
 class _Sink:
@@ -152,6 +158,7 @@ class _Sink:
             kinds["probabilities.tif"] = {"count": len(legend), "interleave": "band"}
         self._files = {name: rasterio.open(folder / name, "w", **(common | kind)) for name, kind in kinds.items()}
         self._sums: list[tuple[str, RasterioWindow, int]] = []
+        self.empty = True
 
     def __enter__(self) -> _Sink:
         return self
@@ -164,6 +171,7 @@ class _Sink:
         """Write the strip (class, y, x) whose first row is `row`; unseen pixels are no data."""
         if not seen.size:
             return
+        self.empty = self.empty and not seen.any()
         window = RasterioWindow(0, row, seen.shape[1], seen.shape[0])
         index = np.where(seen, probabilities.argmax(0), -1)
         scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
