@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. Nothing half-written is left; an unfinished training goes on with --resume.", file=sys.stderr)
         return 130
-    except Exception as error:
+    except Exception as error:  # a full memory has a kind of its own on each device; anything else goes on
         if "out of memory" not in str(error).lower():
             raise
         first = str(error).splitlines()[0]
