@@ -20,7 +20,7 @@ from cscl.recipe import StageSettings
 
 from .checkpoint import load_state, require_same_run, save_state
 
-__all__ = ["Learner", "fit", "learning_rate"]
+__all__ = ["Learner", "fit", "learning_rate", "train_step"]
 
 REPORT_EVERY = 10
 CHECKPOINT_EVERY_S = 60.0
@@ -188,8 +188,21 @@ def _step(
     device: torch.device, seed: int,
 ) -> dict[str, Tensor]:  # fmt: skip
     torch.manual_seed((seed * 1_000_003 + learner.step) % 2**63)  # dropout, too, follows from the step
-    batch = draw(learner.step, settings.batch).map(lambda t: t.to(device, non_blocking=True))
-    rate = learning_rate(learner.step, settings)
+    batch = draw(learner.step, settings.batch)
+    return train_step(learner, batch, objective, device, learning_rate(learner.step, settings), settings.clip)
+
+
+def train_step(
+    learner: Learner, batch: Batch, objective: Objective, device: torch.device, rate: float, clip: float
+) -> dict[str, Tensor]:
+    """Take one gradient step at a learning rate, with gradients of at most norm `clip` (0 for no limit).
+
+    Returns
+    -------
+    dict
+        The loss and the objective's measures, detached.
+    """
+    batch = batch.map(lambda t: t.to(device, non_blocking=True))
     for group in learner.optimiser.param_groups:
         group["lr"] = rate
     learner.modules.train()
@@ -197,8 +210,8 @@ def _step(
         loss, measures = objective(batch)
     learner.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    if settings.clip:
-        nn.utils.clip_grad_norm_(learner.modules.parameters(), settings.clip)
+    if clip:
+        nn.utils.clip_grad_norm_(learner.modules.parameters(), clip)
     learner.optimiser.step()
     learner.step += 1
     learner.average()
