@@ -48,7 +48,9 @@ class ModelCard:
     pixel_size_m : float
         Pixel side of the training images, metres.
     recipe : Recipe
-        How it was trained.
+        How it was to be trained.
+    steps : int
+        Gradient steps that were taken in its last stage; fewer than the recipe says when it was ended early.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ModelCard:
     recipe: Recipe
     needs: Mapping[str, Any] = field(default_factory=dict)
     parameters: int = 0
+    steps: int = 0
     head: Mapping[str, Any] | None = None
     data: tuple[Mapping[str, Any], ...] = ()
     accuracy: Mapping[str, float] = field(default_factory=dict)

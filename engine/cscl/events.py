@@ -1,7 +1,8 @@
 """A long job is a generator of events that returns its result: here are the events and the way to run one.
 
 Progress is ``yield``, cancelling is ``close()``, cleaning up is ``finally``, the result is ``return`` and composing
-is ``yield from``. Whoever drives a job decides what to show; events own their arrays.
+is ``yield from``. Ending early with what there is so far is ``throw(Finish())``. Whoever drives a job decides what to
+show; events own their arrays.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Event", "Job", "Measure", "Note", "Preview", "Progress", "run"]
+__all__ = ["Event", "Finish", "Job", "Measure", "Note", "Preview", "Progress", "run"]
 
 R = TypeVar("R")
 
@@ -55,6 +56,14 @@ class Note:
 
     text: str
     warning: bool = False
+
+
+class Finish(Exception):
+    """Thrown into a job at an event: end now and return the best so far.
+
+    Training knows it. Other jobs end with it as with any exception; drivers take a job that lets it through for
+    cancelled.
+    """
 
 
 Event: TypeAlias = Progress | Measure | Preview | Note

@@ -15,7 +15,7 @@ from cscl.cube import SITSCube
 from cscl.data.network import build_network
 from cscl.data.split import Side
 from cscl.errors import CSCLError, InputError, OutputError
-from cscl.events import Measure, Note, Progress, run
+from cscl.events import Finish, Measure, Note, Progress, run
 from cscl.grid import Window
 from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
@@ -78,6 +78,43 @@ def _run_until(job: Generator[Any, None, Any], stage: str, step: int) -> None:
     for event in job:
         if isinstance(event, Progress) and event.stage == stage and event.done >= step:
             return
+
+
+@pytest.mark.parametrize(("stage", "step"), [("training", 37), ("validation", 1)])
+def test_a_run_that_is_told_to_finish_keeps_the_best_so_far(stage: str, step: int, tmp_path: Path) -> None:
+    job = train([toys.scene()], tmp_path / "m", toys.QUICK, device="cpu")
+    _run_until(job, stage, step)
+    folder = _finish(job)
+    card = ModelCard.open(folder)
+    with (folder / "log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert card.steps == int(rows[-1]["step"]) == (37 if stage == "training" else 30)
+    assert rows[-1]["validation_mean IoU"] and card.accuracy and card.recipe.train.steps == 60
+    assert not (tmp_path / "m.part").exists()
+
+
+def test_pretraining_that_is_told_to_finish_keeps_its_head(tmp_path: Path) -> None:
+    job = pretrain([toys.scene()], tmp_path / "m", toys.QUICK, device="cpu")
+    _run_until(job, "pre-training", 3)
+    card = ModelCard.open(_finish(job))
+    assert card.steps == 3 and card.head is not None and (tmp_path / "m" / "head.safetensors").is_file()
+
+
+def test_what_has_not_begun_to_learn_ends_with_nothing(tmp_path: Path) -> None:
+    job = train([toys.scene()], tmp_path / "m", toys.QUICK, device="cpu")
+    next(job)
+    with pytest.raises(Finish):
+        job.throw(Finish())
+    assert not list(tmp_path.iterdir())
+
+
+def _finish(job: Generator[Any, None, Any]) -> Path:
+    try:
+        job.throw(Finish())
+        while True:
+            next(job)
+    except StopIteration as end:
+        return end.value
 
 
 def test_fine_tuning_takes_the_whole_backbone_and_keeps_the_head(pretrained: Path, tmp_path: Path) -> None:

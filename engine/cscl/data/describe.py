@@ -47,6 +47,8 @@ def describe_model(card: ModelCard) -> Iterator[str]:
     yield f"  pixel       {card.pixel_size_m:.4g} m"
     if card.head:
         yield f"  pre-trained by {card.head['target']} with the loss '{card.head['loss']['name']}'"
+    if card.made:
+        yield f"  made        {card.made.get('when', '')[:10]}, after {card.steps} steps"
     for scene in card.data:
         yield f"  trained on  {scene['images']} with {scene['labels']}, {len(scene['dates'])} dates"
     for name, value in card.accuracy.items():

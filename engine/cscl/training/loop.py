@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from cscl.data.batches import Batch
 from cscl.device import autocast
-from cscl.events import Event, Measure, Progress
+from cscl.events import Event, Finish, Measure, Progress
 from cscl.recipe import StageSettings
 
 from .checkpoint import load_state, require_same_run, save_state
@@ -140,7 +141,7 @@ def fit(
     validate_every: int = 1,
     patience: int = 0,
 ) -> Generator[Event, None, None]:
-    """Train until the last step, or until validation has not improved for `patience` looks.
+    """Train until the last step, until validation has not improved for `patience` looks, or until a `Finish`.
 
     Parameters
     ----------
@@ -165,22 +166,34 @@ def fit(
         learner.restore(state, device)
     saved = time.monotonic()
     try:
-        while True:
-            due = learner.step and (learner.step % validate_every == 0 or learner.step == settings.steps)
-            if validate and due and learner.looked < learner.step:  # also what a closed job left to do
-                yield from _look(stage, learner, validate)
-            if learner.step >= settings.steps or (patience and learner.waited >= patience):
-                return
-            _add(learner.sums, _step(learner, settings, draw, objective, device, seed))
-            if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
-                yield _report(stage, learner)
-            yield Progress(stage, learner.step, settings.steps)
-            if time.monotonic() - saved > CHECKPOINT_EVERY_S:
-                save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
-                saved = time.monotonic()
+        try:
+            while True:
+                due = learner.step and (learner.step % validate_every == 0 or learner.step == settings.steps)
+                if validate and due and learner.looked < learner.step:  # also what a closed job left to do
+                    yield from _look(stage, learner, validate)
+                if learner.step >= settings.steps or (patience and learner.waited >= patience):
+                    return
+                _add(learner.sums, _step(learner, settings, draw, objective, device, seed))
+                if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
+                    yield _report(stage, learner)
+                yield Progress(stage, learner.step, settings.steps)
+                if time.monotonic() - saved > CHECKPOINT_EVERY_S:
+                    save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
+                    saved = time.monotonic()
+        except Finish:
+            yield from _end_early(stage, learner, validate)
     except GeneratorExit:
         save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
         raise
+
+
+def _end_early(stage: str, learner: Learner, validate: Validation | None) -> Generator[Event, None, None]:
+    """Report the last steps and look at the validation blocks once more; a second `Finish` skips the look."""
+    with contextlib.suppress(Finish):
+        if learner.sums:
+            yield _report(stage, learner)
+        if validate and learner.looked < learner.step:
+            yield from _look(stage, learner, validate)
 
 
 def _step(

@@ -70,6 +70,10 @@ def pretrain(
     ------
     CSCLError
         For data that cannot be trained on and places that cannot be written; the message says the remedy.
+
+    Notes
+    -----
+    A `cscl.events.Finish` thrown in after the first step ends the run early; ``card.steps`` tells when.
     """
     require_scenes(scenes)
     recipe = recipe or Recipe()
@@ -95,7 +99,8 @@ def pretrain(
             facts=run_facts(card, prepared.sources),
         )  # fmt: skip
         yield from _say_if_collapsed(learner.history)
-        card = replace(card, stage="pretrained", head={"loss": plain(settings.loss), "target": settings.target})
+        head_facts = {"loss": plain(settings.loss), "target": settings.target}
+        card = replace(card, stage="pretrained", steps=learner.step, head=head_facts)
         save_weights(learner.result("head"), place.folder / "head.safetensors")
         finish_model(place, card, learner.result("network"), learner.history, prepared.sources)
     return Path(out)

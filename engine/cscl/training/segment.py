@@ -77,6 +77,10 @@ def train(
     ------
     CSCLError
         For data that cannot be trained on and places that cannot be written; the message says the remedy.
+
+    Notes
+    -----
+    A `cscl.events.Finish` thrown in after the first step ends the run early; ``card.steps`` tells when.
     """
     require_scenes(scenes)
     recipe = recipe or Recipe()
@@ -119,7 +123,7 @@ def train(
             patience=settings.patience,
         )  # fmt: skip
         head = _keep_head(place.folder, learner, recipe, Path(start) if start is not None else None, before)
-        card = replace(card, stage="trained", accuracy=_best_validation(learner), head=head)
+        card = replace(card, stage="trained", steps=learner.step, accuracy=_best_validation(learner), head=head)
         finish_model(place, card, learner.result("network"), learner.history, prepared.sources, start)
     return Path(out)
 
