@@ -12,7 +12,7 @@ from cscl.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["autocast", "describe", "pick", "threads"]
+__all__ = ["autocast", "describe", "free_memory", "memory_is_full", "pick", "threads"]
 
 NAMES = ("auto", "cpu", "cuda", "mps")
 
@@ -46,6 +46,26 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def memory_is_full(error: BaseException) -> bool:
+    """Whether an error says that memory cannot be had: numpy, the CPU's allocator, CUDA and MPS each have their own."""
+    import torch
+
+    words = ("out of memory", "allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    known = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+    return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on a device; what torch only keeps at hand counts as free."""
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + kept)
+    return int(psutil.virtual_memory().available)
 
 
 @contextlib.contextmanager

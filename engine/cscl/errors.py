@@ -4,7 +4,15 @@ Every leaf also inherits the builtin a caller would expect. None inherits Runtim
 its own reasons (out of memory is one), and catching ours must never swallow those.
 """
 
-__all__ = ["CSCLError", "GridError", "InputError", "MissingError", "OutputError", "UnknownNameError"]
+__all__ = [
+    "CSCLError",
+    "GridError",
+    "InputError",
+    "MemoryLimitError",
+    "MissingError",
+    "OutputError",
+    "UnknownNameError",
+]
 
 
 class CSCLError(Exception):
@@ -21,6 +29,22 @@ class GridError(InputError):
 
 class MissingError(CSCLError, FileNotFoundError):
     """A file or folder that was named does not exist."""
+
+
+class MemoryLimitError(CSCLError, MemoryError):
+    """The memory of the device does not hold what was asked for.
+
+    Parameters
+    ----------
+    message : str
+        What does not fit, and the setting that does.
+    batch : int
+        Largest batch that was found to fit in training; 0 if none is known.
+    """
+
+    def __init__(self, message: str, batch: int = 0) -> None:
+        super().__init__(message)
+        self.batch = batch
 
 
 class OutputError(CSCLError, OSError):

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import torch
 import toys
 import xarray as xr
 
-from cscl.errors import CSCLError, InputError, OutputError, UnknownNameError
+from cscl.errors import CSCLError, InputError, MemoryLimitError, OutputError, UnknownNameError
 from cscl.events import Note, Progress, run
 from cscl.grid import Window, require_same
 from cscl.inference.embed import affinity, edge_strength, embed
 from cscl.inference.predict import PredictOptions, predict
 from cscl.inference.tiles import load_model, overlapping_tiles
+from cscl.models.compact import Compact
 from cscl.products import Embedding, Prediction
 from cscl.training.pretrain import pretrain
 from cscl.training.segment import train
@@ -136,6 +138,18 @@ except OutputError as error:
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0 and "cannot be written" in done.stdout, done.stderr
     assert not any(tmp_path.iterdir())
+
+
+def test_a_tile_that_the_memory_does_not_hold_is_told(
+    models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Compact, "forward", full)
+    with pytest.raises(MemoryLimitError, match=r"tile of \d+ x \d+ pixels.*tile-px"):
+        run(predict(models[1], toys.scene().cube, tmp_path / "p", device="cpu"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cube_that_does_not_suit_is_refused_or_warned_about(models: tuple[Path, Path], tmp_path: Path) -> None:

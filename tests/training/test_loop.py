@@ -11,7 +11,7 @@ import toys
 from torch import nn
 
 from cscl.data.network import save_weights
-from cscl.errors import OutputError
+from cscl.errors import MemoryLimitError, OutputError
 from cscl.events import Note, run
 from cscl.training.checkpoint import save_state
 from cscl.training.loop import Learner, fit, learning_rate
@@ -49,6 +49,39 @@ class Numbers:
 
     def map(self, change: Any) -> torch.Tensor:
         return change(self.values)
+
+
+CPU_IS_FULL = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+
+
+@pytest.mark.parametrize("full", [RuntimeError(CPU_IS_FULL), MemoryError(), torch.OutOfMemoryError("CUDA")])
+def test_a_full_memory_is_told_with_the_batch_that_fits(full: Exception) -> None:
+    settings = toys.QUICK.with_settings(["train.batch=24"]).train
+    modules = nn.ModuleDict({"network": nn.BatchNorm1d(2)})
+    learner = Learner.start(modules, settings)
+    before = {k: v.clone() for k, v in learner.modules.state_dict().items()}
+
+    def objective(batch: torch.Tensor) -> Any:
+        output = modules["network"](batch).square().mean()
+        if len(batch) > 7:
+            raise full
+        return output, {}
+
+    draw: Any = lambda step, size: Numbers(torch.arange(2.0 * size).reshape(size, 2))  # noqa: E731
+    job = fit("training", learner, settings, draw, objective, Path("never"), torch.device("cpu"), seed=0)
+    with pytest.raises(MemoryLimitError, match=r"24 samples\. One on 6 fits: set train\.batch=6\.") as told:
+        run(job)
+    assert told.value.batch == 6 and not Path("never").exists()
+    after = modules.state_dict()
+    assert torch.equal(after["network.weight"], before["network.weight"])
+    assert after["network.num_batches_tracked"] == 1, "the step that failed; looking for a batch leaves no trace"
+    with pytest.raises(RuntimeError, match="another"):
+        run(fit("training", learner, settings, draw, Failing(), Path("never"), torch.device("cpu"), seed=0))
+
+
+class Failing:
+    def __call__(self, batch: torch.Tensor) -> Any:
+        raise RuntimeError("another error goes on")
 
 
 def test_the_rate_rises_then_falls_to_a_hundredth() -> None:

@@ -9,6 +9,7 @@ import pytest
 import toys
 import xarray as xr
 from safetensors.numpy import load_file
+from torch import Tensor
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
@@ -18,6 +19,7 @@ from cscl.errors import CSCLError, InputError, OutputError
 from cscl.events import Finish, Measure, Note, Progress, run
 from cscl.grid import Window
 from cscl.legend import Legend
+from cscl.models.compact import Compact
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe
 from cscl.training.pretrain import pretrain
@@ -115,6 +117,24 @@ def _finish(job: Generator[Any, None, Any]) -> Path:
             next(job)
     except StopIteration as end:
         return end.value
+
+
+def test_a_look_that_the_memory_does_not_hold_is_taken_in_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = toys.QUICK.with_settings(["train.steps=3"])
+    plain = run(train([toys.scene(128)], tmp_path / "plain", recipe, device="cpu"))
+    forward, sizes = Compact.forward, set()
+
+    def small(self: Compact, x: Tensor, day: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.add(len(x))
+        if len(x) > 1 and not self.training:
+            raise MemoryError
+        return forward(self, x, day, valid)
+
+    monkeypatch.setattr(Compact, "forward", small)
+    halved = run(train([toys.scene(128)], tmp_path / "halved", recipe, device="cpu"))
+    assert len(sizes) > 2 and ModelCard.open(halved).accuracy == ModelCard.open(plain).accuracy
 
 
 def test_fine_tuning_takes_the_whole_backbone_and_keeps_the_head(pretrained: Path, tmp_path: Path) -> None:

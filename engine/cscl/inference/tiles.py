@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.data.batches import to_tensors
 from cscl.data.network import build_network, fill, load_weights
 from cscl.data.sampling import even_dates
-from cscl.device import autocast, pick
-from cscl.errors import InputError
+from cscl.device import autocast, memory_is_full, pick
+from cscl.errors import InputError, MemoryLimitError
 from cscl.grid import Window, pixel_size_m
 from cscl.models import Network
 from cscl.registry import nearest
@@ -66,14 +67,26 @@ class Model:
         height, width = valid.shape[1:]
         values, valid = (self._to_multiple(a) for a in (values, valid))
         sample = to_tensors(values, valid, days, np.array(self.card.mean), np.array(self.card.std))
-        x, day, seen = (t[None].to(self.device) for t in sample)
-        with torch.inference_mode(), autocast(self.device):
-            logits, embedding = self.network(x, day, seen)
-            probabilities = logits.float().softmax(1)
+        probabilities, embedding = self._answer(*sample)
         return (
-            probabilities[0, :, :height, :width].cpu().numpy(),
-            embedding[0, :, :height, :width].float().cpu().numpy(),
+            probabilities[:, :height, :width].numpy(),
+            embedding[:, :height, :width].numpy(),
             np.asarray(valid.any(axis=0))[:height, :width],
+        )
+
+    def _answer(self, x_TCHW: Tensor, day_T: Tensor, valid_THW: Tensor) -> tuple[Tensor, Tensor]:
+        try:
+            x, day, seen = (t[None].to(self.device) for t in (x_TCHW, day_T, valid_THW))
+            with torch.inference_mode(), autocast(self.device):
+                logits, embedding = self.network(x, day, seen)
+                return logits.float().softmax(1)[0].cpu(), embedding[0].float().cpu()
+        except Exception as error:
+            if not memory_is_full(error):
+                raise
+        height, width = valid_THW.shape[1:]
+        raise MemoryLimitError(
+            f"The memory of the device '{self.device}' does not hold a tile of {height} x {width} pixels, its margin "
+            "included. Use smaller tiles (the option tile-px) or the CPU."
         )
 
     def _to_multiple(self, array: NDArray) -> NDArray:  # type: ignore[type-arg]

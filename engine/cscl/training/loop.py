@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from cscl.data.batches import Batch
-from cscl.device import autocast
+from cscl.device import autocast, memory_is_full
+from cscl.errors import MemoryLimitError
 from cscl.events import Event, Finish, Measure, Progress
 from cscl.recipe import StageSettings
 
@@ -159,6 +160,11 @@ def fit(
         What makes this run this run; a checkpoint of another one is refused.
     validate : callable, optional
         Job that returns measures, among them ``score``; the best-scoring weights are kept.
+
+    Raises
+    ------
+    MemoryLimitError
+        If the memory does not hold a step; `batch` of the error is what it does hold.
     """
     if checkpoint.is_file():
         state = load_state(checkpoint)
@@ -173,7 +179,10 @@ def fit(
                     yield from _look(stage, learner, validate)
                 if learner.step >= settings.steps or (patience and learner.waited >= patience):
                     return
-                _add(learner.sums, _step(learner, settings, draw, objective, device, seed))
+                measures = _step(learner, settings, draw, objective, device, seed)
+                if measures is None:
+                    raise (yield from _too_large(stage, learner, settings, draw, objective, device))
+                _add(learner.sums, measures)
                 if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
                     yield _report(stage, learner)
                 yield Progress(stage, learner.step, settings.steps)
@@ -199,10 +208,50 @@ def _end_early(stage: str, learner: Learner, validate: Validation | None) -> Gen
 def _step(
     learner: Learner, settings: StageSettings, draw: Callable[[int, int], Batch], objective: Objective,
     device: torch.device, seed: int,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor] | None:  # fmt: skip
+    """Take the next step; None if the memory does not hold it. What it held is free again on return."""
     torch.manual_seed((seed * 1_000_003 + learner.step) % 2**63)  # dropout, too, follows from the step
-    batch = draw(learner.step, settings.batch)
-    return train_step(learner, batch, objective, device, learning_rate(learner.step, settings), settings.clip)
+    rate = learning_rate(learner.step, settings)
+    try:
+        return train_step(learner, draw(learner.step, settings.batch), objective, device, rate, settings.clip)
+    except Exception as error:
+        if not memory_is_full(error):
+            raise
+    return None
+
+
+def _too_large(
+    stage: str, learner: Learner, settings: StageSettings, draw: Callable[[int, int], Batch], objective: Objective,
+    device: torch.device,
+) -> Generator[Event, None, MemoryLimitError]:  # fmt: skip
+    """Halve the batch until one fits, and return the error that says so."""
+    key = "pretrain.batch" if stage == "pre-training" else "train.batch"
+    size = settings.batch // 2
+    while size and not _fits(learner, draw(learner.step, size), objective, device):
+        yield Progress("finding the batch that fits", settings.batch // size, settings.batch, "part")
+        size //= 2
+    what = f"The memory of the device '{device}' does not hold a step on {settings.batch} samples"
+    if size:
+        return MemoryLimitError(f"{what}. One on {size} fits: set {key}={size}.", size)
+    return MemoryLimitError(f"{what}, nor on a single one. Set data.patch_px or data.dates lower, or use the CPU.")
+
+
+def _fits(learner: Learner, batch: Batch, objective: Objective, device: torch.device) -> bool:
+    """Whether the memory holds the gradients of a batch; weights and buffers stay as they are."""
+    before = {k: v.clone() for k, v in learner.modules.state_dict().items()}
+    try:
+        learner.optimiser.zero_grad(set_to_none=True)
+        with autocast(device):
+            loss, _ = objective(batch.map(lambda t: t.to(device)))
+        loss.backward()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        if not memory_is_full(error):
+            raise
+        return False
+    finally:
+        learner.optimiser.zero_grad(set_to_none=True)
+        learner.modules.load_state_dict(before)
+    return True
 
 
 def train_step(

@@ -16,7 +16,7 @@ from cscl.card import ModelCard
 from cscl.data.batches import Batch, Patches
 from cscl.data.network import build_network, fill, load_weights, make_loss, save_weights
 from cscl.data.split import Side
-from cscl.device import autocast, pick
+from cscl.device import autocast, memory_is_full, pick
 from cscl.errors import InputError
 from cscl.events import Event, Job, Note, Progress
 from cscl.grid import Window
@@ -197,12 +197,25 @@ def _score(
 ) -> Generator[Event, None, dict[str, float]]:
     matrix = ConfusionMatrix.empty(classes)
     for number, batch in enumerate(patches.fixed(16, 64, VALIDATION_PATCHES, multiple_px), 1):
-        moved = batch.map(lambda t: t.to(device))
-        with torch.inference_mode(), autocast(device):
-            guess = network(moved.x_BTCHW, moved.day_BT, moved.valid_BTHW)[0].argmax(1)
-        matrix = matrix + ConfusionMatrix.of(batch.class_BHW.numpy(), guess.cpu().numpy(), classes)
+        guess = _guess(network, batch, device)
+        matrix = matrix + ConfusionMatrix.of(batch.class_BHW.numpy(), guess.numpy(), classes)
         yield Progress("validation", number, 0, "batch")
     return {"score": matrix.mean_iou, "overall accuracy": matrix.overall_accuracy, "mean IoU": matrix.mean_iou}
+
+
+def _guess(network: nn.Module, batch: Batch, device: torch.device) -> Tensor:
+    """Classes of a batch, axes (item, y, x); in halves where the memory does not hold it at once."""
+    half = len(batch.class_BHW) // 2
+    try:
+        moved = batch.map(lambda t: t.to(device))
+        with torch.inference_mode(), autocast(device):
+            logits: Tensor = network(moved.x_BTCHW, moved.day_BT, moved.valid_BTHW)[0]
+            return logits.argmax(1).cpu()
+    except Exception as error:
+        if not (half and memory_is_full(error)):
+            raise
+    halves = batch.map(lambda t: t[:half]), batch.map(lambda t: t[half:])
+    return torch.cat([_guess(network, part, device) for part in halves])
 
 
 def _best_validation(learner: Learner) -> dict[str, float]:
