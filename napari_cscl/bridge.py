@@ -7,7 +7,7 @@ CRS travel in ``layer.metadata["cscl"]``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,19 +24,14 @@ from cscl.products import LabelMap, Prediction
 from .composite import SeasonImage, fitting
 
 __all__ = [
-    "LayerData",
-    "colours_layer",
-    "frame",
-    "grid_of",
-    "labels_layer",
-    "parcels_layer",
-    "prediction_layer",
-    "raster_layer",
-    "season_layer",
-]
+    "ROLES", "LayerData", "colours_layer", "errors_layer", "frame", "grid_of", "labels_layer", "parcels_layer",
+    "pixel_at", "place_layer", "prediction_layer", "raster_layer", "replace_layer", "role_of", "season_layer",
+]  # fmt: skip
 
 LayerData = tuple[Any, dict[str, Any], str]
 KEY = "cscl"
+# What our layers are for, in the order in which they lie in the list, the lowest first.
+ROLES = ("season", "colours", "edges", "affinity", "crops", "prediction", "errors", "outlines", "region", "mark")
 INSIDE = (0.90, 0.60, 0.0, 1.0)  # orange and purple: told apart by the colour-blind, too
 AT_BOUNDARY = (0.37, 0.11, 0.55, 1.0)
 
@@ -68,6 +63,19 @@ def frame(grid: GeoBox, origin: GeoBox | None = None) -> dict[str, Any]:
     return {"scale": (height_m, width_m), "translate": (down, right), "units": ("m", "m")}
 
 
+def pixel_at(grid: GeoBox, origin: GeoBox | None, world: Sequence[float]) -> tuple[int, int] | None:
+    """Row and column of a raster at a place in the scene, whose last two coordinates are metres down and right.
+
+    None outside the raster.
+    """
+    place = frame(grid, origin)
+    row, col = (
+        round((metres - shift) / size)
+        for metres, shift, size in zip(world[-2:], place["translate"], place["scale"], strict=True)
+    )
+    return (row, col) if 0 <= row < grid.shape[0] and 0 <= col < grid.shape[1] else None
+
+
 def season_layer(cube: SITSCube, composite: str = "true colour", origin: GeoBox | None = None) -> LayerData:
     """Show a cube as a time series of colour composites, read date by date when it is looked at."""
     place = frame(cube.grid, origin)
@@ -79,7 +87,7 @@ def season_layer(cube: SITSCube, composite: str = "true colour", origin: GeoBox 
         "translate": (0, *place["translate"]),
         "units": ("pixel", *place["units"]),
         "axis_labels": ("time", "y", "x"),
-        "metadata": {KEY: {"cube": cube, "grid": cube.grid, "composite": composite}},
+        "metadata": {KEY: {"role": "season", "cube": cube, "grid": cube.grid, "composite": composite}},
     }
     return image, look, "image"
 
@@ -90,9 +98,8 @@ def labels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parcel
     The parcels that the labels come from, if any, travel along in the layer's metadata.
     """
     ids = np.where(labels.ids == labels.legend.ignore, 0, labels.ids.astype(np.int32) + 1)
-    return _classes(
-        ids, labels.legend, f"crops of {labels.name}", labels.grid, origin, {"labels": labels, "parcels": parcels}
-    )
+    held = {"role": "crops", "labels": labels, "parcels": parcels}
+    return _classes(ids, labels.legend, f"crops of {labels.name}", labels.grid, origin, held)
 
 
 def prediction_layer(prediction: Prediction, origin: GeoBox | None = None) -> LayerData:
@@ -100,7 +107,8 @@ def prediction_layer(prediction: Prediction, origin: GeoBox | None = None) -> La
     values = np.asarray(prediction.ids)
     ids = np.where(values == prediction.legend.ignore, 0, values.astype(np.int32) + 1)
     name = f"predicted crops ({prediction.name})"
-    return _classes(ids, prediction.legend, name, prediction.grid, origin, {"prediction": prediction})
+    held = {"role": "prediction", "prediction": prediction}
+    return _classes(ids, prediction.legend, name, prediction.grid, origin, held)
 
 
 def parcels_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:
@@ -117,18 +125,21 @@ def parcels_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:
     edge = np.zeros(ids.shape, bool)
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     edge[:-1] |= ids[:-1] != ids[1:]
-    data, look, kind = _labels(np.where(edge, 1, 0), f"outlines of {labels.name}", labels.grid, origin, {})
+    data, look, kind = _labels(
+        np.where(edge, 1, 0), f"outlines of {labels.name}", labels.grid, origin, {"role": "outlines"}
+    )
     clear, white = np.zeros(4, np.float32), np.ones(4, np.float32)
     return data, {**look, "colormap": _direct({None: clear, 0: clear, 1: white}), "opacity": 0.6}, kind
 
 
 def raster_layer(
     values: NDArray[Any], grid: GeoBox, name: str, limits: tuple[float, float], origin: GeoBox | None = None,
-    colormap: str = "cividis",
+    colormap: str = "cividis", role: str = "edges",
 ) -> LayerData:  # fmt: skip
     """Show a raster of numbers, axes (y, x), such as edge strength."""
     look = {
-        "name": name, "colormap": colormap, "contrast_limits": limits, "metadata": {KEY: {"grid": grid}},
+        "name": name, "colormap": colormap, "contrast_limits": limits,
+        "metadata": {KEY: {"role": role, "grid": grid}},
         **frame(grid, origin), "axis_labels": ("y", "x"),
     }  # fmt: skip
     return values, look, "image"
@@ -139,7 +150,7 @@ def colours_layer(colours_YXC: NDArray[np.uint8], grid: GeoBox, name: str, origi
     look = {
         "name": name,
         "rgb": True,
-        "metadata": {KEY: {"grid": grid}},
+        "metadata": {KEY: {"role": "colours", "grid": grid}},
         **frame(grid, origin),
         "axis_labels": ("y", "x"),
     }
@@ -151,19 +162,45 @@ def errors_layer(error_YX: NDArray[np.uint8], grid: GeoBox, origin: GeoBox | Non
     clear = np.zeros(4, np.float32)
     colours: dict[int | None, NDArray[np.float32]] = {None: clear, 0: clear, 1: clear}
     colours |= {2: np.array(INSIDE, np.float32), 3: np.array(AT_BOUNDARY, np.float32)}
-    data, look, kind = _labels(error_YX, "errors", grid, origin, {})
+    data, look, kind = _labels(error_YX, "errors", grid, origin, {"role": "errors"})
     kinds = pd.DataFrame({"index": [1, 2, 3], "error": ["right", "wrong inside", "wrong at a class boundary"]})
     return data, {**look, "colormap": _direct(colours), "features": kinds, "opacity": 0.9}, kind
 
 
 def replace_layer(viewer: Any, layer: LayerData) -> Any:
-    """Add a layer, in the place of a former one of the same name and kind."""
+    """Add a layer at the place that its role has in the list.
+
+    A former one of the same name goes; whether it was seen, and how strongly, is kept.
+    """
     from napari.layers import Layer
 
     data, look, kind = layer
     for former in [old for old in viewer.layers if old.name == look["name"] and KEY in old.metadata]:
+        look = {**look, "visible": former.visible, "opacity": former.opacity}
         viewer.layers.remove(former)
-    return viewer.add_layer(Layer.create(data, look, kind))
+    added = viewer.add_layer(Layer.create(data, look, kind))
+    place_layer(viewer, added)
+    return added
+
+
+def place_layer(viewer: Any, layer: Any) -> None:
+    """Move a layer to the place that its role has among our layers; other people's layers stay where they are."""
+    role = role_of(layer)
+    if role is None:
+        return
+    lower = [i for i, other in enumerate(viewer.layers) if other is not layer and _rank(other) <= ROLES.index(role)]
+    viewer.layers.move(viewer.layers.index(layer), max(lower, default=-1) + 1)
+
+
+def role_of(layer: Any) -> str | None:
+    """Return what a layer of ours is for, one of `ROLES`; None for anybody else's."""
+    role: str | None = layer.metadata.get(KEY, {}).get("role")
+    return role
+
+
+def _rank(layer: Any) -> int:
+    role = role_of(layer)
+    return len(ROLES) if role is None else ROLES.index(role)
 
 
 def grid_of(metadata: Mapping[str, Any]) -> GeoBox | None:

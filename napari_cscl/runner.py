@@ -14,7 +14,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QThread, Signal
 
-from cscl.events import Event, Progress
+from cscl.events import Event, Finish, Progress
 
 __all__ = ["JobRunner"]
 
@@ -73,6 +73,11 @@ class JobRunner(QObject):
         if self._thread is not None:
             self._thread.stop.set()
 
+    def finish(self) -> None:
+        """Ask the job to end at its next event with what it has; one that cannot is cancelled."""
+        if self._thread is not None:
+            self._thread.enough.set()
+
     def close(self, wait_s: float = 10.0) -> None:
         """Cancel and wait for the end, e.g. because the window closes. Nothing is emitted any more."""
         thread, self._thread = self._thread, None
@@ -107,6 +112,7 @@ class _JobThread(QThread):
         super().__init__(parent)
         self.job = job
         self.stop = threading.Event()
+        self.enough = threading.Event()
         self._last = 0.0
 
     def run(self) -> None:
@@ -123,12 +129,20 @@ class _JobThread(QThread):
         with threads(max(1, (os.cpu_count() or 2) - 1)):
             try:
                 while not self.stop.is_set():
-                    self._report(next(self.job))
+                    self._report(self._next())
             except StopIteration as end:
                 return "done", end.value
+            except Finish:
+                return "cancelled", None
             finally:
                 self.job.close()
         return "cancelled", None
+
+    def _next(self) -> Event:
+        if not self.enough.is_set():
+            return next(self.job)
+        self.enough.clear()
+        return self.job.throw(Finish())
 
     def _report(self, event: Event) -> None:
         now = time.monotonic()

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout
 
 from cscl.cube import SITSCube
 from cscl.events import Event
 from cscl.grid import GeoBox
 from napari_cscl.bridge import colours_layer, raster_layer
 
+from .panel import Panel
+
 if TYPE_CHECKING:
     from .dock import CSCLDock
 
 __all__ = ["AffinityPanel"]
 
-CLICK_PX = 4
 SIMILARITY = "similarity to the picked pixel (cosine of the embedding)"
 
 
@@ -36,29 +37,28 @@ class Seen:
     model: str
 
 
-class AffinityPanel(QWidget):
+class AffinityPanel(Panel):
     """Look at the embedding of the scene and pick pixels in it."""
 
+    title = "Affinity"
+    purpose = "What the model sees: edges, and which pixels it holds for alike"
+
     def __init__(self, dock: CSCLDock) -> None:
-        super().__init__()
-        self.dock = dock
+        super().__init__(dock)
         self.seen: Seen | None = None
         self._layer: Any = None
         self.look = QPushButton("Look at the scene with the model")
         self.look.setToolTip("Computes the embedding of every pixel")
-        self.pick = QCheckBox("Pick a pixel by click (Shift and move to follow)")
-        self.pick.setEnabled(False)
         self.note = QLabel("")
         self.note.setWordWrap(True)
         layout = QVBoxLayout(self)
-        for widget in (self.look, self.pick, self.note):
+        for widget in (self.look, self.note):
             layout.addWidget(widget)
         layout.addStretch()
         self.look.clicked.connect(lambda: dock.act(self.start_looking))
-        self.pick.toggled.connect(self._toggle)
+        self.needs = {self.look: ("cube", "model")}
         for signal in (dock.session.cube_changed, dock.session.model_changed):
             signal.connect(self._forget)
-        self._forget()
 
     def start_looking(self) -> None:
         """Embed the scene; edges and colours appear as layers, and pixels can be picked."""
@@ -68,76 +68,37 @@ class AffinityPanel(QWidget):
         job = _look(session.model.folder, session.model.card.name, session.cube, self.dock.folder / "embedding.zarr")
         self.dock.run(job, "Looking at the scene", self._looked)
 
-    def pick_at(self, row: int, col: int) -> None:
+    def picked(self, row: int, col: int, modifiers: frozenset[str]) -> None:
         """Show how alike every pixel is to this one."""
         from cscl.inference.similarity import similarity_to
 
-        if self.seen is None or not (0 <= row < self.seen.grid.shape[0] and 0 <= col < self.seen.grid.shape[1]):
+        if self.seen is None:
             return
         if self._layer is None or self._layer not in self.dock.viewer.layers:
             values = similarity_to(self.seen.units_YXD, row, col)
             origin = self.dock.session.origin
-            self._layer = self.dock.add(raster_layer(values, self.seen.grid, SIMILARITY, (-1, 1), origin, "viridis"))
+            layer = raster_layer(values, self.seen.grid, SIMILARITY, (-1, 1), origin, "viridis", "affinity")
+            self._layer = self.dock.add(layer)
         else:
             similarity_to(self.seen.units_YXD, row, col, out=self._layer.data)
             self._layer.refresh(thumbnail=False, highlight=False, extent=False)
         self.note.setText(f"Similarity to row {row}, column {col}, by {self.seen.model}.")
 
-    def shut(self) -> None:
-        """Leave the viewer's mouse alone."""
-        self._toggle(False)
+    def hovered(self, row: int, col: int, modifiers: frozenset[str]) -> None:
+        """Follow the mouse while Shift is held."""
+        if "Shift" in modifiers:
+            self.picked(row, col, modifiers)
 
     def _looked(self, seen: Seen) -> None:
         self.seen = seen
         origin = self.dock.session.origin
         self.dock.add(colours_layer(seen.colours_YXC, seen.grid, f"embedding colours ({seen.model})", origin))
         self.dock.add(raster_layer(seen.edges_YX, seen.grid, f"edge strength ({seen.model})", (0, 1.2), origin))
-        self.pick.setEnabled(True)
-        self.pick.setChecked(True)
+        self.note.setText("Click a pixel; hold Shift and move to follow the mouse.")
 
     def _forget(self, *_: Any) -> None:
         """Another scene or model: what was seen no longer holds."""
-        lacking = self.dock.session.lacks("cube", "model")
-        self.look.setEnabled(not lacking)
-        self.look.setToolTip(lacking or "Computes the embedding of every pixel")
         self.seen, self._layer = None, None
-        self.pick.setChecked(False)
-        self.pick.setEnabled(False)
-
-    # --- the mouse -------------------------------------------------------------------------------------------------
-
-    def _toggle(self, on: bool) -> None:
-        viewer = self.dock.viewer
-        for callbacks, callback in (
-            (viewer.mouse_drag_callbacks, self._clicked),
-            (viewer.mouse_move_callbacks, self._moved),
-        ):
-            if on and callback not in callbacks:
-                callbacks.append(callback)
-            elif not on and callback in callbacks:
-                callbacks.remove(callback)
-
-    def _clicked(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        """Pick on release, unless the mouse was dragged to pan."""
-        start = np.array(event.pos)
-        yield
-        while event.type == "mouse_move":
-            if np.abs(np.array(event.pos) - start).max() > CLICK_PX:
-                return
-            yield
-        self._pick_world(event.position)
-
-    def _moved(self, viewer: Any, event: Any) -> None:
-        if "Shift" in event.modifiers:
-            self._pick_world(event.position)
-
-    def _pick_world(self, position: Any) -> None:
-        if self.seen is None:
-            return
-        layer = next((x for x in self.dock.viewer.layers if x.name == f"edge strength ({self.seen.model})"), None)
-        if layer is not None:
-            row, col = np.round(layer.world_to_data(position[-2:])).astype(int)
-            self.pick_at(int(row), int(col))
 
 
 def _look(model: Path, name: str, cube: SITSCube, out: Path) -> Generator[Event, None, Seen]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
 from cscl.data.readers import open_cube
 from cscl.data.scenes import LabelOptions, is_vector, label_map, open_labels, open_parcels
@@ -13,18 +13,22 @@ from cscl.parcels import Parcels
 from napari_cscl.bridge import labels_layer, parcels_layer, season_layer
 from napari_cscl.composite import fitting
 
+from .panel import Panel
+
 if TYPE_CHECKING:
     from .dock import CSCLDock
 
 __all__ = ["DataPanel"]
 
 
-class DataPanel(QWidget):
+class DataPanel(Panel):
     """Images, labels and how they are shown."""
 
+    title = "Data"
+    purpose = "Open images and labels, and choose how they are shown"
+
     def __init__(self, dock: CSCLDock) -> None:
-        super().__init__()
-        self.dock = dock
+        super().__init__(dock)
         self._labels_path: Path | None = None
         self.images = QPushButton("Open images ...")
         self.images.setToolTip("A folder of GeoTIFFs, one a date. NetCDF and Zarr: drop them on the viewer")
@@ -49,7 +53,7 @@ class DataPanel(QWidget):
         self.column.textActivated.connect(lambda _: self.dock.act(self._show_labels))
         self.composite.textActivated.connect(lambda _: self.dock.act(self._show_cube))
         dock.session.cube_changed.connect(self._cube_changed)
-        self.labels.setEnabled(False)
+        self.needs = {self.images: (), self.labels: ("cube",)}
 
     def open_images(self, path: str | Path) -> None:
         """Open a cube as the scene of the viewer."""
@@ -90,7 +94,6 @@ class DataPanel(QWidget):
             self.dock.add(parcels_layer(labels, cube.grid))
 
     def _cube_changed(self, cube: Any) -> None:
-        self.labels.setEnabled(cube is not None)
         self.composite.clear()
         if cube is not None:
             self.composite.addItems(list(fitting(cube)))

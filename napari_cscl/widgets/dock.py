@@ -10,23 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from cscl.errors import CSCLError
-from cscl.events import Event, Measure, Note, Progress
+from cscl.events import Event, Note
 from napari_cscl.bridge import KEY, LayerData, replace_layer
 from napari_cscl.runner import JobRunner
 from napari_cscl.session import Session
 
 from .affinity import AffinityPanel
 from .data import DataPanel
+from .errors import ErrorsPanel
+from .finetune import FinetunePanel
+from .jobbar import JobBar
 from .map import MapPanel
 from .model import ModelPanel
+from .pages import Pages
+from .panel import Panel
+from .pointer import Pointer
+from .profiles import ProfilesPanel
+from .train import TrainPanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 __all__ = ["CSCLDock"]
+
+MIN_WIDTH_PX = 340
 
 
 class CSCLDock(QWidget):
@@ -45,34 +55,34 @@ class CSCLDock(QWidget):
         self.runner = JobRunner(self)
         self.folder = Path(tempfile.mkdtemp(prefix="cscl-"))
         self._then: Callable[[Any], None] = lambda result: None
+        self._on_event: Callable[[Event], None] | None = None
         self._build()
         self._connect()
-        for layer in self.viewer.layers:
+        for layer in list(self.viewer.layers):
             self._adopt(layer)
+        self._refresh()
 
     # --- making ----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.data, self.model = DataPanel(self), ModelPanel(self)
+        self.data, self.profiles = DataPanel(self), ProfilesPanel(self)
+        self.model, self.train = ModelPanel(self), TrainPanel(self)
         self.affinity, self.map = AffinityPanel(self), MapPanel(self)
-        self.panels = {"Data": self.data, "Model": self.model, "Affinity": self.affinity, "Map": self.map}
-        self.tabs = QTabWidget()
-        for name, panel in self.panels.items():
-            self.tabs.addTab(panel, name)
-        self.status = QLabel("Open images to begin, or File > Open Sample > CSCL.")
-        self.status.setWordWrap(True)
-        self.progress = QProgressBar()
-        self.progress.hide()
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop the running job; nothing half-made is kept")
-        self.cancel.hide()
+        self.errors, self.finetune = ErrorsPanel(self), FinetunePanel(self)
+        self.panels: tuple[Panel, ...] = (
+            self.data, self.profiles, self.model, self.train, self.affinity, self.map, self.errors, self.finetune,
+        )  # fmt: skip
+        self.pages = Pages(self.panels)
+        self.jobbar = JobBar()
         layout = QVBoxLayout(self)
-        for widget in (self.tabs, self.status, self.progress, self.cancel):
-            layout.addWidget(widget)
-        self.setMinimumWidth(300)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.pages, 1)
+        layout.addWidget(self.jobbar)
+        self.setMinimumWidth(MIN_WIDTH_PX)
 
     def _connect(self) -> None:
-        self.cancel.clicked.connect(self.runner.cancel)
+        self.jobbar.cancel.clicked.connect(self.cancel)
+        self.jobbar.keep.clicked.connect(self.finish)
         self.runner.reported.connect(self._report)
         self.runner.done.connect(self._done)
         self.runner.failed.connect(self.complain)
@@ -80,21 +90,63 @@ class CSCLDock(QWidget):
         self.runner.finished.connect(self._idle)
         self.viewer.layers.events.inserted.connect(self._inserted)
         self.viewer.dims.events.current_step.connect(self._show_date)
-        self.session.cube_changed.connect(self._show_date)
+        session = self.session
+        session.cube_changed.connect(self._another_scene)
+        for signal in (session.cube_changed, session.labels_changed, session.model_changed, session.prediction_changed):
+            signal.connect(self._refresh)
+        self.pointer = Pointer(self.viewer, session, self._picked, self._hovered)
 
     # --- what panels ask for ---------------------------------------------------------------------------------------
 
-    def run(self, job: Generator[Event, None, Any], name: str, then: Callable[[Any], None]) -> None:
-        """Start a job; `then` gets its result in the window's thread."""
+    def run(
+        self,
+        job: Generator[Event, None, Any],
+        name: str,
+        then: Callable[[Any], None],
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        can_finish: bool = False,
+    ) -> bool:
+        """Start a job beside the window.
+
+        Parameters
+        ----------
+        job : Job
+            Generator of events.
+        name : str
+            What it does, for the status line, e.g. "Training".
+        then : callable
+            Gets the result in the window's thread; not called if the job fails or is cancelled.
+        on_event : callable, optional
+            Gets the events that are passed on, in the window's thread.
+        can_finish : bool
+            Whether the job, when `Finish` is thrown into it, returns what it has so far.
+
+        Returns
+        -------
+        bool
+            False if another job is running; this one is closed then.
+        """
         if not self.runner.start(job, name):
             self.say("Another job is running. Wait for it or cancel it.")
-            return
-        self._then = then
+            return False
+        self._then, self._on_event = then, on_event
         self.say(f"{name} ...")
-        self.progress.setRange(0, 0)
-        self.progress.show()
-        self.cancel.show()
-        self._enable(False)
+        self.jobbar.begin(can_finish)
+        self._refresh()
+        return True
+
+    def cancel(self) -> None:
+        """Stop the running job at its next event; nothing is changed."""
+        if self.runner.busy:
+            self.jobbar.stopping()
+            self.runner.cancel()
+
+    def finish(self) -> None:
+        """End the running job at its next event, with what it has so far."""
+        if self.runner.busy:
+            self.jobbar.stopping()
+            self.runner.finish()
 
     def act(self, deed: Callable[[], None]) -> None:
         """Do something that may meet a user's mistake; a mistake becomes a message."""
@@ -113,7 +165,12 @@ class CSCLDock(QWidget):
 
     def say(self, text: str) -> None:
         """Show a sentence in the status line."""
-        self.status.setText(text)
+        self.jobbar.status.setText(text)
+
+    def inform(self, text: str) -> None:
+        """Tell of something done, also as a notification."""
+        self.say(text)
+        show_info(text)
 
     def complain(self, error: BaseException) -> None:
         """Tell of an error: a user's mistake as its sentence, anything else with its kind."""
@@ -124,30 +181,38 @@ class CSCLDock(QWidget):
     # --- jobs ------------------------------------------------------------------------------------------------------
 
     def _report(self, event: Event) -> None:
-        if isinstance(event, Progress):
-            self.progress.setRange(0, event.total)
-            self.progress.setValue(event.done)
-            self.progress.setFormat(f"{event.stage}  %v / %m")
-        elif isinstance(event, Measure):
-            values = "  ".join(f"{k} {v:.3g}" for k, v in event.values.items() if k in ("loss", "accuracy", "mean IoU"))
-            self.say(f"{event.stage}, step {event.step}: {values}")
-        elif isinstance(event, Note):
+        self.jobbar.report(event)
+        if isinstance(event, Note):
             (show_warning if event.warning else self.say)(event.text)
+        if self._on_event is not None:
+            self._on_event(event)
 
     def _done(self, result: Any) -> None:
         self.say("Done.")
         self.act(lambda: self._then(result))
 
     def _idle(self) -> None:
-        self.progress.hide()
-        self.cancel.hide()
-        self._enable(True)
+        self.jobbar.idle()
+        self._refresh()
 
-    def _enable(self, on: bool) -> None:
-        for panel in self.panels.values():
-            panel.setEnabled(on)
+    def _another_scene(self, cube: Any) -> None:
+        """Results of a job belong to the images that it began with."""
+        self.cancel()
+        self._show_date()
+
+    def _refresh(self, *_: Any) -> None:
+        for panel in self.panels:
+            panel.refresh()
 
     # --- the viewer ------------------------------------------------------------------------------------------------
+
+    def _picked(self, row: int, col: int, modifiers: frozenset[str]) -> None:
+        if self.isVisible():
+            self.act(lambda: self.pages.current.picked(row, col, modifiers))
+
+    def _hovered(self, row: int, col: int, modifiers: frozenset[str]) -> None:
+        if self.isVisible():
+            self.act(lambda: self.pages.current.hovered(row, col, modifiers))
 
     def _inserted(self, event: Any) -> None:
         self._adopt(event.value)
@@ -190,12 +255,9 @@ class CSCLDock(QWidget):
     def shut(self) -> None:
         """Stop the job, leave the viewer's events, and remove what was made in passing."""
         self.runner.close()
-        self.affinity.shut()
+        self.pointer.shut()
+        for panel in self.panels:
+            panel.shut()
         self.viewer.layers.events.inserted.disconnect(self._inserted)
         self.viewer.dims.events.current_step.disconnect(self._show_date)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def inform(self, text: str) -> None:
-        """Tell of something done, also as a notification."""
-        self.say(text)
-        show_info(text)

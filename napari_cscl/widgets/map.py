@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout
 
 from cscl.products import Prediction
 from napari_cscl.bridge import errors_layer, prediction_layer
+
+from .panel import Panel
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["MapPanel"]
 
 
-class MapPanel(QWidget):
+class MapPanel(Panel):
     """Predict, assess, export."""
 
+    title = "Map"
+    purpose = "Predict the crops of the scene and export the map"
+
     def __init__(self, dock: CSCLDock) -> None:
-        super().__init__()
-        self.dock = dock
+        super().__init__(dock)
         self.predict = QPushButton("Predict crops")
         self.errors = QPushButton("Show boundary errors")
         self.export = QPushButton("Export the map ...")
@@ -34,10 +38,11 @@ class MapPanel(QWidget):
         self.predict.clicked.connect(lambda: dock.act(self.start_predicting))
         self.errors.clicked.connect(lambda: dock.act(self.start_assessing))
         self.export.clicked.connect(self._choose_place)
-        session = dock.session
-        for signal in (session.cube_changed, session.labels_changed, session.model_changed, session.prediction_changed):
-            signal.connect(self._refresh)
-        self._refresh()
+        self.needs = {
+            self.predict: ("cube", "model"),
+            self.errors: ("labels", "prediction"),
+            self.export: ("prediction",),
+        }
 
     def start_predicting(self) -> None:
         """Map the scene with the model."""
@@ -82,19 +87,6 @@ class MapPanel(QWidget):
             f"{split.boundary.overall_accuracy:.1%} at class boundaries, {split.interior.overall_accuracy:.1%} inside."
         )
         self.dock.add(errors_layer(errors, grid, self.dock.session.origin))
-
-    def _refresh(self, *_: Any) -> None:
-        needs = {
-            self.predict: ("cube", "model"),
-            self.errors: ("labels", "prediction"),
-            self.export: ("prediction",),
-        }
-        for button, needed in needs.items():
-            lacking = self.dock.session.lacks(*needed)
-            button.setEnabled(not lacking)
-            button.setStatusTip(lacking)
-            if lacking:
-                button.setToolTip(lacking)
 
     def _choose_place(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Folder for the exported files")

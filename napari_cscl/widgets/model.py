@@ -14,12 +14,13 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSpinBox,
     QVBoxLayout,
-    QWidget,
 )
 
 from cscl.data.describe import describe_model
 from cscl.products import Scene
 from cscl.recipe import Recipe
+
+from .panel import Panel
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["ModelPanel"]
 
 
-class ModelPanel(QWidget):
+class ModelPanel(Panel):
     """The model in use, and training."""
 
+    title = "Model"
+    purpose = "Open a model and read its card"
+
     def __init__(self, dock: CSCLDock) -> None:
-        super().__init__()
-        self.dock = dock
+        super().__init__(dock)
         self.open = QPushButton("Open a model ...")
         self.card = QLabel("No model is open.")
         self.card.setWordWrap(True)
@@ -53,6 +56,7 @@ class ModelPanel(QWidget):
         layout.addStretch()
         self.open.clicked.connect(self._choose)
         self.train.clicked.connect(self._choose_place)
+        self.needs = {self.open: (), self.train: ("cube", "labels")}
         dock.session.model_changed.connect(self._model_changed)
 
     def train_into(self, folder: str | Path, settings: tuple[str, ...] = ()) -> None:

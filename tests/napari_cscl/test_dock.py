@@ -19,6 +19,8 @@ from napari_cscl._writer import save_map
 from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.widgets.affinity import SIMILARITY
 
+OPEN = ["toy images", "crops of toy parcels"]
+
 
 def names(dock: Any) -> list[str]:
     return [layer.name for layer in dock.viewer.layers]
@@ -68,7 +70,7 @@ def test_predict_assess_edges_and_export_by_button(toy: Any, qtbot: Any, tmp_pat
     finish(toy, qtbot)
     toy.map.errors.click()
     finish(toy, qtbot)
-    assert names(toy)[-2:] == ["predicted crops (prediction)", "errors"]
+    assert names(toy) == [*OPEN, "predicted crops (prediction)", "errors"]
     assert "blocks that were held back" in toy.map.accuracy.text()
     errors = toy.viewer.layers["errors"].data
     assert set(np.unique(errors)) <= {0, 1, 2, 3} and (errors == 1).sum() > (errors > 1).sum()
@@ -81,9 +83,10 @@ def test_predict_assess_edges_and_export_by_button(toy: Any, qtbot: Any, tmp_pat
 
 
 def test_a_click_on_the_canvas_shows_how_alike_all_pixels_are(toy: Any, qtbot: Any) -> None:
+    toy.pages.turn_to(toy.affinity)
     toy.affinity.look.click()
     finish(toy, qtbot)
-    assert names(toy)[-2:] == ["embedding colours (model)", "edge strength (model)"]
+    assert names(toy) == [OPEN[0], "embedding colours (model)", "edge strength (model)", OPEN[1]]
     click(toy.viewer, qtbot)
     layer = toy.viewer.layers[SIMILARITY]
     row, col = map(int, np.argwhere(layer.data > 0.9999)[0])
@@ -92,14 +95,16 @@ def test_a_click_on_the_canvas_shows_how_alike_all_pixels_are(toy: Any, qtbot: A
     expected /= np.linalg.norm(vectors[:, row, col]) * np.linalg.norm(vectors.reshape(len(vectors), -1), axis=0)
     assert np.allclose(layer.data.ravel(), expected, atol=1e-4)
     before = layer.data.copy()
-    toy.affinity.pick_at(3, 50)
+    toy.affinity.picked(3, 50, frozenset())
     assert toy.viewer.layers[SIMILARITY] is layer and not np.array_equal(before, layer.data)
     assert layer.data[3, 50] == pytest.approx(1, abs=1e-4)
-    toy.affinity.pick.setChecked(False)
-    assert toy.affinity._clicked not in toy.viewer.mouse_drag_callbacks
+    toy.pages.turn_to(toy.data)
+    click(toy.viewer, qtbot)
+    assert layer.data[3, 50] == pytest.approx(1, abs=1e-4), "another panel is on top"
 
 
 def test_dragging_pans_and_picks_nothing(toy: Any, qtbot: Any) -> None:
+    toy.pages.turn_to(toy.affinity)
     toy.affinity.look.click()
     finish(toy, qtbot)
     canvas = toy.viewer.window._qt_viewer.canvas.native
@@ -134,24 +139,24 @@ def click(viewer: Any, qtbot: Any) -> None:
 def test_cancelling_changes_nothing(toy: Any, qtbot: Any, tmp_path: Path) -> None:
     before = names(toy)
     toy.model.train_into(tmp_path / "model", ("train.batch=2", "train.steps=100000", "model.num_features=4"))
-    qtbot.waitUntil(lambda: toy.progress.isVisible() and toy.progress.value() > 2, timeout=30_000)
-    assert not toy.model.isEnabled()
+    qtbot.waitUntil(lambda: toy.jobbar.progress.isVisible() and toy.jobbar.progress.value() > 2, timeout=30_000)
+    assert not toy.model.train.isEnabled()
     with qtbot.waitSignal(toy.runner.cancelled, timeout=10_000):
-        toy.cancel.click()
-    assert names(toy) == before and toy.model.isEnabled() and not toy.progress.isVisible()
+        toy.jobbar.cancel.click()
+    assert names(toy) == before and toy.model.train.isEnabled() and not toy.jobbar.progress.isVisible()
     assert not (tmp_path / "model").exists()
 
 
 def test_closing_the_panel_stops_its_job(toy: Any, qtbot: Any, tmp_path: Path) -> None:
     toy.model.train_into(tmp_path / "model", ("train.batch=2", "train.steps=100000", "model.num_features=4"))
-    qtbot.waitUntil(lambda: toy.progress.value() > 1, timeout=30_000)
+    qtbot.waitUntil(lambda: toy.jobbar.progress.value() > 1, timeout=30_000)
     toy.viewer.window.remove_dock_widget(toy)
     assert not toy.runner.busy and not toy.folder.exists()
 
 
 def test_a_mistake_is_a_message(dock: Any, tmp_path: Path) -> None:
     dock.act(lambda: dock.data.open_images(tmp_path))
-    assert str(tmp_path) in dock.status.text() and dock.session.cube is None
+    assert str(tmp_path) in dock.jobbar.status.text() and dock.session.cube is None
 
 
 def test_reader_and_writer(toy: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""The foot of the dock: what happens now, how long it still takes, and the way to stop it."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from cscl.events import Event, Measure, Progress
+
+__all__ = ["JobBar"]
+
+SHOWN = ("loss", "accuracy", "overall accuracy", "mean IoU")
+
+
+class JobBar(QWidget):
+    """Status line, progress with the remaining time, and the buttons Cancel and Stop and keep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = QLabel("Open images to begin, or File > Open Sample > CSCL.")
+        self.status.setWordWrap(True)
+        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.progress = QProgressBar()
+        self.progress.setAccessibleName("Progress of the running job")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Stop the running job; nothing half-made is kept")
+        self.keep = QPushButton("Stop and keep")
+        self.keep.setToolTip("End the running job now, with the best that it has so far")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.keep)
+        buttons.addWidget(self.cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.status)
+        layout.addWidget(self.progress)
+        layout.addLayout(buttons)
+        self.idle()
+
+    def begin(self, can_finish: bool) -> None:
+        """Show that a job has begun."""
+        self._stage, self._began, self._first = "", 0.0, 0
+        self.progress.setRange(0, 0)
+        self.progress.show()
+        self.cancel.setEnabled(True)
+        self.cancel.show()
+        self.keep.setEnabled(True)
+        self.keep.setVisible(can_finish)
+
+    def idle(self) -> None:
+        """Show that no job runs."""
+        for widget in (self.progress, self.cancel, self.keep):
+            widget.hide()
+
+    def stopping(self) -> None:
+        """Show at once that the wish to stop was heard."""
+        self.cancel.setEnabled(False)
+        self.keep.setEnabled(False)
+        self.status.setText("Stopping ...")
+
+    def report(self, event: Event) -> None:
+        """Show an event of the running job."""
+        if isinstance(event, Progress):
+            self._progress(event)
+        elif isinstance(event, Measure):
+            values = ", ".join(f"{name} {event.values[name]:.3g}" for name in SHOWN if name in event.values)
+            self.status.setText(f"{event.stage}, step {event.step}: {values}")
+
+    def _progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        if event.total and event.stage != self._stage:
+            self._stage, self._began, self._first = event.stage, now, event.done
+        if not event.total and self._stage:
+            return  # a part of the stage on show, such as a look at the validation blocks
+        self.progress.setRange(0, event.total)
+        self.progress.setValue(event.done)
+        left = remaining_s(now - self._began, event.done - self._first, event.total - event.done)
+        self.progress.setFormat(f"{event.stage}  %v of %m" + (f", {said(left)} left" if left is not None else ""))
+
+
+def remaining_s(spent_s: float, done: int, left: int) -> float | None:
+    """Return the time for what is left, at the pace so far; None while too little was done to tell."""
+    return spent_s / done * left if done > 0 and spent_s > 1 else None
+
+
+def said(seconds: float) -> str:
+    """Say a time in words short enough for a progress bar."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
