@@ -52,6 +52,7 @@ def test_the_reader_takes_it_as_a_cube(small: Season, tmp_path: Path) -> None:
     cube = open_cube(run(write_season(small, tmp_path / "season")))
     assert cube.bands == small.bands and cube.shape[-2:] == small.labels.shape
     np.testing.assert_array_equal(np.array(cube.dates, "datetime64[D]"), small.dates)
+    assert any("simulated" in note for note in cube.notes)
 
 
 def test_the_same_season_is_the_same_files(small: Season, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def open_folder(path: Path, options: ReadOptions) -> SITSCube:
         offsets=tuple(offset for _, offset in declared),
         nodata=_nodata([file for group in groups for file in group], options),
         clear=clear,
-        notes=(*date_note, *notes, *mask_note),
+        notes=(*date_note, *notes, *mask_note, *_simulated(first)),
     )
     return assemble(found, options)
 
@@ -202,6 +202,11 @@ def _masks(
             clear, note = masks_in(place, *images)
             return clear, (note,)
     return None, ()
+
+
+def _simulated(files: Sequence[RasterFacts]) -> tuple[str, ...]:
+    """Pass on that nothing was observed, so that models trained on it say so too."""
+    return ("The images are simulated, as their tags say.",) if any("SIMULATED" in f.tags for f in files) else ()
 
 
 def _some(names: Sequence[str]) -> str:
