@@ -67,6 +67,17 @@ def test_selections_commute_with_reading() -> None:
         whole.select(bands=["B8"])
 
 
+def test_from_afar_a_cube_shows_the_middle_of_each_block() -> None:
+    clear = np.arange(90).reshape(3, 6, 5) % 4 > 0
+    whole = cube(clear=clear)
+    afar = whole.coarser(2)
+    np.testing.assert_array_equal(afar.stored.values, whole.stored.values[:, :, 1::2, 1:4:2])
+    np.testing.assert_array_equal(afar.read()[1], whole.read()[1][:, 1::2, 1:4:2])
+    assert afar.shape == (3, 2) and afar.grid.resolution.x == 20
+    assert whole.coarser(1) is whole and whole.coarser(99).shape == (1, 1)
+    assert whole.unmasked().read()[1].all()
+
+
 def test_days_run_across_new_year() -> None:
     assert cube().days(dt.date(2021, 1, 1)).tolist() == [-2, 0, 151]
 

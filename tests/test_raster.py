@@ -60,9 +60,9 @@ def test_only_the_window_is_read(layers: list[list[tuple[Path, int]]], monkeypat
     windows = []
     plain = raster._read_bands
 
-    def noted(path: Path, indexes: list[int], window: Any) -> NDArray[Any]:
+    def noted(path: Path, indexes: list[int], window: Any, shape: tuple[int, int]) -> NDArray[Any]:
         windows.append((path.name, indexes, window.flatten()))
-        return plain(path, indexes, window)
+        return plain(path, indexes, window, shape)
 
     monkeypatch.setattr(raster, "_read_bands", noted)
     lazy = stack(layers, (9, 8), np.int16)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from affine import Affine
 from numpy.typing import NDArray
 
 from cscl.errors import InputError
@@ -121,7 +122,7 @@ class SITSCube:
         """
         rows, cols = window.slices if window else (slice(None), slice(None))
         stored = self.stored[:, :, rows, cols].values
-        valid: NDArray[np.bool_] = ~np.asarray(self._missing(stored).any(axis=1))
+        valid: NDArray[np.bool_] = ~np.asarray(self.missing(stored).any(axis=1))
         if self.clear is not None:
             valid &= np.asarray(self.clear[:, rows, cols].values, bool)
         scale, offset = (
@@ -131,7 +132,8 @@ class SITSCube:
         reflectance[np.broadcast_to(~valid[:, None], reflectance.shape)] = 0
         return reflectance, valid
 
-    def _missing(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
+    def missing(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
+        """Say which stored values mean that there is no data; same shape."""
         missing: NDArray[np.bool_] = np.zeros(stored.shape, bool)
         if np.issubdtype(stored.dtype, np.floating):
             missing = ~np.isfinite(stored)
@@ -180,6 +182,25 @@ class SITSCube:
             clear = None if cube.clear is None else cube.clear[:, *window.slices]
             cube = replace(cube, stored=cube.stored[:, :, *window.slices], clear=clear, grid=crop(cube.grid, window))
         return cube
+
+    def coarser(self, step: int) -> SITSCube:
+        """Return a cube of every `step`-th row and column, to look at from afar; still lazy, for looking only.
+
+        Each pixel is the middle one of its block of ``step x step`` pixels, or what the overviews of the files say.
+        A last block that is not whole is left out. The step is at most the height or width of the cube.
+        """
+        step = min(step, *self.shape)
+        if step <= 1:
+            return self
+        middles = tuple(slice(step // 2, size // step * step, step) for size in self.shape)
+        stored = self.stored[:, :, *middles]
+        clear = None if self.clear is None else self.clear[:, *middles]
+        grid = GeoBox((stored.shape[2], stored.shape[3]), self.grid.transform * Affine.scale(step), self.grid.crs)
+        return replace(self, stored=stored, clear=clear, grid=grid)
+
+    def unmasked(self) -> SITSCube:
+        """Return the cube without its quality mask: every pixel that holds data is valid, clouds and all."""
+        return self if self.clear is None else replace(self, clear=None)
 
     def load(self) -> SITSCube:
         """Return the same cube with its stored values and mask in memory."""

@@ -17,7 +17,9 @@ from pyproj.exceptions import CRSError
 
 from cscl.errors import GridError, InputError
 
-__all__ = ["GeoBox", "Window", "crop", "make_grid", "pixel_size_m", "require_same", "tile_count", "tiles"]
+__all__ = ["GeoBox", "Window", "crop", "make_grid", "pixel_size_m", "require_same", "same", "tile_count", "tiles"]
+
+_SAME_PX = 1e-3
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,11 @@ def crop(grid: GeoBox, window: Window) -> GeoBox:
     return cut
 
 
+def same(a: GeoBox, b: GeoBox) -> bool:
+    """Whether two rasters share shape, CRS and place (to a thousandth of a pixel)."""
+    return a.crs == b.crs and tuple(a.shape) == tuple(b.shape) and _offset_px(a, b) <= _SAME_PX
+
+
 def require_same(a: GeoBox, b: GeoBox, what: str) -> None:
     """Refuse two rasters that do not share shape, CRS and place (to a thousandth of a pixel).
 
@@ -161,9 +168,14 @@ def require_same(a: GeoBox, b: GeoBox, what: str) -> None:
         raise GridError(f"{what}: the coordinate reference systems differ ({a.crs} and {b.crs}). {remedy}")
     if tuple(a.shape) != tuple(b.shape):
         raise GridError(f"{what}: the shapes differ ({tuple(a.shape)} and {tuple(b.shape)} pixels). {remedy}")
+    offset = _offset_px(a, b)
+    if offset > _SAME_PX:
+        raise GridError(f"{what}: the rasters lie {offset:.3g} pixels apart. {remedy}")
+
+
+def _offset_px(a: GeoBox, b: GeoBox) -> float:
+    """Largest distance between the same corners of two rasters of one shape, in pixels of the first."""
     corners = np.array([(0, a.shape[1], 0, a.shape[1]), (0, 0, a.shape[0], a.shape[0]), (1, 1, 1, 1)], float)
     matrix_a, matrix_b = (np.array(tuple(grid.transform)).reshape(3, 3) for grid in (a, b))
     there = np.linalg.solve(matrix_a, matrix_b @ corners)
-    offset = np.hypot(*(there - corners)[:2]).max()
-    if offset > 1e-3:
-        raise GridError(f"{what}: the rasters lie {offset:.3g} pixels apart. {remedy}")
+    return float(np.hypot(*(there - corners)[:2]).max())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -22,7 +22,7 @@ from xarray.core import indexing
 from cscl.errors import InputError, MissingError
 from cscl.grid import GeoBox, make_grid
 
-__all__ = ["RasterFacts", "facts", "stack"]
+__all__ = ["RasterFacts", "Span", "facts", "spans", "stack"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ def facts(path: str | Path) -> RasterFacts:
 def stack(layers: Sequence[Sequence[tuple[Path, int]]], shape: tuple[int, int], dtype: Any) -> xr.Variable:
     """Make a lazy array with axes (time, band, y, x) of raster bands.
 
+    Rows and columns that are taken with one step n, from the middle of a block of n pixels on, as `SITSCube.coarser`
+    takes them, come from the overviews of the file where it has any: such a read is for looking, not for measuring.
+
     Parameters
     ----------
     layers : sequence of sequences of (path, band index from 1)
@@ -110,32 +113,61 @@ class _Stack(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         times, bands = (np.atleast_1d(np.arange(n)[k]) for n, k in zip(self.shape[:2], key[:2], strict=True))
-        (row, height, rows), (col, width, cols) = (_span(k, n) for k, n in zip(key[2:], self.shape[2:], strict=True))
-        out = np.empty((len(times), len(bands), height, width), self.dtype)
-        for i, time in enumerate(times if height and width else ()):
+        _, y, x = spans(key[2:], self.shape[2:])
+        out = np.empty((len(times), len(bands), y.pixels, x.pixels), self.dtype)
+        for i, time in enumerate(times if out.size else ()):
             chosen = [self._layers[time][band] for band in bands]
             for path in dict.fromkeys(path for path, _ in chosen):
                 places = [j for j, (p, _) in enumerate(chosen) if p == path]
-                window = RasterioWindow(col, row, width, height)
-                out[i, places] = _read_bands(path, [chosen[j][1] for j in places], window)
+                window = RasterioWindow(x.first, y.first, x.length, y.length)
+                out[i, places] = _read_bands(path, [chosen[j][1] for j in places], window, (y.pixels, x.pixels))
         scalar = tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)
-        return out[:, :, rows][..., cols][scalar]
+        return out[:, :, y.wanted][..., x.wanted][scalar]
 
 
-def _span(key: Any, size: int) -> tuple[int, int, Any]:
-    """First index and length of the run that holds all wanted indices, and where they lie within it."""
+class Span(NamedTuple):
+    """A run of rows or columns: where it begins and how long it is, how many are read of it, and which are wanted."""
+
+    first: int
+    length: int
+    pixels: int
+    wanted: Any
+
+
+def spans(key: Sequence[Any], shape: Sequence[int]) -> tuple[int, Span, Span]:
+    """Turn an index of rows and columns into the runs to read, and the step at which to read them (see `stack`)."""
+    steps = [_block(k, n) for k, n in zip(key, shape, strict=True)]
+    step = steps[0] if steps[0] == steps[1] else 1
+    y, x = (_span(k, n, step) for k, n in zip(key, shape, strict=True))
+    return step, y, x
+
+
+def _block(key: Any, size: int) -> int:
+    """Length of the blocks whose middles a slice takes; 1 for any other index."""
+    if not isinstance(key, slice):
+        return 1
+    start, stop, step = key.indices(size)
+    first = start - step // 2
+    whole = step > 1 and first >= 0 and first + len(range(start, stop, step)) * step <= size
+    return step if whole else 1
+
+
+def _span(key: Any, size: int, step: int) -> Span:
+    """Run that holds all wanted indices; with a step the run is read coarsely, one value a block."""
     wanted = np.atleast_1d(np.arange(size)[key])
     if not wanted.size:
-        return 0, 0, wanted
+        return Span(0, 0, 0, wanted)
+    if step > 1:
+        return Span(int(wanted[0]) - step // 2, len(wanted) * step, len(wanted), slice(None))
     first, last = int(wanted.min()), int(wanted.max())
     whole = isinstance(key, slice) and key.step in (None, 1)
-    return first, last - first + 1, slice(None) if whole else wanted - first
+    return Span(first, last - first + 1, last - first + 1, slice(None) if whole else wanted - first)
 
 
-def _read_bands(path: Path, indexes: list[int], window: RasterioWindow) -> NDArray[Any]:
+def _read_bands(path: Path, indexes: list[int], window: RasterioWindow, shape: tuple[int, int]) -> NDArray[Any]:
     try:
         with rasterio.open(path) as src:
-            read: NDArray[Any] = src.read(indexes, window=window)
+            read: NDArray[Any] = src.read(indexes, window=window, out_shape=(len(indexes), *shape))
             return read
     except rasterio.errors.RasterioIOError as error:
         why = error.__cause__ or error

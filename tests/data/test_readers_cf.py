@@ -282,3 +282,14 @@ def test_damaged_files_are_said_to_be(tmp_path: Path) -> None:
         chunk.write_bytes(b"\x00")
     with pytest.raises(InputError, match=r"v2.zarr cannot be read"):
         open_cube(store).read()
+
+
+@pytest.mark.parametrize("form", ["nc", "v3"])
+@pytest.mark.parametrize("up", [False, True])
+def test_from_afar_and_any_bands_in_any_order(tmp_path: Path, form: str, up: bool) -> None:
+    data = dataset().isel(y=slice(None, None, -1 if up else 1))
+    cube = open_cube(write(data, tmp_path, form))
+    rows, cols = (slice(1, n // 3 * 3, 3) for n in SHAPE)
+    np.testing.assert_array_equal(cube.coarser(3).stored.values, stored()[:, :, rows, cols])
+    some = cube.select(bands=["B8A", "B02", "B8A"], times=[1, 3]).coarser(3)
+    np.testing.assert_array_equal(some.stored[..., 1:].values, stored()[[1, 3]][:, [2, 0, 2], rows, cols][..., 1:])

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from affine import Affine
 from fakes import BANDS, DATES, NODATA, SHAPE, TRANSFORM, stored, write_season, write_tif
+from rasterio.enums import Resampling
 
 from cscl import raster
 from cscl.data.readers import ReadOptions, open_cube
@@ -41,6 +43,27 @@ def test_window_is_the_crop_of_the_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cube.read(window)[0], cube.read()[0][..., *window.slices])
     part = cube.select(bands=["B8A", "B02"], times=[0, 2])
     np.testing.assert_array_equal(part.stored.values, stored()[[0, 2]][:, [2, 0]])
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_from_afar_without_overviews_pixels_are_picked_exactly(tmp_path: Path, step: int) -> None:
+    afar = open_cube(write_season(tmp_path)).coarser(step)
+    rows, cols = (slice(step // 2, n // step * step, step) for n in SHAPE)
+    np.testing.assert_array_equal(afar.stored.values, stored()[:, :, rows, cols])
+    np.testing.assert_array_equal(afar.stored[:, [2, 0], 1:, :2].values, stored()[:, [2, 0], rows, cols][:, :, 1:, :2])
+    plain = open_cube(tmp_path).stored[:, :, ::step, 1::step]
+    np.testing.assert_array_equal(plain.values, stored()[:, :, ::step, 1::step])
+
+
+def test_from_afar_overviews_are_read(tmp_path: Path) -> None:
+    path = write_tif(tmp_path / "a_20210403.tif", stored(1)[0][:, :12, :16])
+    with rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4], Resampling.average)
+    cube = open_cube(tmp_path)
+    blocks = stored(1)[0, :, :12, :16].reshape(3, 6, 2, 8, 2).mean((2, 4))
+    np.testing.assert_allclose(cube.coarser(2).stored.values[0], blocks, atol=1)
+    np.testing.assert_array_equal(cube.stored.values, stored(1)[:, :, :12, :16])
+    np.testing.assert_array_equal(cube.stored[:, :, ::2, ::2].values, stored(1)[:, :, :12:2, :16:2])
 
 
 def test_opening_reads_no_pixels_and_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,11 @@ from xarray.core import indexing
 
 from cscl.errors import InputError
 
-__all__ = ["clear_from", "merged", "merged_clear", "planes"]
+__all__ = ["Lazy", "clear_from", "lazy", "merged", "merged_clear", "planes"]
 
 Dims = tuple[str, ...]
 _CUBE = ("time", "band", "y", "x")
+_STRIP_PX = 512
 
 
 def planes(
@@ -40,7 +41,7 @@ def planes(
     what : str
         The file, for messages.
     """
-    return _lazy(_Planes(variables, axes, dtype, what), _CUBE)
+    return lazy(_Planes(variables, axes, dtype, what), _CUBE)
 
 
 def clear_from(mask: xr.Variable, usable: bool, places: Sequence[int | None] | None = None) -> xr.Variable:
@@ -55,7 +56,7 @@ def clear_from(mask: xr.Variable, usable: bool, places: Sequence[int | None] | N
     places : sequence of int or None, optional
         For each date its place along the first axis of `mask`; None where the date has no mask: all usable.
     """
-    return _lazy(_Clear(mask, usable, range(mask.shape[0]) if places is None else places), ("time", "y", "x"))
+    return lazy(_Clear(mask, usable, range(mask.shape[0]) if places is None else places), ("time", "y", "x"))
 
 
 def merged(
@@ -65,19 +66,20 @@ def merged(
 
     Where none does, the pixel comes from an image that misses it, so that it stays missing.
     """
-    return _lazy(_Merged(stored, groups, nodata, clear), _CUBE)
+    return lazy(_Merged(stored, groups, nodata, clear), _CUBE)
 
 
 def merged_clear(clear: xr.Variable, groups: Sequence[Sequence[int]]) -> xr.Variable:
     """Merge the masks of the same groups: clear where any image of the group is."""
-    return _lazy(_MergedClear(clear, groups), ("time", "y", "x"))
+    return lazy(_MergedClear(clear, groups), ("time", "y", "x"))
 
 
-def _lazy(array: BackendArray, dims: Dims) -> xr.Variable:
+def lazy(array: BackendArray, dims: Dims) -> xr.Variable:
+    """Wrap an array for xarray."""
     return xr.Variable(dims, indexing.LazilyIndexedArray(array))
 
 
-class _Lazy(BackendArray):
+class Lazy(BackendArray):
     """Base: subclasses answer `_take(times, ...)` with index arrays; single indices drop their axis here."""
 
     shape: tuple[int, ...]
@@ -100,7 +102,7 @@ class _Lazy(BackendArray):
     def _take(self, times: NDArray[np.intp], *rest: Any) -> NDArray[Any]: ...
 
 
-class _Planes(_Lazy):
+class _Planes(Lazy):
     def __init__(
         self,
         variables: Sequence[xr.Variable],
@@ -124,7 +126,7 @@ class _Planes(_Lazy):
     def _values(self, variable: xr.Variable, key: Mapping[Any, Any], order: Dims) -> NDArray[Any]:
         cut = variable.isel(key)
         try:
-            values = np.asarray(cut.values)
+            values = np.asarray(cut.values) if self._plain(key) else self._in_strips(variable, key)
         except (OSError, RuntimeError, ValueError) as error:  # what the HDF5 and Zarr libraries raise for damage
             raise InputError(
                 f"{self._what} cannot be read ({error}). The file may be damaged or incomplete."
@@ -132,8 +134,29 @@ class _Planes(_Lazy):
         values = values.astype(values.dtype.newbyteorder("="), copy=False).view(self.dtype)
         return values.transpose([cut.dims.index(self._axes[axis]) for axis in order])
 
+    def _plain(self, key: Mapping[Any, Any]) -> bool:
+        return all(not isinstance(k, slice) or k.step in (None, 1) for k in key.values())
 
-class _Clear(_Lazy):
+    def _in_strips(self, variable: xr.Variable, key: Mapping[Any, Any]) -> NDArray[Any]:
+        """Read every n-th row and column: HDF5 takes them one by one, so whole strips are read and thinned out.
+
+        A strip is a row of chunks, so that each chunk is unpacked once and memory stays small.
+        """
+        y, x = self._axes["y"], self._axes["x"]
+        rows, cols = (np.atleast_1d(np.arange(variable.sizes[d])[key[d]]) for d in (y, x))
+        chunk = dict(variable.encoding.get("preferred_chunks") or {}).get(y) or _STRIP_PX
+        strip = -(-_STRIP_PX // chunk) * chunk
+        span = slice(int(cols.min()), int(cols.max()) + 1)
+        parts = []
+        for part in np.split(rows, np.flatnonzero(np.diff(rows // strip)) + 1):
+            run = slice(int(part.min()), int(part.max()) + 1)
+            values = np.asarray(variable.isel({**key, y: run, x: span}).values)
+            at = {y: part - run.start, x: cols - span.start}
+            parts.append(xr.Variable(variable.isel(key).dims, values).isel(at).values)
+        return np.concatenate(parts, axis=variable.dims.index(y))
+
+
+class _Clear(Lazy):
     def __init__(self, mask: xr.Variable, usable: bool, places: Sequence[int | None]) -> None:
         self._mask, self._usable, self._places = mask, usable, list(places)
         self.shape, self.dtype = (len(self._places), *mask.shape[1:]), np.dtype(bool)
@@ -146,7 +169,7 @@ class _Clear(_Lazy):
         return clear
 
 
-class _Merged(_Lazy):
+class _Merged(Lazy):
     def __init__(
         self,
         stored: xr.Variable,
@@ -184,7 +207,7 @@ class _Merged(_Lazy):
         return np.asarray(chosen)[None, None]
 
 
-class _MergedClear(_Lazy):
+class _MergedClear(Lazy):
     def __init__(self, clear: xr.Variable, groups: Sequence[Sequence[int]]) -> None:
         self._clear, self._groups = clear, groups
         self.shape, self.dtype = (len(groups), *clear.shape[1:]), np.dtype(bool)
