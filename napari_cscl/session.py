@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,8 @@ class Session:
 
     def open_cube(self, cube: SITSCube) -> None:
         """Take a cube as the scene; labels and predictions of a former one are dropped."""
-        if cube is self.cube:
-            return
-        self.cube, self.labels, self.parcels, self.prediction = cube, None, None, None
-        self.cube_changed.emit(cube)
-        self.labels_changed.emit(None)
-        self.prediction_changed.emit(None)
+        if cube is not self.cube:
+            self._take(cube)
 
     def open_labels(self, labels: LabelMap, parcels: Parcels | None = None) -> None:
         """Take labels of the open cube.
@@ -92,6 +89,30 @@ class Session:
         self._require_here(prediction.grid, "prediction")
         self.prediction = prediction
         self.prediction_changed.emit(prediction)
+
+    def close_all_but(self, kept: Iterable[Any]) -> list[str]:
+        """Close the images, labels and prediction that are not among the kept things; return the names of the closed.
+
+        With the images everything that belongs to them is closed.
+        """
+        still = {id(thing) for thing in kept}
+        here = {name: getattr(self, name) for name in ("cube", "labels", "prediction")}
+        gone = {name: thing for name, thing in here.items() if thing is not None and id(thing) not in still}
+        if "cube" in gone:
+            self._take(None)
+        elif "labels" in gone:
+            self.labels, self.parcels = None, None
+            self.labels_changed.emit(None)
+        if "prediction" in gone and self.prediction is not None:
+            self.prediction = None
+            self.prediction_changed.emit(None)
+        return [thing.name for thing in gone.values()]
+
+    def _take(self, cube: SITSCube | None) -> None:
+        self.cube, self.labels, self.parcels, self.prediction = cube, None, None, None
+        self.cube_changed.emit(cube)
+        self.labels_changed.emit(None)
+        self.prediction_changed.emit(None)
 
     def _require_here(self, grid: GeoBox, what: str) -> None:
         if self.cube is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from cscl.errors import CSCLError
@@ -54,10 +54,14 @@ class CSCLDock(QWidget):
         self.session = Session()
         self.runner = JobRunner(self)
         self.folder = Path(tempfile.mkdtemp(prefix="cscl-"))
+        self._gone = QTimer(self, singleShot=True)
         self._then: Callable[[Any], None] = lambda result: None
         self._on_event: Callable[[Event], None] | None = None
+        self._open = True
         self._build()
         self._connect()
+        # A window that closes as a whole destroys its docks without a word; Qt drops methods of the dying dock itself.
+        self.destroyed.connect(lambda: self.shut())
         for layer in list(self.viewer.layers):
             self._adopt(layer)
         self._refresh()
@@ -81,6 +85,7 @@ class CSCLDock(QWidget):
         self.setMinimumWidth(MIN_WIDTH_PX)
 
     def _connect(self) -> None:
+        self._gone.timeout.connect(self._close_what_is_gone)
         self.jobbar.cancel.clicked.connect(self.cancel)
         self.jobbar.keep.clicked.connect(self.finish)
         self.runner.reported.connect(self._report)
@@ -89,6 +94,7 @@ class CSCLDock(QWidget):
         self.runner.cancelled.connect(lambda: self.say("Cancelled: nothing was changed."))
         self.runner.finished.connect(self._idle)
         self.viewer.layers.events.inserted.connect(self._inserted)
+        self.viewer.layers.events.removed.connect(self._removed)
         self.viewer.dims.events.current_step.connect(self._show_date)
         session = self.session
         session.cube_changed.connect(self._another_scene)
@@ -217,6 +223,17 @@ class CSCLDock(QWidget):
     def _inserted(self, event: Any) -> None:
         self._adopt(event.value)
 
+    def _removed(self, event: Any) -> None:
+        """Look a moment later whether something was closed: a layer that is shown anew is removed and inserted."""
+        if KEY in event.value.metadata:
+            self._gone.start(0)
+
+    def _close_what_is_gone(self) -> None:
+        """Close what no layer shows any more: what is open is what lies in the list of layers."""
+        held = [value for layer in self.viewer.layers for value in layer.metadata.get(KEY, {}).values()]
+        for name in self.session.close_all_but(held):
+            self.say(f"{name} was closed, as its layer was removed.")
+
     def _adopt(self, layer: Any) -> None:
         """Take up what a layer of ours holds, however it came into the viewer."""
         held = layer.metadata.get(KEY, {})
@@ -254,10 +271,15 @@ class CSCLDock(QWidget):
 
     def shut(self) -> None:
         """Stop the job, leave the viewer's events, and remove what was made in passing."""
+        if not self._open:
+            return
+        self._open = False
         self.runner.close()
         self.pointer.shut()
         for panel in self.panels:
             panel.shut()
+        self._gone.stop()
         self.viewer.layers.events.inserted.disconnect(self._inserted)
+        self.viewer.layers.events.removed.disconnect(self._removed)
         self.viewer.dims.events.current_step.disconnect(self._show_date)
         shutil.rmtree(self.folder, ignore_errors=True)

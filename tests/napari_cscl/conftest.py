@@ -31,3 +31,17 @@ def dock(make_napari_viewer: Callable[..., Any]) -> Iterator[Any]:
     viewer.window.add_dock_widget(dock, name="CSCL")
     yield dock
     dock.shut()
+
+
+@pytest.fixture
+def toy(dock: Any, toy_model: Path) -> Any:
+    """The panel on the toy scene with its model."""
+    from napari.layers import Layer
+
+    from napari_cscl.bridge import labels_layer, season_layer
+
+    scene = toys.scene()
+    for layer in (season_layer(scene.cube, "NDVI"), labels_layer(scene.labels)):
+        dock.viewer.add_layer(Layer.create(*layer))
+    dock.session.open_model(toy_model)
+    return dock

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-import toys
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
@@ -16,7 +15,6 @@ from cscl.data.sample import sample_season
 from cscl.products import Embedding
 from napari_cscl._reader import get_reader
 from napari_cscl._writer import save_map
-from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.widgets.affinity import SIMILARITY
 
 OPEN = ["toy images", "crops of toy parcels"]
@@ -28,18 +26,6 @@ def names(dock: Any) -> list[str]:
 
 def finish(dock: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
-
-
-@pytest.fixture
-def toy(dock: Any, toy_model: Path) -> Any:
-    """The panel on the toy scene with its model."""
-    from napari.layers import Layer
-
-    scene = toys.scene()
-    for layer in (season_layer(scene.cube, "NDVI"), labels_layer(scene.labels)):
-        dock.viewer.add_layer(Layer.create(*layer))
-    dock.session.open_model(toy_model)
-    return dock
 
 
 def test_the_sample_opens_with_its_date_scale_bar_and_crops(dock: Any, qtbot: Any) -> None:
