@@ -51,6 +51,8 @@ class ModelCard:
         How it was to be trained.
     steps : int
         Gradient steps that were taken in its last stage; fewer than the recipe says when it was ended early.
+    tuned : mapping or None
+        What a fine-tuned model comes from: its parent, the region and the options.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ModelCard:
     data: tuple[Mapping[str, Any], ...] = ()
     accuracy: Mapping[str, float] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
+    tuned: Mapping[str, Any] | None = None
 
     def days_of(self, dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
         """Days since the reference date, moved by whole years so that the season falls where the model knows it.

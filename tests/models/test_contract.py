@@ -174,3 +174,12 @@ def test_same_seed_same_network_same_output(variant: tuple[str, Any]) -> None:
     given = series(first, 1, 16, 16)
     assert torch.equal(predict(first, given), predict(first, given))
     assert torch.equal(predict(first, given), predict(second, given))
+
+
+def test_parts_nest_and_the_classifier_keeps_one_row_a_class(network: Network) -> None:
+    """Fine-tuning of a part relies on it: head in decoder in all, and the encoder is none of the first two."""
+    head, decoder, whole = (
+        {p for part in network.part(s) for p in part.parameters()} for s in ("head", "decoder", "all")
+    )
+    assert head and head < decoder < whole == set(network.parameters())
+    assert all(len(p) == CLASSES for p in head)

@@ -29,7 +29,7 @@ from cscl.events import Event, Progress
 from cscl.grid import Window, tiles
 from cscl.products import Scene
 
-__all__ = ["Batch", "Patches", "Source", "held_in_memory", "statistics", "to_tensors"]
+__all__ = ["Batch", "Patches", "Source", "held_in_memory", "joined", "statistics", "to_tensors"]
 
 STRIP_PX = 512
 
@@ -277,6 +277,16 @@ def _collate(samples: Sequence[tuple[Tensor, ...]]) -> Batch:
         if position < 3:  # x, day and valid have the time axis first
             tensors = tuple(_pad(t, longest) for t in tensors)
         columns.append(torch.stack(list(tensors)))
+    return Batch(*columns)
+
+
+def joined(first: Batch, second: Batch) -> Batch:
+    """Put the items of two batches of one patch size into one batch; of the shorter one, dates are padded."""
+    longest = max(first.day_BT.shape[1], second.day_BT.shape[1])
+    columns = []
+    for name in (f.name for f in fields(Batch)):
+        items = [tensor for batch in (first, second) for tensor in getattr(batch, name)]
+        columns.append(torch.stack([_pad(t, longest) for t in items] if "T" in name.rpartition("_")[2] else items))
     return Batch(*columns)
 
 

@@ -49,6 +49,8 @@ def describe_model(card: ModelCard) -> Iterator[str]:
         yield f"  pre-trained by {card.head['target']} with the loss '{card.head['loss']['name']}'"
     if card.made:
         yield f"  made        {card.made.get('when', '')[:10]}, after {card.steps} steps"
+    if card.tuned:
+        yield f"  fine-tuned  from {card.tuned['parent']} on {card.tuned['region_px']} pixels of {card.tuned['images']}"
     for scene in card.data:
         yield f"  trained on  {scene['images']} with {scene['labels']}, {len(scene['dates'])} dates"
     for name, value in card.accuracy.items():

@@ -13,9 +13,10 @@ embedding_BDHW what the classifier, and the contrastive head in its place, reads
 =============  ===========================================================================================
 
 The layer (or layers) that make the logits of the embedding are the attribute ``classify``: it alone starts afresh when
-a pre-trained network meets its classes. Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any
-number of dates unless ``needs.dates`` fixes it. To add a network, add one file here: a frozen dataclass of options, a
-``Network`` and one ``register`` line.
+a pre-trained network meets its classes; the first axis of its weights is the class. ``decoder`` names the modules
+before it that combine what was found in a pixel's surroundings, for fine-tuning of a part. Any size H, W that is a
+multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates`` fixes it. To add a
+network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
 """
 
 from __future__ import annotations
@@ -81,10 +82,18 @@ class Needs:
 
 
 class Network(nn.Module):
-    """Base of the registered networks: says what it needs and how wide its embedding is."""
+    """Base of the registered networks: says what it needs, how wide its embedding is, and what its parts are."""
 
     needs: Needs
     embedding_width: int
+    decoder: tuple[str, ...] = ()
+
+    def part(self, scope: str) -> list[nn.Module]:
+        """Return the modules of a part: ``head``, the classifier; ``decoder``, that and the decoder; else ``all``."""
+        if scope == "all":
+            return [self]
+        names = ("classify", *(self.decoder if scope == "decoder" else ()))
+        return [self.get_submodule(name) for name in names]
 
     def forward(self, x_BTCHW: Tensor, day_BT: Tensor, valid_BTHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(logits_BKHW, embedding_BDHW)``; see the module's docstring."""

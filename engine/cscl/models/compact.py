@@ -173,6 +173,8 @@ class Compact(Network):
         Bands, classes and the season's span; its number of dates is not used, any number will do.
     """
 
+    decoder = ("surroundings",)
+
     def __init__(self, options: CompactOptions, shape: DataShape) -> None:
         super().__init__()
         self.bands = shape.bands

@@ -83,6 +83,8 @@ class SummedDates(Network):
         If the number of dates in `options` is not a multiple of 4.
     """
 
+    decoder: tuple[str, ...] = ("trunk.dc4", "trunk.trans3", "trunk.dc3", "temporal")
+
     def __init__(self, options: UNet3DOptions, shape: DataShape, width_mid: int, width_out: int) -> None:
         super().__init__()
         if options.dates % MULTIPLE:
@@ -186,6 +188,7 @@ class UNet3Df(SummedDates):
         width = 8 * options.num_features
         super().__init__(options, shape, width_mid=width, width_out=width)
         self.embedding_width = width
+        self.decoder = (*self.decoder, "last")
         self.last = nn.Conv3d(width, width, 3, padding=1)
         self.classify = nn.Conv2d(width, shape.classes, 1)
 

@@ -26,7 +26,7 @@ from cscl.recipe import Recipe
 
 from .save import split_of
 
-__all__ = ["Prepared", "prepare", "require_scenes", "suited"]
+__all__ = ["Prepared", "describe_scene", "prepare", "require_scenes", "suited", "versions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def prepare(
     if window is not None:
         yield Note("Training inside a drawn window: parcels that cross its edge lie on both sides.")
     card = replace(card, name=out.name, recipe=recipe, legend=scenes[0].labels.legend, data=_describe(scenes))
-    return Prepared(tuple(sources), replace(card, made=_versions()))
+    return Prepared(tuple(sources), replace(card, made=versions()))
 
 
 def suited(prepared: Prepared, network: Network, card: ModelCard) -> Prepared:
@@ -172,21 +172,25 @@ def _former_sides(start: str | Path | None, grid: GeoBox) -> NDArray[np.uint8] |
 
 
 def _describe(scenes: Sequence[Scene]) -> tuple[dict[str, Any], ...]:
-    return tuple(
-        {
-            "images": s.cube.name,
-            "labels": s.labels.name,
-            "dates": [str(d.astype("datetime64[D]")) for d in s.cube.dates],
-            "crs": str(s.cube.grid.crs),
-            "bounds": list(s.cube.grid.boundingbox.bbox),
-            "radiometry": s.cube.radiometry.source,
-            "classes": {str(k): v for k, v in s.labels.counts().items()},
-        }
-        for s in scenes
-    )
+    return tuple(describe_scene(scene) for scene in scenes)
 
 
-def _versions() -> dict[str, str]:
+def describe_scene(scene: Scene) -> dict[str, Any]:
+    """Say on a card what a scene was, in plain values."""
+    cube, labels = scene.cube, scene.labels
+    return {
+        "images": cube.name,
+        "labels": labels.name,
+        "dates": [str(d.astype("datetime64[D]")) for d in cube.dates],
+        "crs": str(cube.grid.crs),
+        "bounds": list(cube.grid.boundingbox.bbox),
+        "radiometry": cube.radiometry.source,
+        "classes": {str(k): v for k, v in labels.counts().items()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Say when a model was made, and with what."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     return {"when": now, "cscl": cscl.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
