@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 __all__ = [
-    "by_distance", "class_boundary", "distance_to_class_edge", "distance_to_parcel_edge", "parcel_boundary", "reach_px",
+    "by_distance", "class_boundary", "distance_to_class_edge", "distance_to_parcel_edge", "distance_to_unknown",
+    "ground_distance", "parcel_boundary", "reach_px",
 ]  # fmt: skip
 
 Mask = NDArray[np.bool_]
@@ -97,6 +98,22 @@ def distance_to_parcel_edge(parcel_ids_YX: NDArray[Any], pixel_size_m: tuple[flo
     return _distance(parcel_ids_YX, parcel_ids_YX > 0, pixel_size_m, max_m)
 
 
+def distance_to_unknown(index_YX: NDArray[Any], pixel_size_m: tuple[float, float], max_m: float) -> Metres:
+    """Ground distance from each known pixel to where the unknown begins, as `distance_to_class_edge`.
+
+    The scene's border is not the beginning of the unknown: what lies beyond it was never asked for.
+
+    Parameters
+    ----------
+    index_YX, pixel_size_m, max_m
+        As for `distance_to_class_edge`; NaN where the class is unknown.
+    """
+    known = index_YX >= 0
+    distance = _distance(known.astype(np.int8), np.ones_like(known), pixel_size_m, max_m)
+    distance[~known] = np.nan
+    return distance
+
+
 def reach_px(pixel_size_m: tuple[float, float], max_m: float) -> tuple[int, int]:
     """Rows and columns that must be known around a pixel to find every edge within `max_m` of it."""
     return math.floor(max_m / pixel_size_m[0] + 0.5), math.floor(max_m / pixel_size_m[1] + 0.5)
@@ -148,7 +165,7 @@ def _distance(values: NDArray[Any], known: Mask, pixel_size_m: tuple[float, floa
     """
     rows, cols = reach_px(pixel_size_m, max_m)
     first, near, second = _along_rows(values, known, cols)
-    table = _ground_distance(rows, cols, pixel_size_m)
+    table = ground_distance(rows, cols, pixel_size_m)
     best = np.full(values.shape, np.inf, np.float32)
     for dy, here, there in _row_shifts(rows, values.shape[0]):
         dx = np.where(first[there] != values[here], near[there], second[there])
@@ -176,7 +193,7 @@ def _along_rows(values: NDArray[Any], known: Mask, reach: int) -> tuple[NDArray[
     return first, near, second
 
 
-def _ground_distance(rows: int, cols: int, pixel_size_m: tuple[float, float]) -> Metres:
+def ground_distance(rows: int, cols: int, pixel_size_m: tuple[float, float]) -> Metres:
     """Metres to an edge half a pixel short of the centre that lies (dy, dx) away; inf for the column 'none'."""
     dy, dx = np.mgrid[: rows + 1, : cols + 2].astype(float)
     metres = np.hypot(dy * pixel_size_m[0], dx * pixel_size_m[1])
