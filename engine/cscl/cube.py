@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,8 @@ class SITSCube:
         What the user calls it, usually the file's name.
     notes : tuple of str
         What opening it decided: duplicates merged, values assumed.
+    path : Path or None
+        Where it was opened; None for what was made in memory.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class SITSCube:
     clear: xr.DataArray | None = None
     name: str = "cube"
     notes: tuple[str, ...] = field(default=())
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         if self.stored.dims != ("time", "band", "y", "x"):

@@ -36,11 +36,17 @@ class Parcels:
         What the user calls it, usually the file's name.
     notes : tuple of str
         What opening it decided: geometries repaired or left out, ids made.
+    path : Path or None
+        File that they were read from.
+    class_column : str or None
+        Column of that file that the codes come from.
     """
 
     table: gpd.GeoDataFrame = field(repr=False)
     name: str = "parcels"
     notes: tuple[str, ...] = ()
+    path: Path | None = None
+    class_column: str | None = None
 
     @classmethod
     def open(
@@ -88,7 +94,7 @@ class Parcels:
         missing = int(codes.isna().sum()) if class_column else 0
         if missing:
             notes.append(f"{missing} of {len(table)} parcels have no value in '{class_column}': they stay unknown.")
-        return cls(table, path.name, (*notes, *id_note))
+        return cls(table, path.name, (*notes, *id_note), path, class_column)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -149,7 +155,7 @@ def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
     burn = {"out_shape": tuple(grid.shape), "transform": grid.transform, "all_touched": False}
     values = rasterize(zip(table.geometry, classes, strict=True), fill=legend.ignore, dtype=legend.dtype.name, **burn)
     parcel_ids = rasterize(zip(table.geometry, table["parcel_id"], strict=True), fill=0, dtype="int32", **burn)
-    return LabelMap(values, grid, legend, parcel_ids, parcels.name)
+    return LabelMap(values, grid, legend, parcel_ids, parcels.name, parcels.path)
 
 
 def _read_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:

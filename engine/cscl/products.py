@@ -36,6 +36,8 @@ class LabelMap:
         Axes (y, x), int32, 0 outside all parcels; None when the labels did not come from parcels.
     name : str
         What the user calls it.
+    path : Path or None
+        File that they come from: parcels or a raster.
     """
 
     ids: NDArray[Any] = field(repr=False)
@@ -43,6 +45,7 @@ class LabelMap:
     legend: Legend
     parcel_ids: NDArray[np.int32] | None = field(default=None, repr=False)
     name: str = "labels"
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         for array in (self.ids, self.parcel_ids):
@@ -90,7 +93,7 @@ class LabelMap:
             legend = Legend.from_codes(np.unique(ids[known]))
         index = legend.to_index(np.where(known, ids, 0))
         index[~known] = -1
-        return cls(legend.to_ids(index), grid, legend, None, Path(path).name)
+        return cls(legend.to_ids(index), grid, legend, None, Path(path).name, Path(path))
 
     def index(self, window: Window | None = None) -> NDArray[np.int64]:
         """Contiguous class indices, axes (y, x), negative where unknown."""

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cscl.errors import OutputError
+from cscl.errors import InputError, OutputError
 from cscl.events import Progress, run
-from cscl.export.bundle import export
+from cscl.export.bundle import export, exported
+from cscl.export.maps import class_map
+from cscl.export.page import Figure
 from cscl.legend import Legend
 from cscl.parcels import Parcels
 from cscl.products import Prediction
@@ -59,3 +61,43 @@ def test_left_midway(prediction: Prediction, parcels: Parcels, tmp_path: Path, f
     job.close()
     assert names(tmp_path) == (["out"] if former else [])
     assert not former or (out / "crop_map.tif").read_text() == "last year's map"
+
+
+def test_parts_can_be_left_out_and_figures_added(prediction: Prediction, parcels: Parcels, tmp_path: Path) -> None:
+    picture = Figure("crop_map", class_map(prediction))
+    out = run(export(prediction, tmp_path / "a", crop_map=False, figures=[picture]))
+    assert names(out) == ["confidence.tif", "figure_crop_map.png"]
+    assert [p.name for p in exported(out, "figures", "crop map")] == ["figure_crop_map.png"]
+    assert names(run(export(prediction, tmp_path / "b", parcels, crop_map=False, confidence=False))) == [
+        *("parcels.gpkg", "parcels.qml")
+    ]
+    with pytest.raises(InputError, match="Nothing was chosen"):
+        run(export(prediction, tmp_path / "c", crop_map=False, confidence=False))
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_file_that_parcels_come_from_is_never_replaced(
+    prediction: Prediction, parcels: Parcels, tmp_path: Path
+) -> None:
+    source = tmp_path / "parcels.gpkg"
+    parcels.table[["geometry", "code"]].to_file(source)
+    before = source.read_bytes()
+    opened = Parcels.open(source, "code")
+    with pytest.raises(OutputError, match="one of the inputs"):
+        run(export(prediction, tmp_path, opened, overwrite=True))
+    assert source.read_bytes() == before and names(tmp_path) == ["parcels.gpkg"]
+
+
+def test_a_full_disk_leaves_the_former_export(
+    prediction: Prediction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = run(export(prediction, tmp_path / "out"))
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cscl.legend.Legend.to_csv", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        run(export(prediction, out, overwrite=True))
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before

@@ -75,7 +75,7 @@ def warped_labels(labels: LabelMap, grid: GeoBox) -> LabelMap:
     _across_px(labels.grid, grid)
     ids = _nearest(labels.ids, labels.grid, grid, labels.legend.ignore)
     parcels = None if labels.parcel_ids is None else _nearest(labels.parcel_ids, labels.grid, grid, 0)
-    return LabelMap(ids, grid, labels.legend, parcels, labels.name)
+    return LabelMap(ids, grid, labels.legend, parcels, labels.name, labels.path)
 
 
 def _nearest(values_YX: NDArray[Any], source: GeoBox, target: GeoBox, fill: int) -> NDArray[Any]:

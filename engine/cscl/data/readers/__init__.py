@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -92,5 +92,5 @@ def open_cube(path: str | Path, options: ReadOptions = ReadOptions()) -> SITSCub
     known = [readers.get(name) for name in readers.names()]
     for reader in known:
         if reader.matches(path):
-            return reader.open(path, options)
+            return replace(reader.open(path, options), path=path)
     raise InputError(f"{path} is of no known format. Understood are: {'; '.join(r.summary for r in known)}.")
