@@ -15,12 +15,14 @@ from cscl.parcels import Parcels, rasterise
 from cscl.products import AffinityMap, Embedding, LabelMap, Prediction, Scene
 from cscl.recipe import Recipe
 from cscl.simulate import SeasonOptions, simulate, write_season
+from cscl.training.finetune import FinetuneOptions, finetune
 from cscl.training.pretrain import pretrain
+from cscl.training.refine import refine
 from cscl.training.segment import train
 
 __all__ = [
-    "AffinityMap", "AssessOptions", "Embedding", "LabelMap", "LabelOptions", "Legend", "ModelCard", "Parcels",
-    "PredictOptions", "Prediction", "ReadOptions", "Recipe", "SITSCube", "Scene", "SeasonOptions", "Window", "affinity",
-    "assess", "edge_strength", "embed", "export", "open_cube", "open_labels", "open_parcels", "predict", "pretrain",
-    "rasterise", "run", "simulate", "train", "write_season",
+    "AffinityMap", "AssessOptions", "Embedding", "FinetuneOptions", "LabelMap", "LabelOptions", "Legend", "ModelCard",
+    "Parcels", "PredictOptions", "Prediction", "ReadOptions", "Recipe", "SITSCube", "Scene", "SeasonOptions", "Window",
+    "affinity", "assess", "edge_strength", "embed", "export", "finetune", "open_cube", "open_labels", "open_parcels",
+    "predict", "pretrain", "rasterise", "refine", "run", "simulate", "train", "write_season",
 ]  # fmt: skip

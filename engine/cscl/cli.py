@@ -134,6 +134,29 @@ def _train(args: Arguments) -> None:
     print(drive(job, args.quiet))
 
 
+def _finetune(args: Arguments) -> None:
+    import tempfile
+
+    from cscl.card import ModelCard
+    from cscl.data.readers import ReadOptions, open_cube
+    from cscl.data.region import region_of
+    from cscl.data.scenes import LabelOptions, open_labels
+    from cscl.products import Scene
+    from cscl.training.finetune import FinetuneOptions
+    from cscl.training.refine import refine
+
+    known, cube = ModelCard.open(args.model).legend, open_cube(args.images, read_fields(args, ReadOptions))
+    labels = open_labels(args.labels, cube.grid, read_fields(args, LabelOptions), known=known)
+    region, options = region_of(cube.grid, args.window, args.region), read_fields(args, FinetuneOptions)
+    with tempfile.TemporaryDirectory() as maps:
+        job = refine(
+            Scene(cube, labels), args.model, args.out, region, maps, options, device=args.device,
+            overwrite=args.overwrite,
+        )  # fmt: skip
+        found = drive(job, args.quiet)
+    print(found.model if args.quiet else found.comparison.to_markdown())
+
+
 def _predict(args: Arguments) -> None:
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.inference.predict import PredictOptions, predict
@@ -252,6 +275,22 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", metavar="MODEL", help="Model folder to start from, e.g. a pre-trained one")
 
 
+def _finetune_arguments(parser: argparse.ArgumentParser) -> None:
+    from cscl.training.finetune import FinetuneOptions
+
+    parser.add_argument("model", help="Model folder to start from; it stays as it is")
+    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
+    parser.add_argument("labels", help="Parcels (GeoPackage, GeoJSON, Shapefile, ...) or a label raster")
+    parser.add_argument("out", help="Model folder to make")
+    region = parser.add_mutually_exclusive_group(required=True)
+    region.add_argument("--window", metavar="R:R,C:C", help="The region by rows and columns, e.g. 0:64,50:100")
+    region.add_argument("--region", metavar="FILE", help="The region as a file of polygons")
+    _running(parser)
+    add_fields(parser, FinetuneOptions, "fine-tuning")
+    _images(parser)
+    _labels(parser)
+
+
 def _using_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="Model folder")
     parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
@@ -304,6 +343,7 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
     "simulate": (_simulate, _simulate_arguments, "Make a simulated Sentinel-2 season with parcels"),
     "pretrain": (_pretrain, _learning_arguments, "Pre-train a network on parcel outlines or crop labels"),
     "train": (_train, _train_arguments, "Train a network on crop labels, from scratch or pre-trained"),
+    "finetune": (_finetune, _finetune_arguments, "Fine-tune a model on a region, and say what that changes"),
     "predict": (_predict, _predict_arguments, "Map images with a trained model"),
     "embed": (_embed, _using_arguments, "Write what the network sees of each pixel"),
     "assess": (_assess, _assess_arguments, "Score a prediction, inside parcels and at their boundaries"),

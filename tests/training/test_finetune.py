@@ -12,16 +12,21 @@ import toys
 from safetensors.numpy import load_file
 
 from cscl.card import ModelCard
-from cscl.data.region import drawn_region, hold_back
+from cscl.cli import main
+from cscl.data.readers import open_cube
+from cscl.data.region import drawn_region, hold_back, region_of, window_of
+from cscl.data.sample import sample_season
 from cscl.data.split import Side
 from cscl.errors import CSCLError
-from cscl.events import Finish, Measure, Note, Progress, run
+from cscl.events import Finish, Measure, Note, Preview, Progress, run
 from cscl.inference.compare import HELD_BACK, LEARNT, OUTSIDE, Comparison, compare
 from cscl.inference.predict import predict
 from cscl.legend import Legend
+from cscl.parcels import Parcels, rasterise
 from cscl.products import Prediction, Scene
 from cscl.training.finetune import FinetuneOptions, finetune
 from cscl.training.pretrain import pretrain
+from cscl.training.refine import Refined, refine
 from cscl.training.save import split_of
 from cscl.training.segment import train
 
@@ -258,3 +263,53 @@ def test_a_comparison_counts_by_hand(scene: Scene, wrong: Path, tmp_path: Path) 
         found.at(OUTSIDE, boundary=True).pixels + found.at(OUTSIDE, boundary=False).pixels == found.at(OUTSIDE).pixels
     )
     assert "| region, held back, interior | " in found.to_markdown()
+
+
+def test_refining_maps_the_region_first_and_is_not_ended_by_finish(scene: Scene, wrong: Path, tmp_path: Path) -> None:
+    region = square(side=16)
+    job = refine(scene, wrong, tmp_path / "m", region, tmp_path / "maps", FEW)
+    looks: list[Preview] = []
+    try:
+        event = next(job)
+        while True:
+            looks += [event] if isinstance(event, Preview) else []
+            late = isinstance(event, Progress) and (tmp_path / "m").exists()
+            event = job.throw(Finish()) if late else next(job)
+    except StopIteration as end:
+        found = end.value
+    assert isinstance(found, Refined) and found.model == tmp_path / "m"
+    assert found.comparison.at(LEARNT).pixels + found.comparison.at(HELD_BACK).pixels == region.sum()
+    if looks:
+        assert looks[0].array.shape == (16, 16)
+
+
+def test_a_small_region_of_a_large_scene_is_shown_first(wrong: Path, tmp_path: Path) -> None:
+    large = toys.scene(size=256, gap=False)
+    region = np.zeros((256, 256), bool)
+    region[5:20, 3:30] = True
+    looks: list[Preview] = []
+    job = refine(large, wrong, tmp_path / "m", region, tmp_path / "maps", FEW)
+    found = run(job, lambda e: looks.append(e) if isinstance(e, Preview) else None)
+    assert np.array_equal(looks[0].array, found.after.read(window_of(region))[0])
+
+
+def test_refining_that_is_cancelled_while_it_maps_leaves_no_model(scene: Scene, wrong: Path, tmp_path: Path) -> None:
+    job = refine(scene, wrong, tmp_path / "m", square(), tmp_path / "maps", FEW)
+    for event in job:
+        if isinstance(event, Progress) and event.stage == "comparing":
+            break
+    job.close()
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_command_line_takes_a_window_or_polygons(wrong: Path, tmp_path: Path, capsys: Any) -> None:
+    season, labels = sample_season(), sample_season() / "parcels.gpkg"
+    assert np.array_equal(region_of(toys.scene().cube.grid, "0:32,0:32"), square())
+    parcels = Parcels.open(labels)
+    replace(parcels, table=parcels.table[:3]).table.to_file(tmp_path / "region.gpkg")
+    grid = open_cube(season).grid
+    found = region_of(grid, polygons=tmp_path / "region.gpkg")
+    assert np.array_equal(found, np.isin(rasterise(parcels, grid, Legend(())).parcel_ids, parcels.table.parcel_id[:3]))
+    given = ["finetune", str(wrong), str(season), str(labels), str(tmp_path / "m"), "--class-column", "crop"]
+    assert main([*given, "--window", "0:40,0:40", "--scope", "heads"]) == 2
+    assert "head" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from rasterio.features import rasterize
 
 from cscl.data.split import Side
 from cscl.errors import InputError
-from cscl.grid import GeoBox
+from cscl.grid import GeoBox, Window
 from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
-__all__ = ["drawn_region", "hold_back", "parcels_region", "region_sides", "require_region"]
+__all__ = ["drawn_region", "hold_back", "region_of", "region_sides", "require_region", "window_of"]
 
 BLOCK_PX = 8
 
@@ -46,17 +47,35 @@ def drawn_region(polygons_px: Sequence[NDArray[Any]], shape: tuple[int, int]) ->
     return np.asarray(rasterize(shapes, out_shape=shape, fill=0, default_value=1, dtype="uint8"), bool)
 
 
-def parcels_region(parcels: Parcels, grid: GeoBox) -> Mask:
-    """Find the pixels of a grid, axes (y, x), whose centre lies in a polygon of a file.
+def region_of(grid: GeoBox, window: str | None = None, polygons: str | Path | None = None) -> Mask:
+    """Make a region from rows and columns, or else from a file of polygons.
+
+    Parameters
+    ----------
+    grid : GeoBox
+        Of the scene.
+    window : str, optional
+        As `Window.parse` reads it.
+    polygons : path, optional
+        Any file that `Parcels.open` reads; pixels whose centre lies in one of them belong to the region.
+
+    Returns
+    -------
+    ndarray of bool
+        Axes (y, x).
 
     Raises
     ------
-    GridError
-        If no polygon touches the grid.
+    CSCLError
+        If the window or the file cannot be read, or lies elsewhere.
     """
-    inside = rasterise(parcels, grid, Legend(())).parcel_ids
-    assert inside is not None  # rasterised polygons always have ids
-    return np.asarray(inside > 0)
+    height, width = grid.shape
+    if window is not None or polygons is None:
+        region = np.zeros((height, width), bool)
+        region[Window.parse(window or ":,:", (height, width)).slices] = True
+        return region
+    inside = rasterise(Parcels.open(polygons), grid, Legend(())).parcel_ids
+    return np.zeros((height, width), bool) if inside is None else np.asarray(inside > 0)
 
 
 def hold_back(region_YX: Mask, labels: LabelMap, share: float, seed: int) -> Mask:
@@ -140,6 +159,12 @@ def require_region(region_YX: Mask, labels: LabelMap) -> None:
             f"The labels {labels.name} know no class in the region, so there is nothing to learn from. Draw it where "
             "crops are known, or correct the labels there first."
         )
+
+
+def window_of(region: NDArray[np.bool_]) -> Window:
+    """Find the smallest window that holds all of a region, which is not empty; axes (y, x)."""
+    (top, bottom), (left, right) = (np.flatnonzero(region.any(axis))[[0, -1]].tolist() for axis in (1, 0))
+    return Window(top, left, bottom - top + 1, right - left + 1)
 
 
 def _parcels(labels: LabelMap, where_YX: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cscl.cube import SITSCube
 from cscl.errors import GridError
 from cscl.events import Job, Progress
 from cscl.grid import Window, require_same, tile_count, tiles
@@ -16,12 +14,9 @@ from cscl.metrics.boundary import class_boundary
 from cscl.metrics.classes import CommonLegend
 from cscl.products import LabelMap, Prediction
 
-from .predict import PredictOptions, predict
-
-__all__ = ["Change", "Comparison", "compare", "predict_window"]
+__all__ = ["HELD_BACK", "LEARNT", "OUTSIDE", "Change", "Comparison", "compare"]
 
 BLOCK_PX = 512
-MARGIN_PX = 32  # more than any registered network looks around, and a multiple of all their steps
 LEARNT, HELD_BACK, OUTSIDE = "region, learnt from", "region, held back", "outside the region"
 
 
@@ -128,26 +123,6 @@ def compare(
         Change(name, bool(edge), *(int(n) for n in counts[number, edge]))
         for number, name in enumerate(names) for edge in (1, 0)
     ))  # fmt: skip
-
-
-def predict_window(
-    model: str | Path, cube: SITSCube, out: str | Path, window: Window, options: PredictOptions | None = None,
-    *, device: str = "auto",
-) -> Job[Prediction]:  # fmt: skip
-    """Map a part of a cube, for a first look; the prediction lies on the grid of `window`, grown to whole steps.
-
-    Parameters
-    ----------
-    window : Window
-        Pixels of interest.
-
-    Raises
-    ------
-    CSCLError
-        As `predict`.
-    """
-    part = window.grown(MARGIN_PX, cube.shape, MARGIN_PX)
-    return (yield from predict(model, cube.select(window=part), out, options, device=device))
 
 
 def _counts(

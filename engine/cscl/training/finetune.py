@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from cscl.card import ModelCard
 from cscl.data.batches import Patches, Source, held_in_memory, joined
 from cscl.data.network import build_network, fill, load_weights
-from cscl.data.region import hold_back, region_sides, require_region
+from cscl.data.region import hold_back, region_sides, require_region, window_of
 from cscl.data.split import Side
 from cscl.errors import InputError, MissingError
 from cscl.events import Event, Finish, Job, Measure, Note, Progress
+from cscl.grid import crop
 from cscl.inference.tiles import Model, load_model, suit_cube
 from cscl.legend import Legend
 from cscl.models import Network
@@ -196,14 +197,14 @@ def _in_legend(labels: LabelMap, known: Legend, region_YX: NDArray[np.bool_]) ->
     """
     counts, by_code, classes = labels.counts(region_YX), dict(known.id_by_code()), list(known.classes)
     taken = {*known.ids, known.ignore}
-    for crop in labels.legend.classes:
-        if crop.code == str(crop.id) and crop.id in known.ids:
-            by_code.setdefault(crop.code, crop.id)
-        elif counts[crop.id] and crop.code not in by_code:
-            number = crop.id if crop.id not in taken else next(i for i in range(1, 65536) if i not in taken)
-            classes.append(replace(crop, id=number))
+    for c in labels.legend.classes:
+        if c.code == str(c.id) and c.id in known.ids:
+            by_code.setdefault(c.code, c.id)
+        elif counts[c.id] and c.code not in by_code:
+            number = c.id if c.id not in taken else next(i for i in range(1, 65536) if i not in taken)
+            classes.append(replace(c, id=number))
             taken.add(number)
-            by_code[crop.code] = number
+            by_code[c.code] = number
     legend = Legend(tuple(classes), known.ignore)
     table = np.array([*(by_code.get(c.code, legend.ignore) for c in labels.legend.classes), legend.ignore])
     return replace(labels, ids=table.astype(legend.dtype)[labels.index()], legend=legend)
@@ -318,8 +319,7 @@ def _measure(learner: Learner, recent: list[Mapping[str, Tensor]]) -> Measure:
 def _parentage(model: Path, card: ModelCard, lesson: Lesson, options: FinetuneOptions) -> dict[str, Any]:
     """Say on the card where a fine-tuned model comes from and what it was fine-tuned on."""
     grid = lesson.source.scene.cube.grid
-    rows, cols = (np.flatnonzero(lesson.region_YX.any(axis)) for axis in (1, 0))
-    part = grid[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    part = crop(grid, window_of(lesson.region_YX))
     return {
         "parent": card.name,
         "parent_folder": str(model),
