@@ -55,12 +55,12 @@ class JobRunner(QObject):
         """Whether a job is running."""
         return self._thread is not None
 
-    def start(self, job: Generator[Event, None, Any], name: str) -> bool:
-        """Start a job; False, and the job closed, if another one is running."""
+    def start(self, job: Generator[Event, None, Any], name: str, threads: int = 0) -> bool:
+        """Start a job on so many CPU threads, 0 for all cores but one; False, and the job closed, if one is running."""
         if self._thread is not None:
             job.close()
             return False
-        thread = _JobThread(job, self)
+        thread = _JobThread(job, threads or max(1, (os.cpu_count() or 2) - 1), self)
         thread.reported.connect(self.reported)
         thread.ended.connect(self._end)
         self._thread = thread
@@ -108,9 +108,9 @@ class _JobThread(QThread):
     reported = Signal(object)
     ended = Signal(str, object)
 
-    def __init__(self, job: Generator[Event, None, Any], parent: QObject) -> None:
+    def __init__(self, job: Generator[Event, None, Any], threads: int, parent: QObject) -> None:
         super().__init__(parent)
-        self.job = job
+        self.job, self.threads = job, threads
         self.stop = threading.Event()
         self.enough = threading.Event()
         self._last = 0.0
@@ -126,7 +126,7 @@ class _JobThread(QThread):
     def _drive(self) -> tuple[str, Any]:
         from cscl.device import threads
 
-        with threads(max(1, (os.cpu_count() or 2) - 1)):
+        with threads(self.threads):
             try:
                 while not self.stop.is_set():
                     self._report(self._next())

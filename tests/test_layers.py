@@ -22,6 +22,7 @@ LAYER = {
     **dict.fromkeys(["cscl.api", "cscl.cli", "cscl.options", "cscl.terminal"], "cli"),
     "napari_cscl": "plugin",
     "napari_cscl.session": "session",
+    "napari_cscl.settings": "settings",
     **dict.fromkeys(["napari_cscl.bridge", "napari_cscl.composite"], "bridge"),
     "napari_cscl.runner": "runner",
     "napari_cscl.forms": "forms",
@@ -42,8 +43,9 @@ BELOW = {
     "bridge": ["base", "nouns", "files"],
     "runner": ["base", "nouns", "device"],
     "forms": ["base", "nouns"],
+    "settings": [],
     "plugin": ["base", "nouns", "files", "jobs", "bridge"],
-    "widgets": ["base", "nouns", "device", "parts", "files", "jobs", "session", "bridge", "runner", "forms"],
+    "widgets": ["base", "nouns", "device", "parts", "files", "jobs", "session", "bridge", "runner", "forms", "settings"],
 }
 
 QT = ["qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "superqt", "napari.qt", "napari._qt"]
@@ -63,10 +65,11 @@ NEVER = {
     "session": [*QT, "napari"],
     "bridge": QT,
     "runner": ["napari"],
+    "settings": [*QT, "torch", *PLACES],
 }
 
 # Layer -> packages that it imports inside functions only, so that starting stays light.
-LATE = {"device": ["torch"], "cli": ["torch"], "plugin": ["torch", *QT, "napari"]}
+LATE = {"device": ["torch"], "cli": ["torch"], "plugin": ["torch", *QT, "napari"], "settings": ["napari"]}
 
 
 def under(name: str, package: str) -> bool:

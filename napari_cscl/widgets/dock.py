@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
@@ -17,6 +15,7 @@ from cscl.events import Event, Note
 from napari_cscl.bridge import KEY, LayerData, replace_layer
 from napari_cscl.runner import JobRunner
 from napari_cscl.session import Session
+from napari_cscl.settings import preferences, scratch_folder
 
 from .affinity import AffinityPanel
 from .data import DataPanel
@@ -53,7 +52,7 @@ class CSCLDock(QWidget):
         self.viewer = napari_viewer
         self.session = Session()
         self.runner = JobRunner(self)
-        self.folder = Path(tempfile.mkdtemp(prefix="cscl-"))
+        self.folder = scratch_folder()
         self._gone = QTimer(self, singleShot=True)
         self._then: Callable[[Any], None] = lambda result: None
         self._on_event: Callable[[Event], None] | None = None
@@ -104,6 +103,11 @@ class CSCLDock(QWidget):
 
     # --- what panels ask for ---------------------------------------------------------------------------------------
 
+    @property
+    def device(self) -> str:
+        """Where jobs compute, as the user's preferences say now: ``auto``, ``cpu``, ``cuda`` or ``mps``."""
+        return preferences().device
+
     def run(
         self,
         job: Generator[Event, None, Any],
@@ -133,7 +137,7 @@ class CSCLDock(QWidget):
         bool
             False if another job is running; this one is closed then.
         """
-        if not self.runner.start(job, name):
+        if not self.runner.start(job, name, preferences().threads):
             self.say("Another job is running. Wait for it or cancel it.")
             return False
         self._then, self._on_event = then, on_event
