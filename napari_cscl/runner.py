@@ -6,6 +6,7 @@ of `done`, `failed` and `cancelled`. No exception ever leaves the thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -55,12 +56,16 @@ class JobRunner(QObject):
         """Whether a job is running."""
         return self._thread is not None
 
-    def start(self, job: Generator[Event, None, Any], name: str, threads: int = 0) -> bool:
-        """Start a job on so many CPU threads, 0 for all cores but one; False, and the job closed, if one is running."""
+    def start(self, job: Generator[Event, None, Any], name: str, threads: int | None = 0) -> bool:
+        """Start a job on so many CPU threads, 0 for all cores but one; False, and the job closed, if one is running.
+
+        None is for jobs that only read: they leave torch alone, and need not wait until it is imported.
+        """
         if self._thread is not None:
             job.close()
             return False
-        thread = _JobThread(job, threads or max(1, (os.cpu_count() or 2) - 1), self)
+        count = None if threads is None else threads or max(1, (os.cpu_count() or 2) - 1)
+        thread = _JobThread(job, count, self)
         thread.reported.connect(self.reported)
         thread.ended.connect(self._end)
         self._thread = thread
@@ -108,7 +113,7 @@ class _JobThread(QThread):
     reported = Signal(object)
     ended = Signal(str, object)
 
-    def __init__(self, job: Generator[Event, None, Any], threads: int, parent: QObject) -> None:
+    def __init__(self, job: Generator[Event, None, Any], threads: int | None, parent: QObject) -> None:
         super().__init__(parent)
         self.job, self.threads = job, threads
         self.stop = threading.Event()
@@ -124,9 +129,7 @@ class _JobThread(QThread):
         self.ended.emit(*outcome)
 
     def _drive(self) -> tuple[str, Any]:
-        from cscl.device import threads
-
-        with threads(self.threads):
+        with contextlib.nullcontext() if self.threads is None else self._bounded(self.threads):
             try:
                 while not self.stop.is_set():
                     self._report(self._next())
@@ -137,6 +140,11 @@ class _JobThread(QThread):
             finally:
                 self.job.close()
         return "cancelled", None
+
+    def _bounded(self, count: int) -> contextlib.AbstractContextManager[None]:
+        from cscl.device import threads
+
+        return threads(count)
 
     def _next(self) -> Event:
         if not self.enough.is_set():
