@@ -235,8 +235,8 @@ def _profile(cube: SITSCube, values_PTC: NDArray[np.float32]) -> Profile:
     bands = cube.bands
     more = [index_values(name, values_PTC, bands) for name in offered_indices(bands)]
     every = np.concatenate([np.stack(more, axis=-1), values_PTC], axis=-1) if more else values_PTC
-    mean, low, high = np.full((3, *every.shape[1:]), np.nan, np.float32)
-    for time, what in np.ndindex(every.shape[1:]):
+    mean, low, high = np.full((3, *every.shape[1:]), np.nan, np.float32) if len(every) != 1 else (every[0],) * 3
+    for time, what in np.ndindex(every.shape[1:] if len(every) > 1 else (0, 0)):
         there = every[:, time, what]
         there = there[np.isfinite(there)]
         if there.size:
