@@ -26,7 +26,7 @@ from cscl.recipe import Recipe
 
 from .save import split_of
 
-__all__ = ["Prepared", "describe_scene", "prepare", "require_scenes", "suited", "versions"]
+__all__ = ["Prepared", "describe_scene", "new_card", "prepare", "require_scenes", "suited", "versions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def prepare(
                 f"{recipe.data.patch_px} x {recipe.data.patch_px}. Use a larger image or set data.patch_px lower."
             )
     sides = yield from _split(scenes, recipe, start, window)
-    card = before or _new_card(scenes, recipe)
+    card = before or new_card(scenes, recipe)
     sources = []
     for scene, side in zip(scenes, sides, strict=True):
         cube = yield from held_in_memory(scene.cube)
@@ -114,7 +114,8 @@ def suited(prepared: Prepared, network: Network, card: ModelCard) -> Prepared:
     return replace(prepared, card=card)
 
 
-def _new_card(scenes: Sequence[Scene], recipe: Recipe) -> ModelCard:
+def new_card(scenes: Sequence[Scene], recipe: Recipe) -> ModelCard:
+    """Begin a card with what is known before any pixel is read."""
     first = scenes[0].cube
     reference = dt.date(int(str(first.dates[0])[:4]), 1, 1)
     days = first.days(reference)
@@ -185,6 +186,7 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
         "crs": str(cube.grid.crs),
         "bounds": list(cube.grid.boundingbox.bbox),
         "radiometry": cube.radiometry.source,
+        "notes": list(cube.notes),
         "classes": {str(k): v for k, v in labels.counts().items()},
     }
 
