@@ -21,10 +21,10 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 
-from .composite import SeasonImage, fitting
+from .composite import Composite, fitting, pyramid
 
 __all__ = [
-    "ROLES", "LayerData", "colours_layer", "errors_layer", "frame", "grid_of", "labels_layer", "parcels_layer",
+    "ROLES", "LayerData", "colours_layer", "frame", "grid_of", "labels_layer", "parcels_layer",
     "pixel_at", "place_layer", "prediction_layer", "raster_layer", "replace_layer", "role_of", "season_layer",
 ]  # fmt: skip
 
@@ -32,8 +32,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 KEY = "cscl"
 # What our layers are for, in the order in which they lie in the list, the lowest first.
 ROLES = ("season", "colours", "edges", "affinity", "crops", "prediction", "errors", "outlines", "region", "mark")
-INSIDE = (0.90, 0.60, 0.0, 1.0)  # orange and purple: told apart by the colour-blind, too
-AT_BOUNDARY = (0.37, 0.11, 0.55, 1.0)
 
 
 def frame(grid: GeoBox, origin: GeoBox | None = None) -> dict[str, Any]:
@@ -76,20 +74,29 @@ def pixel_at(grid: GeoBox, origin: GeoBox | None, world: Sequence[float]) -> tup
     return (row, col) if 0 <= row < grid.shape[0] and 0 <= col < grid.shape[1] else None
 
 
-def season_layer(cube: SITSCube, composite: str = "true colour", origin: GeoBox | None = None) -> LayerData:
-    """Show a cube as a time series of colour composites, read date by date when it is looked at."""
+def season_layer(
+    cube: SITSCube, composite: str | Composite = "true colour", origin: GeoBox | None = None, masked: bool = True
+) -> LayerData:
+    """Show a cube as a time series of colour composites, read date by date when it is looked at.
+
+    Large scenes have levels: from afar, less is read. An unknown or unfitting composite gives way to the first that the
+    bands allow; without `masked`, pixels that are not usable show what the sensor saw.
+    """
     place = frame(cube.grid, origin)
-    image = SeasonImage(cube, fitting(cube)[composite])
+    fits = fitting(cube)
+    chosen = composite if isinstance(composite, Composite) else fits.get(composite, next(iter(fits.values())))
+    levels = pyramid(cube, chosen, masked)
     look = {
         "name": cube.name,
         "rgb": True,
+        "multiscale": len(levels) > 1,
         "scale": (1, *place["scale"]),
         "translate": (0, *place["translate"]),
         "units": ("pixel", *place["units"]),
         "axis_labels": ("time", "y", "x"),
-        "metadata": {KEY: {"role": "season", "cube": cube, "grid": cube.grid, "composite": composite}},
+        "metadata": {KEY: {"role": "season", "cube": cube, "grid": cube.grid, "composite": chosen}},
     }
-    return image, look, "image"
+    return levels if len(levels) > 1 else levels[0], look, "image"
 
 
 def labels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parcels | None = None) -> LayerData:
@@ -126,7 +133,7 @@ def parcels_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     edge[:-1] |= ids[:-1] != ids[1:]
     data, look, kind = _labels(
-        np.where(edge, 1, 0), f"outlines of {labels.name}", labels.grid, origin, {"role": "outlines"}
+        edge.astype(np.uint8), f"outlines of {labels.name}", labels.grid, origin, {"role": "outlines"}
     )
     clear, white = np.zeros(4, np.float32), np.ones(4, np.float32)
     return data, {**look, "colormap": _direct({None: clear, 0: clear, 1: white}), "opacity": 0.6}, kind
@@ -155,16 +162,6 @@ def colours_layer(colours_YXC: NDArray[np.uint8], grid: GeoBox, name: str, origi
         "axis_labels": ("y", "x"),
     }
     return colours_YXC, look, "image"
-
-
-def errors_layer(error_YX: NDArray[np.uint8], grid: GeoBox, origin: GeoBox | None = None) -> LayerData:
-    """Show wrong pixels: 2 inside, 3 at a class boundary; right and unknown pixels are clear."""
-    clear = np.zeros(4, np.float32)
-    colours: dict[int | None, NDArray[np.float32]] = {None: clear, 0: clear, 1: clear}
-    colours |= {2: np.array(INSIDE, np.float32), 3: np.array(AT_BOUNDARY, np.float32)}
-    data, look, kind = _labels(error_YX, "errors", grid, origin, {"role": "errors"})
-    kinds = pd.DataFrame({"index": [1, 2, 3], "error": ["right", "wrong inside", "wrong at a class boundary"]})
-    return data, {**look, "colormap": _direct(colours), "features": kinds, "opacity": 0.9}, kind
 
 
 def replace_layer(viewer: Any, layer: LayerData) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -12,23 +13,33 @@ from numpy.typing import NDArray
 from cscl.cube import SITSCube
 from cscl.grid import Window, tiles
 
-__all__ = ["COMPOSITES", "Composite", "SeasonImage", "fitting"]
+__all__ = ["COMPOSITES", "Composite", "SeasonImage", "fitting", "pyramid"]
 
 MISSING = 90
-KEPT_DATES = 16
-SAMPLE_PX = 64
+KEPT_BYTES = 192_000_000
+TILE_PX = 512
+COARSEST_PX = 1500  # a picture of at most this size is shown as it is; larger ones get levels of half the size
+SAMPLE_PX, SAMPLE_WINDOWS, SAMPLE_DATES = 64, 9, 12
+SHADES = 1024
+GAMMA = 0.8
+# An index from bare to dense: from light to dark, so that it can be read without colour, too.
+GREENNESS = {0.0: (250, 244, 222), 0.25: (222, 200, 140), 0.5: (140, 185, 90), 0.75: (40, 125, 55), 1.0: (0, 60, 30)}
 
 
 @dataclass(frozen=True)
 class Composite:
-    """Red, green and blue as band names, or one normalised difference ``(first - second) / (first + second)``."""
+    """Red, green and blue as band names, or one normalised difference ``(first - second) / (first + second)``.
+
+    `natural` bands share one stretch, so that colours look as the eye expects; others are stretched one by one.
+    """
 
     bands: tuple[str, ...]
     index: bool = False
+    natural: bool = False
 
 
 COMPOSITES: dict[str, Composite] = {
-    "true colour": Composite(("B04", "B03", "B02")),
+    "true colour": Composite(("B04", "B03", "B02"), natural=True),
     "false colour": Composite(("B08", "B04", "B03")),
     "SWIR": Composite(("B12", "B8A", "B04")),
     "NDVI": Composite(("B08", "B04"), index=True),
@@ -41,11 +52,21 @@ def fitting(cube: SITSCube) -> dict[str, Composite]:
     return found or {f"band {cube.bands[0]}": Composite(cube.bands[:1] * 3)}
 
 
+def pyramid(cube: SITSCube, composite: Composite, masked: bool = True) -> list[SeasonImage]:
+    """Make the levels of a season's picture, each half the size of the former; one level for a small scene."""
+    levels, step = [SeasonImage(cube, composite, masked)], 1
+    while max(levels[-1].shape[1:3]) > COARSEST_PX:
+        step *= 2
+        levels.append(levels[0].coarser(step))
+    return levels
+
+
 class SeasonImage:
-    """Array-like of axes (time, y, x, channel), uint8, that reads a date when it is asked for.
+    """Array-like of axes (time, y, x, channel), uint8, that reads a part of a date when it is asked for.
 
     One stretch holds for all dates, from a sample of the season, so that colours can be compared across time. Missing
-    pixels are grey.
+    pixels are grey. What was looked at last is kept, up to a fixed number of bytes. Several dates at once are a view
+    that still reads nothing, as napari asks for all dates of a window before it takes one of them.
 
     Parameters
     ----------
@@ -53,70 +74,181 @@ class SeasonImage:
         Images.
     composite : Composite
         Which bands make the colours.
+    masked : bool
+        Whether pixels that the quality mask calls unusable count as missing; without, clouds are shown.
     """
 
-    def __init__(self, cube: SITSCube, composite: Composite) -> None:
-        self.cube = cube.select(bands=composite.bands)
-        self.composite = composite
-        self.shape = (len(cube.dates), *cube.shape, 3)
+    def __init__(self, cube: SITSCube, composite: Composite, masked: bool = True) -> None:
+        chosen = cube.select(bands=composite.bands)
+        self._source = chosen if masked else chosen.unmasked()
+        self._colours = _Colours.of(chosen, composite)
+        self._kept = _Kept(KEPT_BYTES)
+        self._step = 1
+        self._times: NDArray[np.intp] = np.arange(len(cube.dates))
+        self._window = Window(0, 0, *cube.shape)
         self.dtype = np.dtype(np.uint8)
         self.ndim = 4
-        self._low, self._high = self._stretch()
-        self._kept: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+
+    def coarser(self, step: int) -> SeasonImage:
+        """Return the same picture with every `step`-th pixel, from overviews of the files where there are any."""
+        source = self._source.coarser(step)
+        return self._but(_source=source, _step=step, _window=Window(0, 0, *source.shape))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Dates, rows, columns, and 3 for the channels."""
+        return len(self._times), self._window.height, self._window.width, 3
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
+        pictures = [self._picture(int(time), self._window) for time in self._times]
+        return np.asarray(np.stack(pictures), dtype=dtype)
 
-    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        key = key if isinstance(key, tuple) else (key,)
-        if Ellipsis in key:
-            at = key.index(Ellipsis)
-            key = (*key[:at], *[slice(None)] * (self.ndim - len(key) + 1), *key[at + 1 :])
-        times = np.arange(self.shape[0])[key[0]]
-        if np.ndim(times) == 0:
-            return self._date(int(times))[key[1:]]
-        return np.stack([self._date(int(t))[key[1:]] for t in times])
+    def __getitem__(self, key: Any) -> Any:
+        time, rows, cols, channel = _full(key, self.ndim)
+        picked, part = self._times[time], self
+        spans = [range(n)[k] for n, k in zip(self.shape[1:3], (rows, cols), strict=True)]
+        if all(isinstance(span, range) and span.step == 1 for span in spans):
+            part, rows, cols = self._but(_window=_inner(self._window, *spans)), slice(None), slice(None)
+            if isinstance(time, slice) and channel == slice(None):
+                return part._but(_times=picked)
+        several = part._but(_times=np.atleast_1d(picked)).__array__()
+        return several[slice(None) if np.ndim(picked) else 0, rows, cols, channel]
 
-    def _date(self, time: int) -> NDArray[np.uint8]:
-        if time in self._kept:
-            self._kept.move_to_end(time)
-            return self._kept[time]
-        values, valid = self.cube.select(times=[time]).read()
-        colours = self._colours(values[0], valid[0])
-        self._kept[time] = colours
-        if len(self._kept) > KEPT_DATES:
-            self._kept.popitem(last=False)
-        return colours
+    def _but(self, **changes: Any) -> SeasonImage:
+        other = object.__new__(SeasonImage)
+        other.__dict__.update(self.__dict__, **changes)
+        return other
 
-    def _colours(self, values_CYX: NDArray[np.float32], valid_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        shown = self._channels(values_CYX)
-        scaled = (shown - self._low) / max(self._high - self._low, 1e-6)
-        colours = (255 * np.clip(scaled, 0, 1) ** 0.8).astype(np.uint8)
-        colours[:, ~valid_YX] = MISSING
-        return np.ascontiguousarray(np.moveaxis(colours, 0, -1))
+    def _picture(self, time: int, window: Window) -> NDArray[np.uint8]:
+        """Put a window together from tiles; those that are not kept are read, all at once."""
+        places = [tile for tile in tiles(self._source.shape, TILE_PX) if _meet(tile, window)]
+        parts = {tile: self._kept.get((self._step, time, tile)) for tile in places}
+        lacking = [tile for tile, part in parts.items() if part is None]
+        if lacking:
+            around = _around(lacking)
+            read = self._colours(*(array[0] for array in self._source.select(times=[time]).read(around)))
+            for tile in lacking:
+                parts[tile] = read[tile.within(around).slices].copy()
+                self._kept.put((self._step, time, tile), parts[tile])
+        out = np.empty((window.height, window.width, 3), np.uint8)
+        for tile, part in parts.items():
+            shown = _common(tile, window)
+            out[shown.within(window).slices] = part[shown.within(tile).slices]  # type: ignore[index]
+        return out
 
-    def _channels(self, values_CYX: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not self.composite.index:
-            return values_CYX
-        first, second = values_CYX[:2]
-        difference = (first - second) / np.maximum(first + second, 1e-6)
-        return np.broadcast_to(difference, (3, *difference.shape))
 
-    def _stretch(self) -> tuple[float, float]:
-        """2nd and 98th percentile of the valid pixels of a few windows; an index runs from 0 to 1."""
-        if self.composite.index:
-            return 0.0, 1.0
-        windows = list(tiles(self.cube.shape, SAMPLE_PX))
-        chosen: list[Window] = [windows[i] for i in np.unique(np.linspace(0, len(windows) - 1, 9).astype(int))]
-        pixels = []
-        for window in chosen:
-            values, valid = self.cube.read(window)
-            pixels.append(values.transpose(0, 2, 3, 1)[valid].ravel())
-        everything = np.concatenate(pixels)
-        if not everything.size:
-            return 0.0, 1.0
-        low, high = np.percentile(everything, (2, 98))
-        return float(low), float(high)
+class _Colours:
+    """From reflectance to colours: a stretch between two values a channel, or the scale of an index."""
+
+    def __init__(self, composite: Composite, low: NDArray[np.float32], high: NDArray[np.float32]) -> None:
+        self._index = composite.index
+        self._low, self._span = low[:, None, None], np.maximum(high - low, 1e-6)[:, None, None]
+        shade = np.linspace(0, 1, SHADES)
+        grey = np.repeat(shade[:, None] ** GAMMA, 3, axis=1) * 255
+        green = np.stack([np.interp(shade, list(GREENNESS), c) for c in zip(*GREENNESS.values(), strict=True)], 1)
+        self._table = np.round(green if composite.index else grey).astype(np.uint8)
+
+    @classmethod
+    def of(cls, cube: SITSCube, composite: Composite) -> _Colours:
+        """Stretch that suits a cube of the composite's bands; an index runs from 0 to 1."""
+        if composite.index:
+            return cls(composite, np.zeros(1, np.float32), np.ones(1, np.float32))
+        limits = _limits(cube)
+        limits = _limits(cube.unmasked()) if limits is None else limits
+        low, high = (np.zeros(3), np.ones(3)) if limits is None else limits
+        if composite.natural:
+            low, high = np.full(3, low.mean()), np.full(3, high.mean())
+        return cls(composite, low.astype(np.float32), high.astype(np.float32))
+
+    def __call__(self, values_CYX: NDArray[np.float32], valid_YX: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Colour a picture; axes (y, x, channel)."""
+        if self._index:
+            first, second = values_CYX[:2]
+            values_CYX = ((first - second) / np.maximum(first + second, 1e-6))[None]
+        shade = ((values_CYX - self._low) * ((SHADES - 1) / self._span)).clip(0, SHADES - 1).astype(np.int16)
+        out = np.empty((*valid_YX.shape, 3), np.uint8)
+        for channel in range(3):
+            out[..., channel] = self._table[shade[0 if self._index else channel], channel]
+        out[~valid_YX] = MISSING
+        return out
+
+
+def _limits(cube: SITSCube) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """2nd and 98th percentile of each band in a few windows; None if none of their pixels is valid.
+
+    They are the medians over some dates, so that a cloudy or snowy date more or less changes nothing.
+    """
+    windows = list(tiles(cube.shape, SAMPLE_PX))
+    chosen = [windows[i] for i in np.unique(np.linspace(0, len(windows) - 1, SAMPLE_WINDOWS).astype(int))]
+    times = np.unique(np.linspace(0, len(cube.dates) - 1, SAMPLE_DATES).astype(int))
+    seen: list[list[NDArray[np.float32]]] = [[] for _ in times]
+    for window in chosen:
+        values, valid = cube.select(times=times.tolist()).read(window)
+        for pixels, image, usable in zip(seen, values, valid, strict=True):
+            pixels.append(image[:, usable])
+    whole = [np.concatenate(pixels, axis=1) for pixels in seen]
+    found = [np.percentile(pixels, (2, 98), axis=1) for pixels in whole if pixels.size]
+    return tuple(np.median(found, axis=0)) if found else None
+
+
+class _Kept:
+    """Tiles that were looked at last, up to a number of bytes. napari may ask from several threads."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit, self.nbytes = limit_bytes, 0
+        self._tiles: OrderedDict[Any, NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._tiles)
+
+    def get(self, key: Any) -> NDArray[np.uint8] | None:
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+            return self._tiles.get(key)
+
+    def put(self, key: Any, tile: NDArray[np.uint8]) -> None:
+        with self._lock:
+            if key not in self._tiles:
+                self._tiles[key] = tile
+                self.nbytes += tile.nbytes
+            while self.nbytes > self._limit:
+                self.nbytes -= self._tiles.popitem(last=False)[1].nbytes
+
+
+def _full(key: Any, ndim: int) -> tuple[Any, ...]:
+    """Index of all axes: an ellipsis, or what is left out, takes everything."""
+    key = key if isinstance(key, tuple) else (key,)
+    at = next((i for i, k in enumerate(key) if k is Ellipsis), len(key))
+    rest = key[at + 1 :]
+    return (*key[:at], *[slice(None)] * (ndim - at - len(rest)), *rest)
+
+
+def _inner(outer: Window, rows: range, cols: range) -> Window:
+    return Window(outer.row + rows.start, outer.col + cols.start, len(rows), len(cols))
+
+
+def _meet(a: Window, b: Window) -> bool:
+    down = a.row < b.row + b.height and b.row < a.row + a.height
+    return down and a.col < b.col + b.width and b.col < a.col + a.width
+
+
+def _common(a: Window, b: Window) -> Window:
+    row, col = max(a.row, b.row), max(a.col, b.col)
+    height = min(a.row + a.height, b.row + b.height) - row
+    return Window(row, col, height, min(a.col + a.width, b.col + b.width) - col)
+
+
+def _around(windows: list[Window]) -> Window:
+    row, col = min(w.row for w in windows), min(w.col for w in windows)
+    bottom, right = max(w.row + w.height for w in windows), max(w.col + w.width for w in windows)
+    return Window(row, col, bottom - row, right - col)

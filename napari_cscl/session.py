@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
-from cscl.grid import GeoBox, require_same
+from cscl.grid import GeoBox, require_same, same
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 
@@ -51,7 +51,7 @@ class Session:
         return self.cube.grid if self.cube is not None else None
 
     def open_cube(self, cube: SITSCube) -> None:
-        """Take a cube as the scene; labels and predictions of a former one are dropped."""
+        """Take a cube as the scene; predictions of a former one are dropped, and labels unless they fit it, too."""
         if cube is not self.cube:
             self._take(cube)
 
@@ -109,9 +109,11 @@ class Session:
         return [thing.name for thing in gone.values()]
 
     def _take(self, cube: SITSCube | None) -> None:
-        self.cube, self.labels, self.parcels, self.prediction = cube, None, None, None
+        if cube is None or self.labels is None or not same(cube.grid, self.labels.grid):
+            self.labels, self.parcels = None, None
+        self.cube, self.prediction = cube, None
         self.cube_changed.emit(cube)
-        self.labels_changed.emit(None)
+        self.labels_changed.emit(self.labels)
         self.prediction_changed.emit(None)
 
     def _require_here(self, grid: GeoBox, what: str) -> None:

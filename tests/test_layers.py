@@ -23,7 +23,10 @@ LAYER = {
     "napari_cscl": "plugin",
     "napari_cscl.session": "session",
     "napari_cscl.settings": "settings",
-    **dict.fromkeys(["napari_cscl.bridge", "napari_cscl.composite"], "bridge"),
+    **dict.fromkeys(
+        ["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.opening", "napari_cscl.region"], "bridge"
+    ),
+    "napari_cscl.errorview": "views",
     "napari_cscl.runner": "runner",
     "napari_cscl.forms": "forms",
     "napari_cscl.widgets": "widgets",
@@ -41,11 +44,15 @@ BELOW = {
     "cli": ["base", "nouns", "device", "parts", "files", "doors", "jobs"],
     "session": ["base", "nouns", "device", "parts", "files", "doors", "jobs"],
     "bridge": ["base", "nouns", "files"],
+    "views": ["base", "nouns", "parts", "files", "jobs", "bridge"],
     "runner": ["base", "nouns", "device"],
     "forms": ["base", "nouns"],
     "settings": [],
     "plugin": ["base", "nouns", "files", "jobs", "bridge"],
-    "widgets": ["base", "nouns", "device", "parts", "files", "jobs", "session", "bridge", "runner", "forms", "settings"],
+    "widgets": [
+        *("base", "nouns", "device", "parts", "files", "jobs"),
+        *("session", "bridge", "views", "runner", "forms", "settings"),
+    ],
 }
 
 QT = ["qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "superqt", "napari.qt", "napari._qt"]
@@ -64,6 +71,7 @@ NEVER = {
     "cli": SCREEN,
     "session": [*QT, "napari"],
     "bridge": QT,
+    "views": QT,
     "runner": ["napari"],
     "settings": [*QT, "torch", *PLACES],
 }

@@ -9,6 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
@@ -20,7 +21,7 @@ from cscl.legend import Legend
 from cscl.products import LabelMap
 from cscl.registry import nearest
 
-__all__ = ["Parcels", "rasterise"]
+__all__ = ["Parcels", "columns_in", "rasterise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,23 @@ class Parcels:
         return replace(self, table=self.table.to_crs(crs))
 
 
+def columns_in(path: str | Path) -> list[str]:
+    """Columns of a vector file, one of which may hold the crop; its polygons are not read.
+
+    Raises
+    ------
+    MissingError, InputError
+        No such file; not a vector file.
+    """
+    path = Path(path)
+    if not path.exists() or path.suffix.lower() in {".parquet", ".geoparquet"}:
+        return _columns(_read_table(path, None))
+    try:
+        return [str(name) for name in pyogrio.read_info(path)["fields"]]
+    except pyogrio.errors.DataSourceError as error:
+        raise _unreadable(path, error) from error
+
+
 def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
     """Burn parcels onto a grid by the pixel-centre rule: a pixel belongs to the parcel that holds its centre.
 
@@ -167,13 +185,16 @@ def _read_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:
         else:
             table = gpd.read_file(path, **({"layer": layer} if layer else {}))
     except Exception as error:  # the vector drivers raise a dozen kinds, none with a common base
-        raise InputError(
-            f"{path} cannot be read as parcels ({error}). "
-            "Give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet."
-        ) from error
+        raise _unreadable(path, error) from error
     if not isinstance(table, gpd.GeoDataFrame) or table.empty:
         raise InputError(f"{path} holds no geometries. Give a file with parcel polygons.")
     return table
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} cannot be read as parcels ({error}). Give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet."
+    )
 
 
 def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[str]]:

@@ -240,6 +240,8 @@ class CSCLDock(QWidget):
 
     def _adopt(self, layer: Any) -> None:
         """Take up what a layer of ours holds, however it came into the viewer."""
+        if not self.data.arrived(layer):
+            return
         held = layer.metadata.get(KEY, {})
         if "cube" in held:
             self.act(lambda: self.session.open_cube(held["cube"]))

@@ -59,6 +59,7 @@ def warped(cube: SITSCube, grid: GeoBox) -> SITSCube:
         grid=grid,
         radiometry=replace(cube.radiometry, nodata=None),
         notes=(*cube.notes, note),
+        path=None,  # who opens that file finds another grid
     )
 
 

@@ -1,0 +1,196 @@
+"""Jobs that open images and labels for the viewer: what they find, and the layers that show it. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cscl.cube import SITSCube
+from cscl.data.readers import open_cube
+from cscl.data.scenes import LabelOptions, is_vector, label_map, open_parcels
+from cscl.data.warp import warped_labels
+from cscl.events import Job, Progress
+from cscl.grid import GeoBox, make_grid, same
+from cscl.legend import Legend
+from cscl.parcels import Parcels, columns_in
+from cscl.products import LabelMap
+from cscl.raster import facts
+
+from .bridge import LayerData, labels_layer, parcels_layer, season_layer
+from .composite import Composite
+
+__all__ = [
+    "Images", "Labels", "elsewhere", "facts_of", "is_small", "labels_facts_of", "likely_crop_column", "open_images",
+    "open_labels", "place_in_words", "show_images",
+]  # fmt: skip
+
+SMALL_BYTES, SMALL_FILES = 20_000_000, 100
+SAMPLES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images that were opened. They have a layer, and the share of usable pixels of each date, if they fit the scene.
+
+    Parameters
+    ----------
+    cube : SITSCube
+        The images.
+    layer : LayerData or None
+        How they are shown; None where they lie elsewhere than the open scene.
+    usable : ndarray or None
+        Share of usable pixels of each date, 0..1.
+    """
+
+    cube: SITSCube
+    layer: LayerData | None = field(default=None, repr=False)
+    usable: NDArray[np.float64] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels that were opened, with the columns of their parcels and the layers that show them."""
+
+    labels: LabelMap
+    parcels: Parcels | None
+    columns: tuple[str, ...]
+    layers: tuple[LayerData, ...] = field(repr=False)
+
+
+def is_small(what: str | Path | SITSCube) -> bool:
+    """Whether opening or showing this surely takes less than a fifth of a second, so that it need not be a job."""
+    if isinstance(what, SITSCube):
+        return what.nbytes < 5 * SMALL_BYTES
+    place = Path(what)
+    if not place.is_dir():
+        return not place.exists() or place.stat().st_size < SMALL_BYTES / 10
+    inner = place / "images"
+    files = [p.stat().st_size for p in (inner if inner.is_dir() else place).iterdir()]
+    return len(files) <= SMALL_FILES and sum(files) < SMALL_BYTES
+
+
+def open_images(path: str | Path, scene: GeoBox | None = None) -> Job[Images]:
+    """Open a cube, and get it ready to be shown if it lies on the grid of the open scene, or if none is open."""
+    yield Progress("opening", 0, 3, "part")
+    cube = open_cube(path)
+    if scene is not None and not same(scene, cube.grid):
+        return Images(cube)
+    return (yield from show_images(cube))
+
+
+def show_images(cube: SITSCube, composite: str | Composite = "true colour", masked: bool = True) -> Job[Images]:
+    """Get a cube ready to be shown: its stretch, and how much of each date is usable."""
+    yield Progress("opening", 1, 3, "part")
+    layer = season_layer(cube, composite, masked=masked)
+    yield Progress("opening", 2, 3, "part")
+    if is_small(cube):
+        usable = cube.coarser(max(1, max(cube.shape) // 100)).read()[1].mean(axis=(1, 2))
+    else:
+        usable = cube.select(bands=cube.bands[:1]).valid_share(SAMPLES)
+    yield Progress("opening", 3, 3, "part")
+    return Images(cube, layer, usable)
+
+
+def open_labels(
+    path: str | Path, grid: GeoBox, column: str | None = None, known: Legend | None = None, warp: bool = False
+) -> Job[Labels]:
+    """Open parcels or a label raster on the grid of the scene, and get them ready to be shown.
+
+    Parameters
+    ----------
+    path : path
+        Polygons of any CRS, or a raster of class ids.
+    grid : GeoBox
+        Of the scene.
+    column : str, optional
+        Column of the parcels that holds the crop; by default the one that most likely does.
+    known : Legend, optional
+        Legend of the model: crops that it holds keep their ids.
+    warp : bool
+        Whether a raster on another grid is put onto this one, or refused.
+
+    Raises
+    ------
+    CSCLError
+        If they cannot be read or lie elsewhere.
+    """
+    yield Progress("opening labels", 0, 3, "part")
+    parcels, columns = None, ()
+    if is_vector(path):
+        columns = tuple(columns_in(path))
+        options = LabelOptions(class_column=column or likely_crop_column(columns))
+        parcels = open_parcels(path, options)
+        yield Progress("opening labels", 1, 3, "part")
+        labels = label_map(parcels, grid, options, known)
+    else:
+        labels = _label_raster(Path(path), grid, warp)
+    yield Progress("opening labels", 2, 3, "part")
+    layers = [labels_layer(labels, grid, parcels)] if len(labels.legend) else []
+    if labels.parcel_ids is not None:
+        layers.append(parcels_layer(labels, grid))
+    yield Progress("opening labels", 3, 3, "part")
+    return Labels(labels, parcels, columns, tuple(layers))
+
+
+def _label_raster(path: Path, grid: GeoBox, warp: bool) -> LabelMap:
+    if not warp:
+        return LabelMap.open(path, grid)
+    raster = facts(path)
+    own = make_grid(raster.shape, raster.transform, raster.crs, str(path))
+    return warped_labels(LabelMap.open(path, own), grid)
+
+
+def likely_crop_column(columns: Any) -> str | None:
+    """Column that most likely holds the crop, by its name; the first one if none does, None if there is none."""
+    words = ("crop", "code_cultu", "class", "code", "lulc")
+    found = [c for word in words for c in columns if word in c.lower() and "name" not in c.lower()]
+    return next(iter((*found, *(c for c in columns if c != "parcel_id"))), None)
+
+
+def elsewhere(path: str | Path, grid: GeoBox) -> GeoBox | None:
+    """Grid of a label raster that does not lie on the grid of the scene; None if it does, and for polygons."""
+    if is_vector(path):
+        return None
+    raster = facts(path)
+    own = make_grid(raster.shape, raster.transform, raster.crs, str(path))
+    return None if same(own, grid) else own
+
+
+def place_in_words(grid: GeoBox) -> str:
+    """Say where a grid lies: its reference system, size and pixel."""
+    unit = "°" if grid.crs is not None and grid.crs.geographic else "m"
+    rows, cols = grid.shape
+    return f"{grid.crs}, {rows} x {cols} pixels of {abs(grid.resolution.x):.9g} {unit}"
+
+
+def facts_of(images: Images) -> list[tuple[str, str]]:
+    """Describe open images: pairs of a word and what there is to say."""
+    cube, days = images.cube, images.cube.dates.astype("datetime64[D]")
+    span = f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    told = [
+        ("Dates", f"{len(days)}, {span}"),
+        ("Bands", " ".join(cube.bands)),
+        ("Grid", place_in_words(cube.grid)),
+        ("Mask", "clouds and the like are known" if cube.clear is not None else "none; only missing data are known"),
+    ]
+    if images.usable is not None:
+        empty = int((images.usable == 0).sum())
+        none = f"; nothing on {empty} {'date' if empty == 1 else 'dates'}" if empty else ""
+        told.insert(1, ("Usable", f"{images.usable.mean():.0%} of the pixels of a date, on average{none}"))
+    return told
+
+
+def labels_facts_of(opened: Labels) -> list[tuple[str, str]]:
+    """Describe open labels."""
+    labels = opened.labels
+    known = sum(labels.counts().values()) / labels.ids.size if len(labels.legend) else 0.0
+    crops = f"{len(labels.legend)} crops, known for {known:.0%} of the pixels" if len(labels.legend) else "none"
+    told = [("Crops", crops)]
+    if labels.parcel_ids is not None and opened.parcels is not None:
+        here = len(np.unique(labels.parcel_ids[labels.parcel_ids > 0]))
+        told.insert(0, ("Parcels", f"{here} on the images, {len(opened.parcels)} in the file"))
+    return told
