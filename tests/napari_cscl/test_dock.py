@@ -1,4 +1,4 @@
-"""The panel in a real window: open, map, assess, see edges, export, cancel, close."""
+"""The panel in a real window: open, map, see edges, export, cancel, close."""
 
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,11 @@ def test_another_composite_takes_the_place_of_the_former(dock: Any) -> None:
     assert not np.array_equal(before, np.asarray(dock.viewer.layers["season"].data[5]))
 
 
-def test_predict_assess_edges_and_export_by_button(toy: Any, qtbot: Any, tmp_path: Path) -> None:
-    assert toy.map.predict.isEnabled() and not toy.map.errors.isEnabled()
+def test_predict_and_export_by_button(toy: Any, qtbot: Any, tmp_path: Path) -> None:
+    assert toy.map.predict.isEnabled() and not toy.map.export.isEnabled()
     toy.map.predict.click()
     finish(toy, qtbot)
-    toy.map.errors.click()
-    finish(toy, qtbot)
-    assert names(toy) == [*OPEN, "predicted crops (prediction)", "errors"]
-    assert "blocks that were held back" in toy.map.accuracy.text()
-    errors = toy.viewer.layers["errors"].data
-    assert set(np.unique(errors)) <= {0, 1, 2, 3} and (errors == 1).sum() > (errors > 1).sum()
+    assert names(toy) == [*OPEN, "predicted crops (prediction)"]
     toy.map.export_to(tmp_path / "out")
     finish(toy, qtbot)
     with rasterio.open(tmp_path / "out" / "crop_map.tif") as src:

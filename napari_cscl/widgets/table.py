@@ -1,0 +1,131 @@
+"""A table of numbers that sorts by a click on its head, fast for many thousand rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+from napari_cscl.errorview import Column
+
+__all__ = ["Table"]
+
+NOTHING = QModelIndex()
+
+
+class Table(QTableView):
+    """Rows of a data frame, of which one can be chosen.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Which columns of the frame are shown.
+    name : str
+        What it is, for those who hear the screen.
+
+    Signals
+    -------
+    chosen(object)
+        The row, a pandas Series, that the user went to.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, columns: Sequence[Column], name: str) -> None:
+        super().__init__()
+        self.rows = _Rows(columns)
+        self.setModel(self.rows)
+        self.setAccessibleName(name)
+        self.setSortingEnabled(True)
+        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setMinimumHeight(180)
+        self._told = True
+        self.selectionModel().currentRowChanged.connect(self._moved)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """What it shows, in the order shown."""
+        return self.rows.frame
+
+    def show_frame(self, frame: pd.DataFrame) -> None:
+        """Show other rows, in their own order."""
+        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        fresh = not len(self.frame)
+        self.rows.take(frame)
+        if fresh and len(frame):
+            self.resizeColumnsToContents()
+
+    def choose(self, column: str, value: Any, *, tell: bool = True) -> bool:
+        """Go to the first row with a value in a column; without `tell`, `chosen` keeps silent. False if none has it."""
+        found = np.flatnonzero(self.frame[column].to_numpy() == value) if len(self.frame) else []
+        if len(found):
+            self._told = tell
+            flags = QItemSelectionModel.SelectionFlag
+            index = self.rows.index(int(found[0]), 0)
+            self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+            self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
+            self._told = True
+        return bool(len(found))
+
+    def _moved(self, now: QModelIndex, before: QModelIndex) -> None:
+        if now.isValid() and self._told:
+            self.chosen.emit(self.frame.iloc[now.row()])
+
+
+class _Rows(QAbstractTableModel):
+    """The model behind the table: a data frame in some order."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        super().__init__()
+        self.columns = tuple(columns)
+        self.frame = pd.DataFrame()
+
+    def take(self, frame: pd.DataFrame) -> None:
+        """Show another frame."""
+        self.beginResetModel()
+        self.frame = frame
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = NOTHING) -> int:
+        """Return the number of rows."""
+        return 0 if parent.isValid() else len(self.frame)
+
+    def columnCount(self, parent: QModelIndex = NOTHING) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(self.columns)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return a value as text; numbers stand on the right."""
+        column = self.columns[index.column()]
+        value = self.frame[column.name].iat[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return "" if value != value else column.form.format(value)
+        if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value, str):
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.ToolTipRole and isinstance(value, str):
+            return value
+        return None
+
+    def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return a column's head, and what it means as its tip."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return self.columns[section].head
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
+            return self.columns[section].meaning
+        return None
+
+    def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; equal rows keep their order."""
+        if column >= 0 and len(self.frame):
+            up = order == Qt.SortOrder.AscendingOrder
+            name = self.columns[column].name
+            self.take(self.frame.sort_values(name, ascending=up, kind="stable", ignore_index=True))
