@@ -22,11 +22,13 @@ LAYER = {
     **dict.fromkeys(["cscl.api", "cscl.cli", "cscl.options", "cscl.terminal"], "cli"),
     "napari_cscl": "plugin",
     "napari_cscl.session": "session",
-    "napari_cscl.settings": "settings",
+    **dict.fromkeys(["napari_cscl.settings", "napari_cscl.autosave"], "settings"),
+    "napari_cscl.recovery": "views",
     **dict.fromkeys(
-        ["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.opening", "napari_cscl.region"], "bridge"
+        ["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.marks", "napari_cscl.opening", "napari_cscl.region"], "bridge"
     ),
-    "napari_cscl.errorview": "views",
+    "napari_cscl.stage": "bridge",
+    **dict.fromkeys(["napari_cscl.errorview", "napari_cscl.looking", "napari_cscl.sights"], "views"),
     "napari_cscl.runner": "runner",
     "napari_cscl.forms": "forms",
     "napari_cscl.widgets": "widgets",
@@ -44,10 +46,10 @@ BELOW = {
     "cli": ["base", "nouns", "device", "parts", "files", "doors", "jobs"],
     "session": ["base", "nouns", "device", "parts", "files", "doors", "jobs"],
     "bridge": ["base", "nouns", "files"],
-    "views": ["base", "nouns", "parts", "files", "jobs", "bridge"],
+    "views": ["base", "nouns", "parts", "files", "jobs", "session", "bridge", "settings"],
     "runner": ["base", "nouns", "device"],
     "forms": ["base", "nouns"],
-    "settings": [],
+    "settings": ["base"],
     "plugin": ["base", "nouns", "files", "jobs", "bridge"],
     "widgets": [
         *("base", "nouns", "device", "parts", "files", "jobs"),

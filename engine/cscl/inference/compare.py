@@ -70,6 +70,19 @@ class Comparison:
         """Places that hold pixels."""
         return tuple(dict.fromkeys(c.place for c in self.changes if c.pixels))
 
+    def verdict(self) -> str:
+        """Say in a sentence or two what was gained in the region and what it cost outside."""
+        sentences = []
+        for place in (HELD_BACK if HELD_BACK in self.places else LEARNT, OUTSIDE):
+            change = self.at(place)
+            if change.pixels:
+                then, now = change.accuracy
+                moved = change.changed / change.pixels
+                sentences.append(
+                    f"{place.capitalize()}: {then:.1%} right before, {now:.1%} now; {moved:.1%} of it changed."
+                )
+        return " ".join(sentences)
+
     def to_markdown(self) -> str:
         """Return a table of accuracies in percent."""
         lines = ["| where | pixels | before | after | changed |", "|---|---|---|---|---|"]

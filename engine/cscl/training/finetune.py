@@ -32,7 +32,7 @@ from cscl.recipe import plain
 from .checkpoint import workplace
 from .loop import Learner, train_step
 from .prepare import describe_scene, versions
-from .rehearsal import learnt_classes, objective, rehearsed
+from .rehearsal import learnt_classes, objective, rehearsed, trust
 from .save import finish_model, split_of
 
 __all__ = ["FinetuneOptions", "finetune"]
@@ -273,7 +273,8 @@ def _learn(learner: Learner, before: Model, lesson: Lesson, options: FinetuneOpt
     """Take steps until the effort is spent or a `Finish` comes."""
     old = round(options.batch * options.rehearsal) if lesson.rest is not None else 0
     new = max(1, options.batch - old)
-    loss = objective(learner.modules["network"], before.network, lesson.learnt, new)  # type: ignore[arg-type]
+    weights = yield from trust(before, lesson.region, lesson.learnt)
+    loss = objective(learner.modules["network"], before.network, lesson.learnt, weights, new)  # type: ignore[arg-type]
     began, recent = time.monotonic(), list[Mapping[str, Tensor]]()
     try:
         while (spent := _spent(options, learner.step, time.monotonic() - began)) < 1:

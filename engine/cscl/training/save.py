@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from cscl.data.network import save_weights
 from cscl.errors import CSCLError, GridError, MissingError, OutputError
 from cscl.grid import GeoBox, require_same
 from cscl.raster import facts
+from cscl.results import begin, put, require_place
 
 from .checkpoint import Workplace
 
-__all__ = ["finish_model", "split_of"]
+__all__ = ["copy_model", "finish_model", "split_of"]
 
 
 def finish_model(
@@ -67,6 +69,29 @@ def split_of(model: str | Path, grid: GeoBox) -> NDArray[np.uint8]:
             with rasterio.open(path) as src:
                 return np.asarray(src.read(1), np.uint8)
     raise MissingError(f"{model} was not trained on this grid, so none of it was seen. Assess without --held-out-of.")
+
+
+def copy_model(model: str | Path, out: str | Path) -> Path:
+    """Copy a model folder to another place, under the name of that; the folder appears only when whole.
+
+    Raises
+    ------
+    OutputError, MissingError, InputError
+        If there is something already, or no model to copy, or no room.
+    """
+    model, out = Path(model), Path(out)
+    card = ModelCard.open(model)
+    require_place(out, "card.json", overwrite=False)
+    part = begin(out, overwrite=False)
+    try:
+        shutil.copytree(model, part, dirs_exist_ok=True)
+        replace(card, name=out.name).save(part)
+        put(part, out)
+    except OSError as error:
+        raise OutputError(f"The model {out} cannot be written ({error}). Make room on the disk.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return out
 
 
 def _split_maps(model: str | Path) -> list[Path]:
