@@ -40,11 +40,13 @@ class MemoryLimitError(CSCLError, MemoryError):
         What does not fit, and the setting that does.
     batch : int
         Largest batch that was found to fit in training; 0 if none is known.
+    setting : str
+        Setting of the recipe that the batch is.
     """
 
-    def __init__(self, message: str, batch: int = 0) -> None:
+    def __init__(self, message: str, batch: int = 0, setting: str = "") -> None:
         super().__init__(message)
-        self.batch = batch
+        self.batch, self.setting = batch, setting
 
 
 class OutputError(CSCLError, OSError):

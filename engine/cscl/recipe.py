@@ -1,8 +1,9 @@
 """The recipe: every knob of a run, frozen, read from TOML and written to it.
 
 A field is written once and serves file, command line and form, e.g.
-``steps: Annotated[int, {"min": 1, "tooltip": "Gradient steps"}] = 500``. `build` turns plain values into such a
-class: unknown keys, wrong types and values out of range are errors that name the key.
+``steps: Annotated[int, {"min": 1, "tooltip": "Gradient steps"}] = 500``; ``"basic": True`` lets a form show it before
+the rest. `build` turns plain values into such a class: unknown keys, wrong types and values out of range are errors
+that name the key.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class DataSettings:
     dates: Annotated[int, {"min": 1, "max": 400, "tooltip": "Most dates in a sample; of more, some are drawn"}] = 24
     block_px: Annotated[int, {"min": 8, "tooltip": "Side of the blocks that are held back as a whole, pixels"}] = 32
     validation_share: Annotated[float, {"min": 0.0, "max": 0.5, "tooltip": "Share of blocks that steer training"}] = 0.1
-    test_share: Annotated[float, {"min": 0.0, "max": 0.8, "tooltip": "Share of blocks never seen in training"}] = 0.2
+    test_share: Annotated[
+        float, {"min": 0.0, "max": 0.8, "basic": True, "tooltip": "Share of blocks never seen in training"}
+    ] = 0.2
     augment: Annotated[bool, {"tooltip": "Flip and turn samples by quarters"}] = True
     date_dropout: Annotated[
         float, {"min": 0.0, "max": 0.9, "tooltip": "Chance that a date is left out of a training sample"}
@@ -65,8 +68,8 @@ class DataSettings:
 class StageSettings:
     """What both stages of training share."""
 
-    steps: Annotated[int, {"min": 1, "tooltip": "Gradient steps"}] = 300
-    batch: Annotated[int, {"min": 1, "tooltip": "Samples a step"}] = 16
+    steps: Annotated[int, {"min": 1, "basic": True, "tooltip": "Gradient steps"}] = 300
+    batch: Annotated[int, {"min": 1, "basic": True, "tooltip": "Samples a step"}] = 16
     learning_rate: Annotated[float, {"min": 1e-7, "max": 1.0, "tooltip": "Peak learning rate"}] = 3e-3
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0, "tooltip": "AdamW weight decay"}] = 1e-2
     clip: Annotated[float, {"min": 0.0, "tooltip": "Largest gradient norm; 0 for no limit"}] = 1.0
@@ -87,7 +90,7 @@ class PretrainSettings(StageSettings):
 class TrainSettings(StageSettings):
     """Supervised training of the whole network, nothing frozen."""
 
-    steps: Annotated[int, {"min": 1, "tooltip": "Gradient steps"}] = 600
+    steps: Annotated[int, {"min": 1, "basic": True, "tooltip": "Gradient steps"}] = 600
     loss: Annotated[Choice, {"tooltip": "Segmentation loss and its options"}] = field(
         default_factory=lambda: Choice("cross-entropy")
     )
@@ -102,7 +105,9 @@ class TrainSettings(StageSettings):
 class Recipe:
     """All that repeats a run on the same data."""
 
-    model: Annotated[Choice, {"tooltip": "Network and its options"}] = field(default_factory=lambda: Choice("compact"))
+    model: Annotated[Choice, {"basic": True, "tooltip": "Network and its options"}] = field(
+        default_factory=lambda: Choice("compact")
+    )
     data: DataSettings = field(default_factory=DataSettings)
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     train: TrainSettings = field(default_factory=TrainSettings)

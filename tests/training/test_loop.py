@@ -71,7 +71,7 @@ def test_a_full_memory_is_told_with_the_batch_that_fits(full: Exception) -> None
     job = fit("training", learner, settings, draw, objective, Path("never"), torch.device("cpu"), seed=0)
     with pytest.raises(MemoryLimitError, match=r"24 samples\. One on 6 fits: set train\.batch=6\.") as told:
         run(job)
-    assert told.value.batch == 6 and not Path("never").exists()
+    assert (told.value.batch, told.value.setting) == (6, "train.batch") and not Path("never").exists()
     after = modules.state_dict()
     assert torch.equal(after["network.weight"], before["network.weight"])
     assert after["network.num_batches_tracked"] == 1, "the step that failed; looking for a batch leaves no trace"

@@ -232,7 +232,7 @@ def _too_large(
         size //= 2
     what = f"The memory of the device '{device}' does not hold a step on {settings.batch} samples"
     if size:
-        return MemoryLimitError(f"{what}. One on {size} fits: set {key}={size}.", size)
+        return MemoryLimitError(f"{what}. One on {size} fits: set {key}={size}.", size, key)
     return MemoryLimitError(f"{what}, nor on a single one. Set data.patch_px or data.dates lower, or use the CPU.")
 
 
