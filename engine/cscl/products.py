@@ -143,6 +143,8 @@ class Prediction:
         Axes (class, y, x), uint8 as `confidence`, classes in the order of the legend.
     facts : dict
         Where it comes from: cube, model, dates, version.
+    path : Path or None
+        Folder that it was opened from.
     """
 
     ids: xr.DataArray = field(repr=False)
@@ -152,6 +154,7 @@ class Prediction:
     probabilities: xr.DataArray | None = field(default=None, repr=False)
     facts: dict[str, Any] = field(default_factory=dict)
     name: str = "prediction"
+    path: Path | None = None
 
     @classmethod
     def open(cls, folder: str | Path) -> Prediction:
@@ -180,6 +183,7 @@ class Prediction:
             _lazy(many) if many.exists() else None,
             plain.get("facts", {}),
             folder.name,
+            folder,
         )
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.float32]]:

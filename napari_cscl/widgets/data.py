@@ -134,9 +134,9 @@ class DataPanel(Panel):
         if images.layer is None:
             self._ask_where(images.cube)
         else:
-            self._take(images)
+            self.take_images(images)
 
-    def _take(self, images: Images) -> None:
+    def take_images(self, images: Images) -> None:
         """Make images the scene, and show them."""
         self.session.open_cube(images.cube)
         self._put(images)
@@ -247,11 +247,11 @@ class DataPanel(Panel):
     def _open_here(self, cube: SITSCube) -> None:
         if self.session.cube is not None:
             here = warped(cube, self.session.cube.grid)
-            self._do(show_images(here), "Opening images", self._take, False)
+            self._do(show_images(here), "Opening images", self.take_images, False)
 
     def _open_anew(self, cube: SITSCube, others: Sequence[Any]) -> None:
         def then(images: Images) -> None:
-            self._take(images)
+            self.take_images(images)
             for layer in others:
                 self.dock.viewer.add_layer(layer)
 
@@ -272,13 +272,14 @@ class DataPanel(Panel):
         known = self.session.model.card.legend if self.session.model else None
         job = open_labels(path, scene.grid, column, known, warp)
         small = is_small(path) and is_small(scene)
-        self._do(job, "Opening labels", partial(self._labels_opened, Path(path)), small)
+        self._do(job, "Opening labels", partial(self.take_labels, Path(path)), small)
 
     def _open_labels_again(self) -> None:
         if self._labels_path is not None:
             self.open_labels(self._labels_path, self.column.currentText() or None)
 
-    def _labels_opened(self, path: Path, opened: Labels) -> None:
+    def take_labels(self, path: Path, opened: Labels) -> None:
+        """Make labels those of the scene, and show them."""
         self.session.open_labels(opened.labels, opened.parcels)
         for layer in opened.layers:
             self.dock.add(layer)

@@ -22,6 +22,7 @@ from .data import DataPanel
 from .errors import ErrorsPanel
 from .finetune import FinetunePanel
 from .jobbar import JobBar
+from .keeper import Keeper
 from .map import MapPanel
 from .model import ModelPanel
 from .pages import Pages
@@ -64,6 +65,7 @@ class CSCLDock(QWidget):
         for layer in list(self.viewer.layers):
             self._adopt(layer)
         self._refresh()
+        self.keeper.begin()
 
     # --- making ----------------------------------------------------------------------------------------------------
 
@@ -77,9 +79,12 @@ class CSCLDock(QWidget):
         )  # fmt: skip
         self.pages = Pages(self.panels)
         self.jobbar = JobBar()
+        self.keeper = Keeper(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self.keeper.offer)
         layout.addWidget(self.pages, 1)
+        layout.addWidget(self.keeper.removed)
         layout.addWidget(self.jobbar)
         self.setMinimumWidth(MIN_WIDTH_PX)
 
@@ -281,6 +286,7 @@ class CSCLDock(QWidget):
             return
         self._open = False
         self.runner.close()
+        self.keeper.shut()
         self.pointer.shut()
         for panel in self.panels:
             panel.shut()
