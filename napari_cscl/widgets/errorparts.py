@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QWidget,
 )
 
@@ -73,7 +74,8 @@ class Filters(QWidget):
         form.addRow("Declared", self.declared)
         form.addRow("Mapped as", self.predicted)
         form.addRow("Distance", _beside(self.nearest, QLabel("to"), self.farthest))
-        form.addRow("Size", _beside(self.smallest, QLabel("to"), self.largest, self.reset))
+        form.addRow("Size", _beside(self.smallest, QLabel("to"), self.largest))
+        form.addRow(self.reset)
         for combo in (self.declared, self.predicted, self.nearest, self.farthest):
             combo.currentIndexChanged.connect(lambda _: self.changed.emit())
         for spin in (self.smallest, self.largest):
@@ -124,8 +126,7 @@ class Filters(QWidget):
 def _combo(name: str) -> QComboBox:
     combo = QComboBox()
     combo.setAccessibleName(name)
-    combo.setMinimumContentsLength(6)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return combo
 
 
@@ -135,6 +136,7 @@ def _hectares(name: str) -> QDoubleSpinBox:
     spin.setAccessibleName(name)
     spin.setToolTip(f"{name} that is shown, hectares")
     spin.setKeyboardTracking(False)
+    spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return spin
 
 

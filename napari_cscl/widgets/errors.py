@@ -80,7 +80,9 @@ class ErrorsPanel(Panel):
             "Held-out pixels: where the model was trained on this scene, only the blocks it never saw.\n"
             "All labelled pixels: also those it has learnt from, which flatters it."
         )
-        self.reach = QDoubleSpinBox(minimum=1, maximum=200, value=20, singleStep=5, decimals=0, suffix=" m")
+        self.reach = QDoubleSpinBox(
+            minimum=1, maximum=200, value=20, singleStep=5, decimals=0, prefix="within ", suffix=" m"
+        )
         self.reach.setAccessibleName("Reach of an edge")
         self.reach.setToolTip("How far from a class edge an error is laid to it")
         self.summary = QLabel()
@@ -95,14 +97,16 @@ class ErrorsPanel(Panel):
         self.tables.addTab(self.edges, "Edges")
         self.save = QPushButton("Save as CSV ...")
         self.save.setToolTip("Write the table that is shown, as it is filtered")
-        self.tables.setCornerWidget(self.save)
         head, layout = QHBoxLayout(), QVBoxLayout(self)
-        for widget, share in ((self.find, 0), (self.judged, 1), (self.reach, 0)):
+        for widget, share in ((self.judged, 3), (self.reach, 2)):
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             head.addWidget(widget, share)
+        layout.addWidget(self.find)
         layout.addLayout(head)
         for widget in (self.summary, self.kinds, self.plot, self.filters):
             layout.addWidget(widget)
         layout.addWidget(self.tables, 1)
+        layout.addWidget(self.save)
 
     # --- acts ------------------------------------------------------------------------------------------------------
 
@@ -142,8 +146,8 @@ class ErrorsPanel(Panel):
         if self.atlas is None:
             return
         self._drop("_mark")
-        rings = outlines(self.atlas, row)
-        self._mark = self.dock.add(outline_layer(rings, self.atlas.grid, self.session.origin))
+        sides = outlines(self.atlas, row)
+        self._mark = self.dock.add(outline_layer(sides, self.atlas.grid, self.session.origin))
 
     def picked(self, row: int, col: int, modifiers: frozenset[str]) -> None:
         """Go to the row of the parcel that was clicked in the scene; the view stays."""
@@ -169,7 +173,7 @@ class ErrorsPanel(Panel):
         self._drop("_layer")
         self._drop("_mark")
         self.summary.setText("Predict the crops and open labels, then find the errors of the map.")
-        for widget in (self.kinds, self.plot, self.filters, self.tables):
+        for widget in (self.kinds, self.plot, self.filters, self.tables, self.save):
             widget.setVisible(False)
 
     def shut(self) -> None:
@@ -184,7 +188,7 @@ class ErrorsPanel(Panel):
         self.atlas = atlas
         self.summary.setText(atlas.summary())
         self.filters.take(atlas)
-        for widget in (self.kinds, self.plot, self.filters, self.tables):
+        for widget in (self.kinds, self.plot, self.filters, self.tables, self.save):
             widget.setVisible(True)
         self._show(run(select(atlas, Subset())))
 

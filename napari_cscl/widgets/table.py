@@ -15,6 +15,7 @@ from napari_cscl.errorview import Column
 __all__ = ["Table"]
 
 NOTHING = QModelIndex()
+WIDEST_PX = 92  # so that the most telling columns are seen without scrolling; tips hold the whole text
 
 
 class Table(QTableView):
@@ -63,6 +64,8 @@ class Table(QTableView):
         self.rows.take(frame)
         if fresh and len(frame):
             self.resizeColumnsToContents()
+            for column in range(self.rows.columnCount()):
+                self.setColumnWidth(column, min(self.columnWidth(column), WIDEST_PX))
 
     def choose(self, column: str, value: Any, *, tell: bool = True) -> bool:
         """Go to the first row with a value in a column; without `tell`, `chosen` keeps silent. False if none has it."""
