@@ -24,9 +24,8 @@ LAYER = {
     "napari_cscl.session": "session",
     **dict.fromkeys(["napari_cscl.settings", "napari_cscl.autosave"], "settings"),
     "napari_cscl.recovery": "views",
-    **dict.fromkeys(
-        ["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.marks", "napari_cscl.opening", "napari_cscl.region"], "bridge"
-    ),
+    **dict.fromkeys(["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.marks"], "bridge"),
+    **dict.fromkeys(["napari_cscl.opening", "napari_cscl.region"], "bridge"),
     "napari_cscl.stage": "bridge",
     **dict.fromkeys(["napari_cscl.errorview", "napari_cscl.looking", "napari_cscl.sights"], "views"),
     "napari_cscl.runner": "runner",
