@@ -1,21 +1,14 @@
-"""The panel in a real window: open, map, see edges, export, cancel, close."""
+"""The panel in a real window: open, map, export, cancel, close."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import rasterio
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
 
 from cscl.data.sample import sample_season
-from cscl.products import Embedding
 from napari_cscl._reader import get_reader
 from napari_cscl._writer import save_map
-from napari_cscl.widgets.affinity import SIMILARITY
 
 OPEN = ["toy images", "crops of toy parcels"]
 
@@ -61,60 +54,6 @@ def test_predict_and_export_by_button(toy: Any, qtbot: Any, tmp_path: Path) -> N
         assert src.transform == toy.session.cube.grid.transform
         shown = toy.viewer.layers["predicted crops (prediction)"].data
         assert np.array_equal(np.where(src.read(1) == src.nodata, 0, src.read(1).astype(int) + 1), shown)
-
-
-def test_a_click_on_the_canvas_shows_how_alike_all_pixels_are(toy: Any, qtbot: Any) -> None:
-    toy.pages.turn_to(toy.affinity)
-    toy.affinity.look.click()
-    finish(toy, qtbot)
-    assert names(toy) == [OPEN[0], "embedding colours (model)", "edge strength (model)", OPEN[1]]
-    click(toy.viewer, qtbot)
-    layer = toy.viewer.layers[SIMILARITY]
-    row, col = map(int, np.argwhere(layer.data > 0.9999)[0])
-    vectors = Embedding.open(toy.folder / "embedding.zarr").values.values.astype(np.float32)
-    expected = vectors[:, row, col] @ vectors.reshape(len(vectors), -1)
-    expected /= np.linalg.norm(vectors[:, row, col]) * np.linalg.norm(vectors.reshape(len(vectors), -1), axis=0)
-    assert np.allclose(layer.data.ravel(), expected, atol=1e-4)
-    before = layer.data.copy()
-    toy.affinity.picked(3, 50, frozenset())
-    assert toy.viewer.layers[SIMILARITY] is layer and not np.array_equal(before, layer.data)
-    assert layer.data[3, 50] == pytest.approx(1, abs=1e-4)
-    toy.pages.turn_to(toy.data)
-    click(toy.viewer, qtbot)
-    assert layer.data[3, 50] == pytest.approx(1, abs=1e-4), "another panel is on top"
-
-
-def test_dragging_pans_and_picks_nothing(toy: Any, qtbot: Any) -> None:
-    toy.pages.turn_to(toy.affinity)
-    toy.affinity.look.click()
-    finish(toy, qtbot)
-    canvas = toy.viewer.window._qt_viewer.canvas.native
-    start = canvas.rect().center()
-    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
-    for step in (10, 30, 60):
-        here = QPointF(start + QPoint(step, 0))
-        move = QMouseEvent(
-            QEvent.Type.MouseMove,
-            here,
-            here,
-            Qt.MouseButton.NoButton,
-            Qt.MouseButton.LeftButton,
-            Qt.KeyboardModifier.NoModifier,
-        )
-        QApplication.sendEvent(canvas, move)
-    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=start + QPoint(60, 0))
-    assert SIMILARITY not in names(toy)
-
-
-def click(viewer: Any, qtbot: Any) -> None:
-    """Press and release the real mouse button in the middle of the canvas."""
-    canvas = viewer.window._qt_viewer.canvas.native
-    viewer.reset_view()
-    qtbot.wait(100)
-    QTest.mouseMove(canvas, canvas.rect().center())
-    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
-    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
-    qtbot.wait(100)
 
 
 def test_cancelling_changes_nothing(toy: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -30,7 +30,13 @@ CHUNK_PX = 256
 
 
 def embed(
-    model: str | Path, cube: SITSCube, out: str | Path, *, device: str = "auto", overwrite: bool = False
+    model: str | Path,
+    cube: SITSCube,
+    out: str | Path,
+    *,
+    untrained: bool = False,
+    device: str = "auto",
+    overwrite: bool = False,
 ) -> Job[Embedding]:
     """Write the embedding of a cube to a Zarr store.
 
@@ -42,6 +48,8 @@ def embed(
         Images; they must hold the model's bands.
     out : path
         Zarr store to make: ``embedding`` (feature, y, x) float16 in chunks of 256 x 256 pixels, with CF grid mapping.
+    untrained : bool
+        Embed with the network's first, random weights: what there was before it learnt, to compare with.
 
     Raises
     ------
@@ -50,13 +58,13 @@ def embed(
     """
     out = Path(out)
     require_place(out, "embedding/zarr.json", overwrite=overwrite)
-    loaded = load_model(model, device)
+    loaded = load_model(model, device, untrained=untrained)
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     for warning in warnings:
         yield Note(warning, warning=True)
     part = begin(out, overwrite=overwrite)
     try:
-        store = _new_store(part, loaded, cube)
+        store = _new_store(part, loaded, cube, "untrained" if untrained else loaded.card.stage)
         total = tile_count(cube.shape, CHUNK_PX)
         for number, window in enumerate(tiles(cube.shape, CHUNK_PX), 1):
             store[:, *window.slices] = _embedding_of(loaded, cube, window).astype(np.float16)
@@ -127,7 +135,7 @@ def _embedding_of(model: Model, cube: SITSCube, window: Window) -> NDArray[np.fl
     return np.where(seen[inner], embedding[:, *inner], np.float32(np.nan))
 
 
-def _new_store(path: Path, model: Model, cube: SITSCube) -> Any:
+def _new_store(path: Path, model: Model, cube: SITSCube, stage: str) -> Any:
     import zarr
 
     card: ModelCard = model.card
@@ -137,7 +145,7 @@ def _new_store(path: Path, model: Model, cube: SITSCube) -> Any:
         "embedding", shape=shape, chunks=(shape[0], *(min(CHUNK_PX, n) for n in cube.shape)), dtype="float16",
         dimension_names=("feature", "y", "x"),
     )  # fmt: skip
-    facts = {"model": card.name, "stage": card.stage, "images": cube.name}
+    facts = {"model": card.name, "stage": stage, "images": cube.name}
     array.attrs.update({"grid_mapping": "spatial_ref", "facts": json.dumps(facts)})
     _write_grid(group, cube.grid)
     return array

@@ -96,8 +96,17 @@ class Model:
         return np.pad(array, sides) if any(after for _, after in sides) else array
 
 
-def load_model(folder: str | Path, device: str = "auto") -> Model:
+def load_model(folder: str | Path, device: str = "auto", *, untrained: bool = False) -> Model:
     """Load a model folder.
+
+    Parameters
+    ----------
+    folder : path
+        The model folder.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    untrained : bool
+        Take the network as it was before it learnt: its first, random weights follow from the recipe's seed.
 
     Raises
     ------
@@ -105,8 +114,11 @@ def load_model(folder: str | Path, device: str = "auto") -> Model:
         Not a model folder, damaged, or of a network that is not installed.
     """
     card = ModelCard.open(folder)
-    network, _ = build_network(card)
-    fill(network, load_weights(Path(folder) / "network.safetensors"), str(folder))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(card.recipe.seed)
+        network, _ = build_network(card)
+    if not untrained:
+        fill(network, load_weights(Path(folder) / "network.safetensors"), str(folder))
     where = pick(device)
     return Model(card, network.to(where).eval(), where)
 
