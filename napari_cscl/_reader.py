@@ -1,4 +1,4 @@
-"""File > Open and drag and drop: image time series, and predictions made by the engine."""
+"""File > Open and drag and drop: image time series, predictions made by the engine, and parcels of the open scene."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+Reader = Callable[[str], list[Any]]
 
-def get_reader(path: str | list[str]) -> Callable[[str], list[Any]] | None:
-    """Return a reader if the path looks like a season or a prediction; decided by names alone, within milliseconds."""
+IMAGES = {".tif", ".tiff", ".vrt", ".jp2"}
+CUBES = {".nc", ".nc4", ".netcdf", ".cdf", ".zarr"}
+PARCELS = {".gpkg", ".geojson", ".shp", ".fgb", ".geoparquet"}
+NOTHING = [(None,)]  # npe2: understood, but no layer comes of it
+
+
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Return a reader if the path looks like one of ours; decided by names alone, within milliseconds."""
     if isinstance(path, list):
         return None
-    place = Path(path)
+    place, kind = Path(path), Path(path).suffix.lower()
     if (place / "prediction.json").is_file():
-        return read_prediction
-    if place.is_dir() and (any(place.glob("*.tif")) or any(place.glob("images/*.tif")) or place.suffix == ".zarr"):
-        return read_season
-    if place.suffix.lower() == ".nc" or (place.suffix.lower() == ".tif" and place.with_suffix(".json").is_file()):
-        return read_season
-    return None
+        return _told(read_prediction)
+    if kind in CUBES or (place.is_dir() and _holds_images(place)):
+        return _told(read_season)
+    if kind in IMAGES and place.with_suffix(".json").is_file():
+        return _told(read_season)
+    return _told(read_parcels) if kind in PARCELS else None
 
 
 def read_season(path: str) -> list[Any]:
@@ -26,10 +33,8 @@ def read_season(path: str) -> list[Any]:
     from cscl.data.readers import open_cube
 
     from .bridge import season_layer
-    from .composite import fitting
 
-    cube = open_cube(path)
-    return [season_layer(cube, next(iter(fitting(cube))))]
+    return [season_layer(open_cube(path))]
 
 
 def read_prediction(path: str) -> list[Any]:
@@ -39,3 +44,45 @@ def read_prediction(path: str) -> list[Any]:
     from .bridge import prediction_layer
 
     return [prediction_layer(Prediction.open(path))]
+
+
+def read_parcels(path: str) -> list[Any]:
+    """Hand parcels to the panel, which puts them onto the open images."""
+    from cscl.errors import InputError
+
+    from ._companion import open_panel
+
+    panel = open_panel()
+    if panel is None or panel.session.cube is None:
+        raise InputError(f"Open images before the parcels {Path(path).name}: parcels are shown on their pixels.")
+    panel.act(lambda: panel.data.open_labels(path))
+    return NOTHING
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether a folder is a season: images, or nothing at all, which is worth a sentence."""
+    inner = folder / "images"
+    files = list((inner if inner.is_dir() else folder).iterdir())
+    zarr = any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+    return zarr or not files or any(file.suffix.lower() in IMAGES for file in files)
+
+
+def _told(reader: Reader) -> Reader:
+    """Open the panel beside what is read, and turn a user's mistake into a message: nothing is half open then."""
+
+    def read(path: str) -> list[Any]:
+        from napari.utils.notifications import show_error
+
+        from cscl.errors import CSCLError
+
+        from ._companion import open_panel
+
+        try:
+            layers = reader(path)
+        except (CSCLError, OSError) as error:
+            show_error(str(error))
+            return NOTHING
+        open_panel()
+        return layers
+
+    return read

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cscl.cube import SITSCube
+from cscl.errors import CSCLError
 from cscl.grid import Window, tiles
 
 __all__ = ["COMPOSITES", "Composite", "SeasonImage", "fitting", "pyramid"]
@@ -19,7 +20,7 @@ MISSING = 90
 KEPT_BYTES = 192_000_000
 TILE_PX = 512
 COARSEST_PX = 1500  # a picture of at most this size is shown as it is; larger ones get levels of half the size
-SAMPLE_PX, SAMPLE_WINDOWS, SAMPLE_DATES = 64, 9, 12
+SAMPLE_PX, SAMPLE_WINDOWS, SAMPLE_DATES = 64, 5, 8
 SHADES = 1024
 GAMMA = 0.8
 # An index from bare to dense: from light to dark, so that it can be read without colour, too.
@@ -127,6 +128,15 @@ class SeasonImage:
         other.__dict__.update(self.__dict__, **changes)
         return other
 
+    def _read(self, time: int, window: Window) -> NDArray[np.uint8]:
+        """Read and colour a window; one that cannot be read is missing, and the user is told once."""
+        try:
+            values, valid = self._source.select(times=[time]).read(window)
+        except CSCLError as error:
+            self._kept.tell(str(error))
+            return np.full((window.height, window.width, 3), MISSING, np.uint8)
+        return self._colours(values[0], valid[0])
+
     def _picture(self, time: int, window: Window) -> NDArray[np.uint8]:
         """Put a window together from tiles; those that are not kept are read, all at once."""
         places = [tile for tile in tiles(self._source.shape, TILE_PX) if _meet(tile, window)]
@@ -134,7 +144,7 @@ class SeasonImage:
         lacking = [tile for tile, part in parts.items() if part is None]
         if lacking:
             around = _around(lacking)
-            read = self._colours(*(array[0] for array in self._source.select(times=[time]).read(around)))
+            read = self._read(time, around)
             for tile in lacking:
                 parts[tile] = read[tile.within(around).slices].copy()
                 self._kept.put((self._step, time, tile), parts[tile])
@@ -187,16 +197,21 @@ def _limits(cube: SITSCube) -> tuple[NDArray[np.float64], NDArray[np.float64]] |
     They are the medians over some dates, so that a cloudy or snowy date more or less changes nothing.
     """
     windows = list(tiles(cube.shape, SAMPLE_PX))
-    chosen = [windows[i] for i in np.unique(np.linspace(0, len(windows) - 1, SAMPLE_WINDOWS).astype(int))]
-    times = np.unique(np.linspace(0, len(cube.dates) - 1, SAMPLE_DATES).astype(int))
+    chosen = [windows[i] for i in _spread(len(windows), SAMPLE_WINDOWS)]
+    times = _spread(len(cube.dates), SAMPLE_DATES)
     seen: list[list[NDArray[np.float32]]] = [[] for _ in times]
     for window in chosen:
-        values, valid = cube.select(times=times.tolist()).read(window)
+        values, valid = cube.select(times=times).read(window)
         for pixels, image, usable in zip(seen, values, valid, strict=True):
             pixels.append(image[:, usable])
     whole = [np.concatenate(pixels, axis=1) for pixels in seen]
     found = [np.percentile(pixels, (2, 98), axis=1) for pixels in whole if pixels.size]
     return tuple(np.median(found, axis=0)) if found else None
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """At most `count` numbers from 0 to `size` - 1, the middles of as many equal parts."""
+    return sorted({int(size * (i + 0.5) / count) for i in range(count)})
 
 
 class _Kept:
@@ -206,6 +221,7 @@ class _Kept:
         self._limit, self.nbytes = limit_bytes, 0
         self._tiles: OrderedDict[Any, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
+        self._told: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._tiles)
@@ -215,6 +231,14 @@ class _Kept:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
             return self._tiles.get(key)
+
+    def tell(self, text: str) -> None:
+        """Warn the user, once."""
+        from napari.utils.notifications import show_warning
+
+        if text not in self._told:
+            self._told.add(text)
+            show_warning(text)
 
     def put(self, key: Any, tile: NDArray[np.uint8]) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,17 @@ from .bridge import LayerData, labels_layer, parcels_layer, season_layer
 from .composite import Composite
 
 __all__ = [
-    "Images", "Labels", "elsewhere", "facts_of", "is_small", "labels_facts_of", "likely_crop_column", "open_images",
-    "open_labels", "place_in_words", "show_images",
+    "Images", "Labels", "count_usable", "elsewhere", "facts_of", "is_small", "labels_facts_of", "likely_crop_column",
+    "open_images", "open_labels", "place_in_words", "show_images", "usable_share",
 ]  # fmt: skip
 
 SMALL_BYTES, SMALL_FILES = 20_000_000, 100
-SAMPLES = 4
+SAMPLES, SAMPLED_PX = 4, 100
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images that were opened. They have a layer, and the share of usable pixels of each date, if they fit the scene.
+    """Images that were opened.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Images:
     layer : LayerData or None
         How they are shown; None where they lie elsewhere than the open scene.
     usable : ndarray or None
-        Share of usable pixels of each date, 0..1.
+        Share of usable pixels of each date, 0..1; None where it was not counted, because it would take seconds.
     """
 
     cube: SITSCube
@@ -83,16 +83,26 @@ def open_images(path: str | Path, scene: GeoBox | None = None) -> Job[Images]:
 
 
 def show_images(cube: SITSCube, composite: str | Composite = "true colour", masked: bool = True) -> Job[Images]:
-    """Get a cube ready to be shown: its stretch, and how much of each date is usable."""
+    """Get a cube ready to be shown: its stretch and, of a small one, how much of each date is usable."""
     yield Progress("opening", 1, 3, "part")
     layer = season_layer(cube, composite, masked=masked)
     yield Progress("opening", 2, 3, "part")
-    if is_small(cube):
-        usable = cube.coarser(max(1, max(cube.shape) // 100)).read()[1].mean(axis=(1, 2))
-    else:
-        usable = cube.select(bands=cube.bands[:1]).valid_share(SAMPLES)
+    usable = usable_share(cube) if is_small(cube) else None
     yield Progress("opening", 3, 3, "part")
     return Images(cube, layer, usable)
+
+
+def usable_share(cube: SITSCube) -> NDArray[np.float64]:
+    """Share of usable pixels of each date, 0..1: of a small cube from afar, of a large one from a few windows."""
+    if is_small(cube):
+        return np.asarray(cube.coarser(max(cube.shape) // SAMPLED_PX).read()[1].mean(axis=(1, 2)))
+    return cube.select(bands=cube.bands[:1]).valid_share(SAMPLES)
+
+
+def count_usable(cube: SITSCube) -> Job[Images]:
+    """Find out how much of each date is usable."""
+    yield Progress("looking at all dates", 0, 1, "part")
+    return Images(cube, None, usable_share(cube))
 
 
 def open_labels(
@@ -125,7 +135,7 @@ def open_labels(
         options = LabelOptions(class_column=column or likely_crop_column(columns))
         parcels = open_parcels(path, options)
         yield Progress("opening labels", 1, 3, "part")
-        labels = label_map(parcels, grid, options, known)
+        labels = label_map(parcels, grid, _with_legend(options, Path(path), parcels), known)
     else:
         labels = _label_raster(Path(path), grid, warp)
     yield Progress("opening labels", 2, 3, "part")
@@ -134,6 +144,16 @@ def open_labels(
         layers.append(parcels_layer(labels, grid))
     yield Progress("opening labels", 3, 3, "part")
     return Labels(labels, parcels, columns, tuple(layers))
+
+
+def _with_legend(options: LabelOptions, path: Path, parcels: Parcels) -> LabelOptions:
+    """Take names and colours from a legend.csv beside the parcels, if it knows most of their crops."""
+    near = path.with_name("legend.csv")
+    if not near.is_file() or not parcels.codes:
+        return options
+    codes = Legend.from_csv(near).id_by_code()
+    known = sum(code in codes for code in parcels.codes)
+    return replace(options, legend=str(near)) if known > len(parcels.codes) / 2 else options
 
 
 def _label_raster(path: Path, grid: GeoBox, warp: bool) -> LabelMap:
@@ -164,7 +184,7 @@ def place_in_words(grid: GeoBox) -> str:
     """Say where a grid lies: its reference system, size and pixel."""
     unit = "°" if grid.crs is not None and grid.crs.geographic else "m"
     rows, cols = grid.shape
-    return f"{grid.crs}, {rows} x {cols} pixels of {abs(grid.resolution.x):.9g} {unit}"
+    return f"{grid.crs}, {rows} x {cols} pixels of {abs(grid.resolution.x):.5g} {unit}"
 
 
 def facts_of(images: Images) -> list[tuple[str, str]]:

@@ -28,11 +28,13 @@ from cscl.data.warp import warped
 from cscl.errors import GridError
 from cscl.events import Job, run
 from cscl.grid import same
+from cscl.parcels import columns_in
 from napari_cscl.bridge import KEY, grid_of, role_of
 from napari_cscl.composite import Composite, fitting
 from napari_cscl.opening import (
     Images,
     Labels,
+    count_usable,
     elsewhere,
     facts_of,
     is_small,
@@ -86,6 +88,8 @@ class DataPanel(Panel):
         self.image_file = QPushButton("Open file ...")
         self.image_file.setToolTip("A NetCDF file, or one GeoTIFF of all dates with a .json beside it that names them")
         self.about = _words()
+        self.count = QPushButton("Find how much is usable")
+        self.count.setToolTip("Look at a part of every date; of large images this takes some seconds")
         self.composite = QComboBox()
         self.composite.setToolTip("Which bands are shown as red, green and blue; one stretch holds for all dates")
         self.bands = tuple(QComboBox() for _ in CHANNELS)
@@ -97,7 +101,7 @@ class DataPanel(Panel):
         self.masked.setChecked(True)
         self.chosen_bands = _row(self.bands)
         self._look = _form(("Show as", self.composite), ("", self.chosen_bands))
-        return _group("Images", _row((self.images, self.image_file)), self.about, self._look, self.masked)
+        return _group("Images", _row((self.images, self.image_file)), self.about, self.count, self._look, self.masked)
 
     def _build_labels(self) -> QWidget:
         self.labels = QPushButton("Open parcels or labels ...")
@@ -111,6 +115,7 @@ class DataPanel(Panel):
     def _connect(self) -> None:
         self.images.clicked.connect(self._choose_folder)
         self.image_file.clicked.connect(self._choose_file)
+        self.count.clicked.connect(lambda: self.dock.act(self._find_usable))
         self.labels.clicked.connect(self._choose_labels)
         self.column.textActivated.connect(lambda _: self.dock.act(self._open_labels_again))
         self.composite.textActivated.connect(lambda _: self.dock.act(self._show_cube))
@@ -121,7 +126,7 @@ class DataPanel(Panel):
         self.session.labels_changed.connect(self._labels_changed)
         self._soon.timeout.connect(self._tidy)
         self.needs = {self.images: (), self.image_file: (), self.labels: ("cube",), self.column: ("labels",)}
-        self.needs |= dict.fromkeys((self.composite, *self.bands, self.masked), ("cube",))
+        self.needs |= dict.fromkeys((self.count, self.composite, *self.bands, self.masked), ("cube",))
 
     # --- images ----------------------------------------------------------------------------------------------------
 
@@ -147,9 +152,19 @@ class DataPanel(Panel):
         """Show images at the date that is shown now."""
         step = self.dock.viewer.dims.current_step
         self.dock.add(images.layer)
-        self.about.setText(_table(images.cube.name, facts_of(images), images.cube.notes))
+        self._tell(images)
         if len(step) == 3:
             self.dock.viewer.dims.current_step = step
+
+    def _tell(self, images: Images) -> None:
+        """Say what is open. What is usable is found out later for images that came as a layer."""
+        self._told = images
+        self.about.setText(_table(images.cube.name, facts_of(images), images.cube.notes))
+        self.count.setVisible(images.usable is None)
+
+    def _find_usable(self) -> None:
+        if self.session.cube is not None:
+            self._do(count_usable(self.session.cube), "Looking at all dates", self._tell, is_small(self.session.cube))
 
     def _show_cube(self) -> None:
         cube = self.session.cube
@@ -168,6 +183,7 @@ class DataPanel(Panel):
             box.clear()
         self.chosen_bands.hide()
         self._look.setVisible(cube is not None)
+        self.count.hide()
         self.masked.setVisible(cube is not None and cube.clear is not None)
         if cube is None:
             self.about.setText("No images are open.")
@@ -176,7 +192,7 @@ class DataPanel(Panel):
         for number, box in enumerate(self.bands):
             box.addItems(cube.bands)
             box.setCurrentIndex(max(0, min(2, len(cube.bands) - 1) - number))
-        self.about.setText(_table(cube.name, facts_of(Images(cube)), cube.notes))
+        self._tell(Images(cube))
         self._soon.start(0)
 
     # --- images and layers that lie elsewhere ------------------------------------------------------------------------
@@ -199,7 +215,9 @@ class DataPanel(Panel):
         cubes = [layer.metadata[KEY]["cube"] for layer in aside if "cube" in layer.metadata[KEY]]
         if cubes:
             self._ask_where(cubes[-1], [layer for layer in aside if "cube" not in layer.metadata[KEY]])
-        elif aside:
+        if self.session.cube is not None and self._told.usable is None and is_small(self.session.cube):
+            self.dock.act(self._find_usable)
+        if aside and not cubes:
             names = ", ".join(layer.name for layer in aside)
             place = place_in_words(aside[0].metadata[KEY]["grid"])
             scene = self.session.origin
@@ -284,13 +302,12 @@ class DataPanel(Panel):
         for layer in opened.layers:
             self.dock.add(layer)
         self._labels_path = path
-        self._fill_columns(opened)
-        notes = opened.parcels.notes if opened.parcels is not None else ()
-        self.about_labels.setText(_table(opened.labels.name, labels_facts_of(opened), notes))
         if not len(opened.labels.legend):
             self.dock.say(f"{path.name} has no column with crops: its outlines are shown, enough for pre-training.")
 
-    def _fill_columns(self, opened: Labels) -> None:
+    def _tell_of(self, opened: Labels) -> None:
+        notes = opened.parcels.notes if opened.parcels is not None else ()
+        self.about_labels.setText(_table(opened.labels.name, labels_facts_of(opened), notes))
         self.column.clear()
         self.column.addItems(opened.columns)
         chosen = opened.parcels.class_column if opened.parcels is not None else None
@@ -304,8 +321,11 @@ class DataPanel(Panel):
             self._crops.hide()
             self.about_labels.setText("No parcels or labels are open.")
         else:
-            opened = Labels(labels, self.session.parcels, (), ())
-            self.about_labels.setText(_table(labels.name, labels_facts_of(opened), ()))
+            parcels = self.session.parcels
+            known = parcels is not None and parcels.path is not None and parcels.path.exists()
+            columns = tuple(columns_in(parcels.path)) if known else ()
+            self._labels_path = parcels.path if known else None
+            self._tell_of(Labels(labels, parcels, columns, ()))
 
     def _ask_about_labels(self, path: Path, place: str, scene: str) -> None:
         self.offer.ask(

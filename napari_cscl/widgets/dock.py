@@ -50,7 +50,8 @@ class CSCLDock(QWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        # napari hands plugins a proxy, whose layers are new objects each time: no layer would be found in the list.
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = Session()
         self.runner = JobRunner(self)
         self.folder = scratch_folder()
