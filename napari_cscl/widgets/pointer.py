@@ -66,4 +66,4 @@ class Pointer:
             return
         pixel = pixel_at(self.session.cube.grid, self.session.origin, event.position)
         if pixel is not None:
-            heard(*pixel, frozenset(str(key) for key in event.modifiers))
+            heard(*pixel, frozenset(str(key.name) for key in event.modifiers))
