@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cscl.cube import SITSCube
 from cscl.errors import GridError
-from cscl.grid import GeoBox, pixel_size_m
+from cscl.grid import GeoBox, Window, pixel_size_m
 from cscl.legend import Legend
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
@@ -24,14 +24,15 @@ from cscl.products import LabelMap, Prediction
 from .composite import Composite, fitting, pyramid
 
 __all__ = [
-    "ROLES", "LayerData", "colours_layer", "frame", "grid_of", "labels_layer", "parcels_layer",
+    "ROLES", "LayerData", "colours_layer", "confidence_layer", "frame", "grid_of", "labels_layer", "parcels_layer",
     "pixel_at", "place_layer", "prediction_layer", "raster_layer", "replace_layer", "role_of", "season_layer",
 ]  # fmt: skip
 
 LayerData = tuple[Any, dict[str, Any], str]
 KEY = "cscl"
 # What our layers are for, in the order in which they lie in the list, the lowest first.
-ROLES = ("season", "colours", "edges", "affinity", "crops", "prediction", "errors", "outlines", "region", "mark")
+ROLES = ("season", "colours", "edges", "affinity", "crops", "prediction", "confidence", "errors", "outlines",
+         "region", "mark")  # fmt: skip
 
 
 def frame(grid: GeoBox, origin: GeoBox | None = None) -> dict[str, Any]:
@@ -116,6 +117,14 @@ def prediction_layer(prediction: Prediction, origin: GeoBox | None = None) -> La
     name = f"predicted crops ({prediction.name})"
     held = {"role": "prediction", "prediction": prediction}
     return _classes(ids, prediction.legend, name, prediction.grid, origin, held)
+
+
+def confidence_layer(prediction: Prediction, origin: GeoBox | None = None) -> LayerData:
+    """Show how sure the model is of each pixel, 0..1; clear where nothing was predicted. Reads the whole map."""
+    _, sure_YX = prediction.read(Window(0, 0, *prediction.grid.shape))
+    return raster_layer(
+        sure_YX, prediction.grid, f"confidence ({prediction.name})", (0, 1), origin, "viridis", "confidence"
+    )
 
 
 def parcels_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:

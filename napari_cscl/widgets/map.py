@@ -1,15 +1,34 @@
-"""Map panel: predict the scene and export."""
+"""Map panel: predict the scene, see how sure the map is, and export it."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout
+from qtpy.QtCore import QLocale, Qt, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+)
 
+from cscl.events import Event, Job, Note
+from cscl.export.bundle import exported
+from cscl.grid import GeoBox
 from cscl.products import Prediction
-from napari_cscl.bridge import prediction_layer
+from napari_cscl.bridge import LayerData, confidence_layer, prediction_layer, role_of
+from napari_cscl.settings import preferences, recall, remember
 
+from .offer import Offer
 from .panel import Panel
 
 if TYPE_CHECKING:
@@ -17,55 +36,280 @@ if TYPE_CHECKING:
 
 __all__ = ["MapPanel"]
 
+# Part of an export: words on its box, and what it is written as.
+PARTS = {
+    "crop map": ("Crop map", "GeoTIFF with class names and colours, a QGIS style beside it, and the legend as CSV"),
+    "confidence": ("Confidence", "GeoTIFF of the probability of the predicted class, stored as 0 to 250"),
+    "parcels": ("Parcels", "GeoPackage: the parcels with their majority crop, its share and confidence, with a style"),
+    "figures": ("Figures", "PNG: the map; with labels also its errors, accuracy by distance, and confusion of crops"),
+}
+NO_FOLDER = "Choose a folder first."
+
 
 class MapPanel(Panel):
-    """Predict and export."""
+    """Predict, look, export."""
 
     title = "Map"
     purpose = "Predict the crops of the scene and export the map"
 
     def __init__(self, dock: CSCLDock) -> None:
         super().__init__(dock)
-        self.predict = QPushButton("Predict crops")
-        self.export = QPushButton("Export the map ...")
+        self.former: Prediction | None = None
         layout = QVBoxLayout(self)
-        for widget in (self.predict, self.export):
-            layout.addWidget(widget)
+        layout.addWidget(self._build_map())
+        layout.addWidget(self._build_export())
         layout.addStretch()
-        self.predict.clicked.connect(lambda: dock.act(self.start_predicting))
-        self.export.clicked.connect(self._choose_place)
+        self._connect()
         self.needs = {
             self.predict: ("cube", "model"),
+            self.back: ("prediction",),
+            self.sure: ("prediction",),
             self.export: ("prediction",),
         }
 
+    # --- making ----------------------------------------------------------------------------------------------------
+
+    def _build_map(self) -> QGroupBox:
+        self.predict = QPushButton("Predict crops")
+        self.predict.setToolTip("Map the whole scene with the open model")
+        self.sure = QCheckBox("Show how sure the model is")
+        self.sure.setToolTip(
+            "A layer above the map: the probability of the predicted crop, from dark (0) to bright (1)"
+        )
+        self.sure.setChecked(recall("show_confidence", False))
+        self.back = QPushButton("Back to the former map")
+        self.back.setToolTip("Show the map before the last prediction again; press once more for the newer one")
+        self.warning = _words()
+        self.warning.hide()
+        box = QGroupBox("Map")
+        layout = QVBoxLayout(box)
+        for widget in (self.predict, self.sure, self.warning, self.back):
+            layout.addWidget(widget)
+        return box
+
+    def _build_export(self) -> QGroupBox:
+        self.folder = QLineEdit(recall("export_folder", ""))
+        self.folder.setPlaceholderText("Folder for the exported files")
+        self.folder.setAccessibleName("Folder for the exported files")
+        self.folder.setToolTip("Where the files go; it is made if it is not there")
+        self.browse = QPushButton("Browse ...")
+        self.browse.setToolTip("Choose a folder")
+        chosen = recall("export_parts", list(PARTS))
+        self.parts = {part: QCheckBox(words) for part, (words, _) in PARTS.items()}
+        for part, box in self.parts.items():
+            box.setToolTip(PARTS[part][1])
+            box.setChecked(part in chosen)
+        self.export = QPushButton("Export")
+        self.export.setToolTip("Write the chosen parts into the folder")
+        self.offer = Offer()
+        self.written = _words()
+        self.written.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.open = QPushButton("Open the folder")
+        self.open.setToolTip("Show the files in the system's file manager")
+        self.written.hide()
+        self.open.hide()
+        return self._lay_out_export()
+
+    def _lay_out_export(self) -> QGroupBox:
+        place, boxes = QHBoxLayout(), QHBoxLayout()
+        place.addWidget(self.folder, 1)
+        place.addWidget(self.browse)
+        columns = QVBoxLayout(), QVBoxLayout()
+        for number, part_box in enumerate(self.parts.values()):
+            columns[number % 2].addWidget(part_box)
+        for column in columns:
+            boxes.addLayout(column, 1)
+        note = _words("Maps are GeoTIFF, parcels GeoPackage, figures PNG; QGIS finds names and colours by itself.")
+        box = QGroupBox("Export")
+        layout = QVBoxLayout(box)
+        layout.addLayout(place)
+        layout.addLayout(boxes)
+        for widget in (note, self.export, self.offer, self.written, self.open):
+            layout.addWidget(widget)
+        return box
+
+    def _connect(self) -> None:
+        act = self.dock.act
+        self.predict.clicked.connect(lambda: act(self.start_predicting))
+        self.back.clicked.connect(lambda: act(self.show_former))
+        self.sure.toggled.connect(lambda: act(self._show_confidence))
+        self.browse.clicked.connect(self._choose_place)
+        self.export.clicked.connect(lambda: act(self.start_exporting))
+        self.open.clicked.connect(self._open_folder)
+        self.folder.textChanged.connect(lambda _: self.refresh())
+        for box in self.parts.values():
+            box.toggled.connect(lambda _: self.refresh())
+        self.session.cube_changed.connect(self._another_scene)
+        self.session.prediction_changed.connect(self._another_map)
+
+    def refresh(self) -> None:
+        """Enable what can be done now; an export needs a folder and a part."""
+        super().refresh()
+        parcels = self.session.parcels is not None
+        box = self.parts["parcels"]
+        box.setEnabled(parcels)
+        box.setToolTip(PARTS["parcels"][1] if parcels else "Open parcels as polygons first.")
+        lacking = NO_FOLDER if not self.folder.text().strip() else "" if self._chosen() else "Choose a part first."
+        if self.export.isEnabled() and lacking:
+            self.export.setEnabled(False)
+            self.export.setToolTip(lacking)
+        if self.former is None:
+            self.back.setEnabled(False)
+            self.back.setToolTip("There is no former map of this scene.")
+        self.offer.end()
+
+    # --- the map ---------------------------------------------------------------------------------------------------
+
     def start_predicting(self) -> None:
-        """Map the scene with the model."""
+        """Map the scene with the model; the map before it stays to go back to."""
         from cscl.inference.predict import PredictOptions, predict
 
-        session = self.dock.session
+        session = self.session
         if session.cube is None or session.model is None:
             return
-        out = self.dock.folder / "prediction"
-        options = PredictOptions(tile_px=128)  # a tile is as long as Cancel waits
-        job = predict(session.model.folder, session.cube, out, options, overwrite=True)
-        self.dock.run(job, "Predicting", self._predicted)
+        options = PredictOptions(tile_px=preferences().tile_px, blend_px=16)
+        job = predict(
+            session.model.folder, session.cube, self._free_place(), options, device=self.dock.device, overwrite=True
+        )
+        self.warning.clear()
+        self.warning.hide()
+        shown = _shown(job, session.origin, self.sure.isChecked())
+        self.dock.run(shown, "Predicting", self._predicted, on_event=self._heard)
+
+    def show_former(self) -> None:
+        """Change places with the map before."""
+        if self.former is not None:
+            shown = _shown(_at_once(self.former), self.session.origin, self.sure.isChecked())
+            self.dock.run(shown, "Going back", self._predicted)
+
+    def _free_place(self) -> Path:
+        """Of two places the one in which the map on show does not lie."""
+        first, second = (self.dock.folder / name for name in ("prediction", "prediction_2"))
+        now = self.session.prediction
+        return second if now is not None and now.path == first else first
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Note) and event.warning:
+            self.warning.setText("\n".join(filter(None, [self.warning.text(), f"Warning: {event.text}"])))
+            self.warning.show()
+
+    def _predicted(self, found: tuple[Prediction, list[LayerData]]) -> None:
+        prediction, layers = found
+        former, shown = self.session.prediction, self.sure.isChecked()
+        self.session.open_prediction(prediction)
+        self.former = former
+        for layer in layers:
+            self.dock.add(layer)
+        self._tick(shown)
+        self.refresh()
+
+    def _show_confidence(self) -> None:
+        """Add the layer of confidence, or take it away."""
+        remember(show_confidence=self.sure.isChecked())
+        self._drop_confidence()
+        prediction = self.session.prediction
+        if self.sure.isChecked() and prediction is not None:
+            self.dock.run(_confidence(prediction, self.session.origin), "Reading the confidence", self._add)
+
+    def _add(self, layer: LayerData) -> None:
+        self.dock.add(layer)
+
+    def _drop_confidence(self) -> bool:
+        found = [la for la in self.dock.viewer.layers if role_of(la) == "confidence"]
+        for layer in found:
+            self.dock.viewer.layers.remove(layer)
+        return bool(found)
+
+    def _tick(self, shown: bool) -> None:
+        self.sure.blockSignals(True)
+        self.sure.setChecked(shown)
+        self.sure.blockSignals(False)
+
+    def _another_map(self, prediction: Prediction | None) -> None:
+        """Drop the confidence on show: it is that of another map."""
+        if self._drop_confidence():
+            self._tick(False)
+
+    def _another_scene(self, *_: Any) -> None:
+        self.former = None
+        self.warning.hide()
+
+    # --- the export ------------------------------------------------------------------------------------------------
+
+    def start_exporting(self) -> None:
+        """Write the chosen parts; where files of a former export would be replaced, ask first."""
+        folder = Path(self.folder.text().strip()).expanduser()
+        there = exported(folder, *self._chosen()) if folder.is_dir() else []
+        if not there:
+            self.export_to(folder)
+            return
+        names = ", ".join(path.name for path in there)
+        self.offer.ask(
+            f"{folder} holds files of a former export: {names}.",
+            [
+                ("Replace them", "The former files go when the new ones are whole", lambda: self.export_to(folder)),
+                ("Leave them", "Export nothing", lambda: None),
+            ],
+        )
 
     def export_to(self, folder: str | Path) -> None:
-        """Write the map and its parcels for QGIS."""
-        from cscl.export.bundle import export
+        """Write the chosen parts into a folder, over those of a former export."""
+        from cscl.inference.deliver import deliver
 
-        session = self.dock.session
+        session = self.session
         if session.prediction is None:
             return
-        job = export(session.prediction, folder, session.parcels, overwrite=True)
-        self.dock.run(job, "Exporting", lambda out: self.dock.inform(f"The map lies in {out}."))
+        self.folder.setText(str(folder))
+        remember(export_folder=str(folder), export_parts=[part for part, box in self.parts.items() if box.isChecked()])
+        self.written.hide()
+        self.open.hide()
+        model = session.model.folder if session.model is not None else None
+        job = deliver(
+            session.prediction, folder, self._chosen(), parcels=session.parcels, labels=session.labels, model=model,
+            overwrite=True,
+        )  # fmt: skip
+        self.dock.run(job, "Exporting", self._exported)
 
-    def _predicted(self, prediction: Prediction) -> None:
-        self.dock.session.open_prediction(prediction)
-        self.dock.add(prediction_layer(prediction, self.dock.session.origin))
+    def _exported(self, files: list[Path]) -> None:
+        size = QLocale().formattedDataSize
+        self.written.setText("\n".join(f"{path.name}  ({size(path.stat().st_size)})" for path in files))
+        self.written.show()
+        self.open.show()
+        self.dock.inform(f"{len(files)} files were written into {self.folder.text()}.")
+
+    def _chosen(self) -> list[str]:
+        parcels = self.session.parcels is not None
+        return [part for part, box in self.parts.items() if box.isChecked() and (parcels or part != "parcels")]
 
     def _choose_place(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Folder for the exported files")
+        path = QFileDialog.getExistingDirectory(self, "Folder for the exported files", self.folder.text())
         if path:
-            self.dock.act(lambda: self.export_to(path))
+            self.folder.setText(path)
+
+    def _open_folder(self) -> None:
+        if not QDesktopServices.openUrl(QUrl.fromLocalFile(self.folder.text())):
+            self.dock.say(f"No file manager could be opened. The files lie in {self.folder.text()}.")
+
+
+def _shown(job: Job[Prediction], origin: GeoBox | None, sure: bool) -> Job[tuple[Prediction, list[LayerData]]]:
+    """Go on from a prediction to its layers, which takes a while on a large scene."""
+    prediction = replace((yield from job), name="prediction")
+    layers = [prediction_layer(prediction, origin)]
+    return prediction, [*layers, confidence_layer(prediction, origin)] if sure else layers
+
+
+def _at_once(prediction: Prediction) -> Generator[Event, None, Prediction]:
+    yield Note("Reading the former map ...")
+    return prediction
+
+
+def _confidence(prediction: Prediction, origin: GeoBox | None) -> Generator[Event, None, LayerData]:
+    yield Note("Reading the confidence ...")
+    return confidence_layer(prediction, origin)
+
+
+def _words(text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label

@@ -1,0 +1,98 @@
+"""What a user takes away: the chosen parts of a prediction in one folder, with figures that say how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cscl.data.split import Side, only
+from cscl.errors import InputError, MissingError
+from cscl.events import Job, Progress
+from cscl.export.bundle import PARTS, export, exported
+from cscl.export.maps import class_map
+from cscl.export.page import Figure
+from cscl.export.report_figures import report_figures
+from cscl.parcels import Parcels
+from cscl.products import LabelMap, Prediction
+from cscl.registry import nearest
+from cscl.training.save import split_of
+
+from .assess import assess, error_map
+
+__all__ = ["deliver"]
+
+
+def deliver(
+    prediction: Prediction,
+    out: str | Path,
+    parts: Iterable[str] = PARTS,
+    *,
+    parcels: Parcels | None = None,
+    labels: LabelMap | None = None,
+    model: str | Path | None = None,
+    overwrite: bool = False,
+) -> Job[list[Path]]:
+    """Write parts of a prediction for use in a GIS and in reports.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What to write.
+    out : path
+        Folder; made if it is not there.
+    parts : iterable of str
+        Of `cscl.export.bundle.PARTS`: ``crop map``, ``confidence``, ``parcels``, ``figures``.
+    parcels : Parcels, optional
+        Polygons for the parts ``parcels``, which is left out without them.
+    labels : LabelMap, optional
+        Known crops: with them the figures show errors and accuracy, and not the map alone.
+    model : path, optional
+        Model that made the map: where it was trained here, it is judged on the blocks that it never saw.
+    overwrite : bool
+        Write into a folder that is not empty, replacing the files of a former export.
+
+    Returns
+    -------
+    list of Path
+        The files, part by part.
+
+    Raises
+    ------
+    CSCLError
+        As `cscl.export.bundle.export`; and UnknownNameError for a part that there is not.
+    """
+    chosen = list(parts)
+    for part in chosen:
+        if part not in PARTS:
+            raise nearest(part, list(PARTS), "part", "an export")
+    if parcels is None and "parcels" in chosen:
+        chosen.remove("parcels")
+    figures = (yield from _figures(prediction, labels, model)) if "figures" in chosen else []
+    folder = yield from export(
+        prediction, out, parcels if "parcels" in chosen else None, crop_map="crop map" in chosen,
+        confidence="confidence" in chosen, figures=figures, overwrite=overwrite,
+        inputs=[labels.path] if labels is not None and labels.path is not None else [],
+    )  # fmt: skip
+    drawn = [folder / f"figure_{figure.name}.png" for figure in figures]
+    return [*exported(folder, *(part for part in chosen if part != "figures")), *drawn]
+
+
+def _figures(prediction: Prediction, labels: LabelMap | None, model: str | Path | None) -> Job[list[Figure]]:
+    yield Progress("drawing figures", 0, 1, "figure")
+    drawn = [Figure("crop_map", class_map(prediction))]
+    if labels is not None:
+        judged = _unseen(labels, model)
+        try:
+            report = yield from assess(prediction, judged)
+        except InputError:
+            return drawn  # no labelled pixel to judge by
+        errors = yield from error_map(prediction, judged)
+        drawn += report_figures(report, errors, labels.grid)
+    return drawn
+
+
+def _unseen(labels: LabelMap, model: str | Path | None) -> LabelMap:
+    try:
+        return labels if model is None else only(labels, split_of(model, labels.grid), Side.TEST)
+    except MissingError:
+        return labels  # the model was not trained here

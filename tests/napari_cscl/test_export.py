@@ -1,0 +1,183 @@
+"""Predict, look at the confidence, go back, and take the map away: by button, with files checked against the engine."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import toys
+from qtpy.QtGui import QDesktopServices
+
+from cscl.events import Event, Note, Progress
+from cscl.products import Prediction
+from napari_cscl.bridge import role_of
+
+MAP, SURE = "predicted crops (prediction)", "confidence (prediction)"
+
+
+@pytest.fixture
+def mapped(toy: Any, qtbot: Any) -> Any:
+    """The panel on the toy scene with its map."""
+    toy.pages.turn_to(toy.map)
+    press(toy, qtbot, toy.map.predict)
+    return toy
+
+
+def press(dock: Any, qtbot: Any, button: Any) -> None:
+    button.click()
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_chosen_parts_are_written_and_listed(mapped: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    panel = mapped.map
+    assert not panel.export.isEnabled() and panel.export.toolTip() == "Choose a folder first."
+    assert not panel.parts["parcels"].isEnabled(), "the toy labels come from no parcels"
+    panel.folder.setText(str(tmp_path / "out"))
+    press(mapped, qtbot, panel.export)
+    wrote = names(tmp_path / "out")
+    assert [name for name in wrote if name.startswith(("crop", "conf", "leg"))] == [
+        *("confidence.tif", "crop_map.qml", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv")
+    ]
+    assert {"figure_crop_map.png", "figure_error_map.png", "figure_confusion.png"} <= set(wrote)
+    listed = [line.partition("  (")[0] for line in panel.written.text().splitlines()]
+    assert sorted(listed) == wrote and panel.written.isVisible()
+    with rasterio.open(tmp_path / "out" / "crop_map.tif") as src:
+        assert np.array_equal(src.read(1), mapped.session.prediction.ids.values)
+        assert src.transform == mapped.session.cube.grid.transform
+    opened = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or True)
+    panel.open.click()
+    assert opened == [str(tmp_path / "out")]
+
+
+def test_a_former_export_is_replaced_only_when_asked_and_whole(
+    mapped: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = mapped.map
+    for part, box in panel.parts.items():
+        box.setChecked(part == "confidence")
+    (tmp_path / "confidence.tif").write_text("last year's")
+    (tmp_path / "thesis.txt").write_text("mine")
+    panel.folder.setText(str(tmp_path))
+    panel.export.click()
+    assert panel.offer.isVisible() and "confidence.tif" in panel.offer.text.text() and not mapped.runner.busy
+    panel.offer.buttons[1].click()
+    assert (tmp_path / "confidence.tif").read_text() == "last year's"
+
+    def full(*_: Any, **__: Any) -> Generator[Event, None, None]:
+        yield Progress("writing", 0, 1)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cscl.export.bundle.export_confidence", full)
+        panel.export.click()
+        press(mapped, qtbot, panel.offer.buttons[0])
+    assert "No space left on device" in mapped.jobbar.status.text() and panel.written.isHidden()
+    assert (tmp_path / "confidence.tif").read_text() == "last year's" and names(tmp_path) == [
+        *("confidence.tif", "thesis.txt")
+    ]
+    panel.export.click()
+    press(mapped, qtbot, panel.offer.buttons[0])
+    assert rasterio.open(tmp_path / "confidence.tif").count == 1 and names(tmp_path) == ["confidence.tif", "thesis.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(mapped: Any, qtbot: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    mapped.map.folder.setText(str(tmp_path / "file" / "out"))
+    press(mapped, qtbot, mapped.map.export)
+    assert "cannot be made" in mapped.jobbar.status.text() and "Choose another place" in mapped.jobbar.status.text()
+
+
+def test_the_choices_are_remembered(mapped: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_cscl.widgets.map import MapPanel
+
+    monkeypatch.setattr("napari_cscl.settings.home", lambda: tmp_path / "kept")
+    for part, box in mapped.map.parts.items():
+        box.setChecked(part == "confidence")
+    mapped.map.export_to(tmp_path / "out")
+    qtbot.waitUntil(lambda: not mapped.runner.busy, timeout=30_000)
+    later = MapPanel(mapped)
+    qtbot.addWidget(later)
+    assert later.folder.text() == str(tmp_path / "out")
+    assert [part for part, box in later.parts.items() if box.isChecked()] == ["confidence"]
+
+
+def test_the_confidence_is_a_layer_while_wanted(mapped: Any, qtbot: Any) -> None:
+    press(mapped, qtbot, mapped.map.sure)
+    layer = mapped.viewer.layers[SURE]
+    stored = mapped.session.prediction.confidence.values
+    assert (
+        np.allclose(layer.data[stored < 255], stored[stored < 255] / 250) and np.isnan(layer.data[stored == 255]).all()
+    )
+    order = [role_of(la) for la in mapped.viewer.layers]
+    assert order.index("confidence") == order.index("prediction") + 1
+    press(mapped, qtbot, mapped.map.predict)
+    assert SURE in mapped.viewer.layers and mapped.map.sure.isChecked(), "the new map's is shown"
+    other = Prediction(stored_like(mapped), mapped.session.prediction.confidence, mapped.session.cube.grid, toys.LEGEND)
+    mapped.session.open_prediction(other)
+    assert SURE not in mapped.viewer.layers and not mapped.map.sure.isChecked(), "it was that of another map"
+
+
+def stored_like(dock: Any) -> Any:
+    return dock.session.prediction.ids.copy()
+
+
+def test_the_former_map_can_be_had_back(mapped: Any, qtbot: Any) -> None:
+    assert not mapped.map.back.isEnabled()
+    first = mapped.session.prediction
+    values = mapped.viewer.layers[MAP].data.copy()
+    press(mapped, qtbot, mapped.map.predict)
+    second = mapped.session.prediction
+    assert second.path != first.path and np.array_equal(first.ids.values, second.ids.values)
+    mapped.viewer.layers[MAP].data[:] = 0
+    press(mapped, qtbot, mapped.map.back)
+    assert mapped.session.prediction.path == first.path and np.array_equal(mapped.viewer.layers[MAP].data, values)
+    press(mapped, qtbot, mapped.map.back)
+    assert mapped.session.prediction.path == second.path
+
+
+def test_warnings_stay_to_be_read(toy: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def predict(*_: Any, **options: Any) -> Generator[Event, None, Prediction]:
+        told.append(options["device"])
+        yield Note("The images cover 3 of the 200 days of the season: expect a poor map.", warning=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cscl.inference.predict.predict", predict)
+    toy.pages.turn_to(toy.map)
+    press(toy, qtbot, toy.map.predict)
+    assert toy.map.warning.isVisible() and "expect a poor map" in toy.map.warning.text() and told == ["auto"]
+    assert toy.session.prediction is None and toy.map.predict.isEnabled()
+
+
+def test_two_viewers_each_have_their_own_scene_and_job(
+    toy: Any, qtbot: Any, make_napari_viewer: Any, toy_model: Path, tmp_path: Path
+) -> None:
+    from napari.layers import Layer
+
+    from napari_cscl.bridge import season_layer
+    from napari_cscl.widgets.dock import CSCLDock
+
+    viewer = make_napari_viewer(show=True)
+    other = CSCLDock(viewer)
+    viewer.window.add_dock_widget(other, name="CSCL")
+    scene = toys.scene(size=48, seed=7)
+    viewer.add_layer(Layer.create(*season_layer(scene.cube, "NDVI")))
+    other.session.open_model(toy_model)
+    toy.map.predict.click()
+    other.map.predict.click()
+    assert toy.runner.busy and other.runner.busy
+    qtbot.waitUntil(lambda: not toy.runner.busy and not other.runner.busy, timeout=60_000)
+    assert toy.viewer.layers[MAP].data.shape == (64, 64) and viewer.layers[MAP].data.shape == (48, 48)
+    toy.viewer.layers.remove(MAP)
+    qtbot.waitUntil(lambda: toy.session.prediction is None, timeout=1000)
+    assert other.session.prediction is not None and other.session.labels is None
+    other.shut()
+    assert not toy.runner.busy and toy.folder.exists() and not other.folder.exists()
