@@ -51,10 +51,10 @@ class Column:
 PLACE = "{:,.0f}"
 PARCEL_COLUMNS = (
     Column("id", "id", "Number of the parcel or region"),
-    Column("declared_crop", "declared", "Crop in the labels"),
-    Column("predicted_crop", "predicted", "Most frequent crop in the map"),
     Column("wrong", "wrong", "Judged pixels whose class is wrong", PLACE),
     Column("share_right", "right", "Share of its judged pixels whose class is right", "{:.0%}"),
+    Column("declared_crop", "declared", "Crop in the labels"),
+    Column("predicted_crop", "predicted", "Most frequent crop in the map"),
     Column("area_ha", "ha", "Area of its judged pixels, hectares", "{:.2f}"),
     Column("share_right_boundary", "at edge", "Share right within reach of a class edge", "{:.0%}"),
     Column("share_right_interior", "inside", "Share right out of reach of any class edge", "{:.0%}"),
@@ -62,10 +62,10 @@ PARCEL_COLUMNS = (
     *(Column(kind.name.lower(), kind.title, kind.meaning, PLACE) for kind in WRONG),
 )
 EDGE_COLUMNS = (
-    Column("crop_a", "crop a", "Crop of parcel a"),
-    Column("crop_b", "crop b", "Crop of parcel b"),
     Column("wrong", "wrong", "Wrong pixels within reach of the edge, on both sides", PLACE),
     Column("share_wrong", "share", "Share of the judged pixels within reach that are wrong", "{:.0%}"),
+    Column("crop_a", "crop a", "Crop of parcel a"),
+    Column("crop_b", "crop b", "Crop of parcel b"),
     Column("share_into_a", "into a", "Share of the pixels where b has grown into a", "{:.0%}"),
     Column("share_into_b", "into b", "Share of the pixels where a has grown into b", "{:.0%}"),
     Column("length_m", "m", "Length along the sides of pixels, metres; 0 across a gap or a corner", PLACE),
@@ -160,7 +160,7 @@ def accuracy_plot(curve: pd.DataFrame) -> Callable[[Figure], None]:
     """Paint accuracy by distance, with the share of mixed pixels behind it and the kinds of error above it."""
 
     def paint(figure: Figure) -> None:
-        axes = figure.add_axes((0.13, 0.27, 0.85, 0.6))
+        axes = figure.add_axes((0.13, 0.32, 0.85, 0.56))
         at = np.arange(len(curve))
         right = 100 * curve["accuracy"].to_numpy()
         if curve["mixed"].notna().any():
@@ -174,8 +174,8 @@ def accuracy_plot(curve: pd.DataFrame) -> Callable[[Figure], None]:
         axes.set_xticks(at, [f"{name}\n{_short(n)}" for name, n in zip(_names(curve), curve["pixels"], strict=True)])
         axes.set_ylim(0, 100)
         axes.set_xlim(-0.6, len(curve) - 0.4)
-        axes.set_ylabel("share of pixels (%)")
-        axes.set_xlabel("distance to the class edge (m); number of pixels")
+        axes.set_yticks([0, 25, 50, 75, 100], ["0%", "25%", "50%", "75%", "100%"])
+        axes.set_xlabel("distance to class edge (m), number of pixels")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=2, frameon=False)
 
     return paint

@@ -75,7 +75,6 @@ class Filters(QWidget):
         form.addRow("Mapped as", self.predicted)
         form.addRow("Distance", _beside(self.nearest, QLabel("to"), self.farthest))
         form.addRow("Size", _beside(self.smallest, QLabel("to"), self.largest))
-        form.addRow(self.reset)
         for combo in (self.declared, self.predicted, self.nearest, self.farthest):
             combo.currentIndexChanged.connect(lambda _: self.changed.emit())
         for spin in (self.smallest, self.largest):

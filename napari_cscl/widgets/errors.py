@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["ErrorsPanel"]
 
 AT_ONCE_PX = 2**22  # a subset of so many pixels takes less than a fifth of a second
-HELD_OUT, ALL = "held-out pixels", "all labelled pixels"
+HELD_OUT, ALL = "held out", "all labelled"
 
 
 class ErrorsPanel(Panel):
@@ -61,6 +61,7 @@ class ErrorsPanel(Panel):
         self._mark: Any = None
         self._build()
         self.needs = {self.find: ("labels", "prediction")}
+        self._parts = (self.kinds, self.plot, self.filters, self.tables, self.save, self.filters.reset)
         self.find.clicked.connect(lambda: dock.act(self.start_finding))
         self.save.clicked.connect(self._choose_place)
         self.filters.changed.connect(lambda: dock.act(self.start_choosing))
@@ -77,19 +78,18 @@ class ErrorsPanel(Panel):
         self.judged.addItems([HELD_OUT, ALL])
         self.judged.setAccessibleName("Pixels that are judged")
         self.judged.setToolTip(
-            "Held-out pixels: where the model was trained on this scene, only the blocks it never saw.\n"
-            "All labelled pixels: also those it has learnt from, which flatters it."
+            "Held out: where the model was trained on this scene, only the blocks that it never saw.\n"
+            "All labelled: also the pixels that it has learnt from, which flatters it."
         )
-        self.reach = QDoubleSpinBox(
-            minimum=1, maximum=200, value=20, singleStep=5, decimals=0, prefix="within ", suffix=" m"
-        )
+        self.reach = QDoubleSpinBox(minimum=1, maximum=200, value=20, singleStep=5, decimals=0, suffix=" m")
+        self.reach.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.reach.setAccessibleName("Reach of an edge")
         self.reach.setToolTip("How far from a class edge an error is laid to it")
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.kinds, self.filters = KindLegend(), Filters()
-        self.plot = PlotCanvas(self.dock.viewer, 190)
+        self.plot = PlotCanvas(self.dock.viewer, 200)
         self.plot.setAccessibleName("Accuracy by distance to the class edge")
         self.parcels, self.edges = Table(PARCEL_COLUMNS, "Worst parcels"), Table(EDGE_COLUMNS, "Worst edges")
         self.tables = QTabWidget()
@@ -97,16 +97,17 @@ class ErrorsPanel(Panel):
         self.tables.addTab(self.edges, "Edges")
         self.save = QPushButton("Save as CSV ...")
         self.save.setToolTip("Write the table that is shown, as it is filtered")
-        head, layout = QHBoxLayout(), QVBoxLayout(self)
-        for widget, share in ((self.judged, 3), (self.reach, 2)):
+        head, foot, layout = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
+        for widget, share in ((self.find, 6), (self.judged, 8), (self.reach, 4)):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             head.addWidget(widget, share)
-        layout.addWidget(self.find)
+        for widget in (self.filters.reset, self.save):
+            foot.addWidget(widget)
         layout.addLayout(head)
         for widget in (self.summary, self.kinds, self.plot, self.filters):
             layout.addWidget(widget)
         layout.addWidget(self.tables, 1)
-        layout.addWidget(self.save)
+        layout.addLayout(foot)
 
     # --- acts ------------------------------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class ErrorsPanel(Panel):
         self._drop("_layer")
         self._drop("_mark")
         self.summary.setText("Predict the crops and open labels, then find the errors of the map.")
-        for widget in (self.kinds, self.plot, self.filters, self.tables, self.save):
+        for widget in self._parts:
             widget.setVisible(False)
 
     def shut(self) -> None:
@@ -188,7 +189,7 @@ class ErrorsPanel(Panel):
         self.atlas = atlas
         self.summary.setText(atlas.summary())
         self.filters.take(atlas)
-        for widget in (self.kinds, self.plot, self.filters, self.tables, self.save):
+        for widget in self._parts:
             widget.setVisible(True)
         self._show(run(select(atlas, Subset())))
 

@@ -81,7 +81,7 @@ def test_map_and_curve(atlas: ErrorAtlas, prediction: Prediction, labels: LabelM
     assert set(np.unique(kinds)) == set(Kind)
     assert atlas.counts == {kind: (kinds == kind).sum() for kind in (Kind.RIGHT, *WRONG)}
     assert atlas.near == ((kinds > 0)[distance <= 20].sum(), (kinds == 1)[distance <= 20].sum())
-    assert f"of {(kinds > 0).sum()} pixels on the left" in atlas.summary()
+    assert f"of {(kinds > 0).sum():,} pixels on the left" in atlas.summary()
     for row, low, high in zip(atlas.curve.itertuples(), (0, *LIMITS), (*LIMITS, math.inf), strict=True):
         here = (kinds > 0) & (distance > low) & (distance <= high)
         assert (row.from_m, row.to_m, row.pixels, row.right) == (low, high, here.sum(), (here & (kinds == 1)).sum())

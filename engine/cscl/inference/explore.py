@@ -165,7 +165,7 @@ class ErrorAtlas:
             )
             if count
         ]
-        return f"Right: {right / pixels:.1%} of {pixels} pixels {self.judged.words}; {', '.join(parts)}."
+        return f"Right: {right / pixels:.1%} of {pixels:,} pixels {self.judged.words}; {', '.join(parts)}."
 
 
 def explore(
