@@ -2,6 +2,7 @@
 #   make demo    run the whole chain on simulated data     QUICK=1  a small form of it     OUT=folder  where it writes
 #   make test    run the tests                             ARGS="-k grid -x"  what pytest is told besides
 #   make bench   speed and memory
+#   make sample-model  the models in sample_data anew
 # Set-up:  TORCH=cpu (or cu126, ...)  that build of torch from download.pytorch.org; left empty, the one on PyPI
 #          PYTHON=python3.12          the Python, 3.11 or newer, that .venv is made with
 # Both are read when .venv is made; `make clean` and start again to choose anew. Works with GNU make 3.81 and later.
@@ -21,7 +22,7 @@ LIBRARIES := libegl1:libEGL.so.1 libgl1:libGL.so.1 libglib2.0-0:libglib-2.0.so.0
   libfontconfig1:libfontconfig.so.1 libxkbcommon-x11-0:libxkbcommon-x11.so.0 libxcb-cursor0:libxcb-cursor.so.0 \
   libxcb-icccm4:libxcb-icccm.so.4 libxcb-keysyms1:libxcb-keysyms.so.1 libxcb-shape0:libxcb-shape.so.0
 
-.PHONY: demo test bench lint format system clean
+.PHONY: demo test bench sample-model lint format system clean
 
 demo: $(READY)
 	$(BIN)/cscl demo --overwrite $(if $(QUICK),--quick) "$(OUT)"
@@ -38,6 +39,15 @@ test: $(READY)
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_affinity.py
 	$(BIN)/python tests/benchmarks/bench_engine.py
+
+# The two models in sample_data, from the season there; two minutes on one core. They change a little with torch.
+SEASON := sample_data/season
+SAMPLE := --class-column crop --name-column crop_name --legend $(SEASON)/legend.csv --device cpu --overwrite
+sample-model: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/cscl pretrain $(SEASON) $(SEASON)/parcels.gpkg sample_data/model-pretrained $(SAMPLE) \
+	  --set model.num_features=8 --set pretrain.steps=200 --set pretrain.ema=0.98
+	OMP_NUM_THREADS=1 $(BIN)/cscl train $(SEASON) $(SEASON)/parcels.gpkg sample_data/model $(SAMPLE) \
+	  --start sample_data/model-pretrained --set train.joint_weight=0.2 --set train.steps=400 --set train.ema=0.98
 
 lint: $(READY)
 	$(BIN)/ruff check .
