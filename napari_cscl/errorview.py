@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cscl.grid import GeoBox
-from cscl.metrics.kinds import WRONG, Kind
+from cscl.report.kinds import WRONG, Kind
 
 from .bridge import KEY, LayerData, frame
 
@@ -21,17 +21,10 @@ if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
 
 __all__ = [
-    "COLOURS", "EDGE_COLUMNS", "PARCEL_COLUMNS", "Column", "accuracy_plot", "bins_in_words", "errors_layer",
+    "EDGE_COLUMNS", "PARCEL_COLUMNS", "Column", "accuracy_plot", "bins_in_words", "errors_layer",
     "kinds_in_words", "outline_layer", "outlines", "view_of",
 ]  # fmt: skip
 
-# Okabe and Ito: distinct for all kinds of colour vision, and on most images; their lightness L* is 70, 90, 62 and 53.
-COLOURS = {
-    Kind.SHIFTED: "#56b4e9",
-    Kind.THIRD: "#f0e442",
-    Kind.VOID: "#cc79a7",
-    Kind.INTERIOR: "#d55e00",
-}
 MARK = "#ff2dd1"  # no crop and no error has it
 MARK_PX = 0.25
 LEAST_PX = 8
@@ -78,7 +71,7 @@ EDGE_COLUMNS = (
 def errors_layer(kinds_YX: NDArray[np.uint8], grid: GeoBox, origin: GeoBox | None = None) -> LayerData:
     """Show wrong pixels by kind; right ones and those that are not judged are clear. The layer owns its array."""
     colours: dict[int | None, Any] = {None: np.zeros(4, np.float32), 0: "#00000000", 1: "#00000000"}
-    colours |= {int(kind): colour for kind, colour in COLOURS.items()}
+    colours |= {int(kind): kind.colour for kind in WRONG}
     from napari.utils.colormaps import DirectLabelColormap
 
     look = {
@@ -168,7 +161,7 @@ def accuracy_plot(curve: pd.DataFrame) -> Callable[[Figure], None]:
         base = right.copy()
         for kind in WRONG:
             share = 100 * curve[kind.name.lower()] / curve["pixels"].clip(lower=1)
-            axes.bar(at, share, 0.34, bottom=base, color=COLOURS[kind], edgecolor="#808080", linewidth=0.4, zorder=2)
+            axes.bar(at, share, 0.34, bottom=base, color=kind.colour, edgecolor="#808080", linewidth=0.4, zorder=2)
             base += share
         axes.plot(at, right, "o-", color="#009e73", linewidth=1.8, markersize=4, label="right", zorder=3)
         axes.set_xticks(at, [f"{name}\n{_short(n)}" for name, n in zip(_names(curve), curve["pixels"], strict=True)])

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from cscl.inference.subset import Subset
-from cscl.metrics.kinds import WRONG
-from napari_cscl.errorview import COLOURS, kinds_in_words
+from cscl.report.kinds import WRONG
+from napari_cscl.errorview import kinds_in_words
 
 if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
@@ -44,7 +44,7 @@ class KindLegend(QWidget):
         for row, kind in enumerate(WRONG):
             swatch, name = QLabel(), QLabel(kind.title)
             swatch.setFixedSize(14, 12)
-            swatch.setStyleSheet(f"background: {COLOURS[kind]}; border: 1px solid #808080;")
+            swatch.setStyleSheet(f"background: {kind.colour}; border: 1px solid #808080;")
             name.setToolTip(kind.meaning)
             self.counts[kind] = QLabel()
             for column, widget in enumerate((swatch, name, self.counts[kind])):

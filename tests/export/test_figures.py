@@ -19,6 +19,7 @@ from cscl.grid import GeoBox, Window
 from cscl.legend import Legend
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
+from cscl.report.kinds import Kind
 
 GRID = GeoBox((30, 40), Affine(10, 0, 500000, 0, -10, 5000000), "EPSG:32631")
 
@@ -109,10 +110,10 @@ def test_error_map() -> None:
     error = np.ones(GRID.shape, np.uint8)
     error[:3], error[3:6], error[6, :27] = 0, 3, 2
     figure = figures.error_map(error, GRID)
-    assert {colour for _, colour in maps.ERRORS} <= colours(figure)
-    assert "right (86.4%)" in texts(figure) and "wrong, at a class boundary (11.1%)" in texts(figure)
-    with pytest.raises(InputError, match="codes 0 to 3"):
-        figures.error_map(error + 2, GRID)
+    assert {kind.colour for kind in (Kind.RIGHT, Kind.SHIFTED, Kind.INTERIOR)} <= colours(figure)
+    assert "right (86.4%)" in texts(figure) and "shifted boundary (11.1%)" in texts(figure)
+    with pytest.raises(InputError, match="codes 0 to 5"):
+        figures.error_map(error + 4, GRID)
     with pytest.raises(InputError, match="the grid"):
         figures.error_map(error[1:], GRID)
 

@@ -17,8 +17,10 @@ from cscl.grid import GeoBox, Window
 from cscl.inference.assess import AssessOptions, assess, error_map
 from cscl.legend import CropClass, Legend
 from cscl.metrics.boundary import class_boundary, parcel_boundary
+from cscl.metrics.kinds import error_kinds
 from cscl.products import LabelMap, Prediction
 from cscl.recipe import build
+from cscl.report.kinds import Kind
 
 SHAPE = (75, 93)
 GRID = GeoBox(SHAPE, Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32631")
@@ -150,14 +152,14 @@ def test_codes_that_disagree_are_named(prediction: Prediction, labels: LabelMap)
 def test_error_map(prediction: Prediction, labels: LabelMap, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = run(error_map(prediction, labels))
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values)
+    np.testing.assert_array_equal(errors, error_kinds(truth, guess, (10, 10), 20))
     report = run(assess(prediction, labels))
-    split = report.boundary.split("class boundary")
-    wrong = [int(half.counts[:, :-1].sum() - np.trace(half.counts)) for half in (split.interior, split.boundary)]
-    assert np.bincount(errors.ravel()).tolist()[2:] == wrong
-    np.testing.assert_array_equal(errors == 0, (truth < 0) | (guess < 0))
+    assert (errors > Kind.RIGHT).sum() == report.accuracy.pixels - np.trace(report.accuracy.counts)
     monkeypatch.setattr("cscl.inference.assess.BLOCK_PX", 16)
     window = Window(13, 24, 40, 57)
     np.testing.assert_array_equal(run(error_map(prediction, labels, window)), errors[window.slices])
+    farther = run(error_map(prediction, labels, reach_m=35.0))
+    np.testing.assert_array_equal(farther, error_kinds(truth, guess, (10, 10), 35))
 
 
 def test_refusals(prediction: Prediction, labels: LabelMap) -> None:

@@ -20,9 +20,10 @@ from cscl.inference.explore import ErrorAtlas, ExploreOptions, Judged, everythin
 from cscl.inference.subset import Subset, select
 from cscl.legend import CropClass, Legend
 from cscl.metrics.boundary import distance_to_class_edge
-from cscl.metrics.kinds import WRONG, Kind, across_edge, error_kinds
+from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
+from cscl.report.kinds import WRONG, Kind
 
 SHAPE, SIZE = (43, 57), (10.0, 10.0)
 GRID = GeoBox(SHAPE, Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32631")

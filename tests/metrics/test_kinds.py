@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cscl.metrics.boundary import distance_to_class_edge
-from cscl.metrics.kinds import Kind, across_edge, error_kinds
+from cscl.metrics.kinds import across_edge, error_kinds
+from cscl.report.kinds import Kind
 
 
 def fields(seed: int, void: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ from qtpy.QtTest import QTest
 from cscl.events import run
 from cscl.inference.explore import explore
 from cscl.inference.subset import Subset, select
-from cscl.metrics.kinds import Kind
 from cscl.products import LabelMap, Prediction
+from cscl.report.kinds import Kind
 from napari_cscl.bridge import prediction_layer
 
 PARCEL = 20  # wholly wrong; rows 16 to 24, columns 24 to 32

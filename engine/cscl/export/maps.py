@@ -26,24 +26,17 @@ from cscl.errors import InputError
 from cscl.grid import GeoBox, Window, pixel_size_m, tiles
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
+from cscl.report.kinds import Kind
 
 from .paper import INK, LABEL_PT, MISSING, TITLE_PT, label_text, sheet
 
-__all__ = ["ERRORS", "class_map", "edge_strength_map", "error_map", "season_strip"]
+__all__ = ["class_map", "edge_strength_map", "error_map", "season_strip"]
 
 MAP_PX = 1000
 WINDOW_PX = 1024
 
 # Red, green and blue of the usual band names.
 _TRUE_COLOUR = (("B04", "B03", "B02"), ("B4", "B3", "B2"), ("red", "green", "blue"))
-
-# What the codes of an error map mean, and colours that differ in lightness as well, for all kinds of colour vision.
-ERRORS = (
-    ("unknown", "#ffffff"),
-    ("right", "#c9d3da"),
-    ("wrong, inside a class", "#e69f00"),
-    ("wrong, at a class boundary", "#5b1a8b"),
-)
 
 
 def season_strip(cube: SITSCube, count: int = 6, title: str | None = None) -> Figure:
@@ -102,12 +95,12 @@ def class_map(classes: Prediction | LabelMap, title: str | None = None) -> Figur
 
 
 def error_map(error_YX: NDArray[Any], grid: GeoBox, title: str = "Where the crop map is wrong") -> Figure:
-    """Show right and wrong pixels, with the errors at class boundaries apart from those inside.
+    """Show right and wrong pixels, the wrong ones by kind.
 
     Parameters
     ----------
     error_YX : ndarray of int
-        Axes (y, x): 0 unknown, 1 right, 2 wrong inside, 3 wrong at a class boundary.
+        Axes (y, x), values of `cscl.report.kinds.Kind`.
     grid : GeoBox
         Where the pixels lie.
     title : str
@@ -119,14 +112,14 @@ def error_map(error_YX: NDArray[Any], grid: GeoBox, title: str = "Where the crop
         If there are other codes, or the shape is not that of the grid.
     """
     _require_shape(error_YX, grid, "The error map")
-    counts = np.bincount(np.asarray(error_YX).ravel().astype(np.int64), minlength=len(ERRORS))
-    if len(counts) > len(ERRORS):
-        raise InputError(f"An error map holds the codes 0 to 3, this one holds {len(counts) - 1}.")
+    counts = np.bincount(np.asarray(error_YX).ravel().astype(np.int64), minlength=len(Kind))
+    if len(counts) > len(Kind):
+        raise InputError(f"An error map holds the codes 0 to {len(Kind) - 1}, this one holds {len(counts) - 1}.")
     known = max(1, counts[1:].sum())
     step = _step(_shape(grid), MAP_PX)
-    palette = np.array([to_rgb(colour) for _, colour in ERRORS])
-    names = [(f"{name} ({counts[i] / known:.1%})" if i else name, colour) for i, (name, colour) in enumerate(ERRORS)]
-    names = [pair for pair, count in zip(names, counts, strict=True) if count]
+    palette = np.array([to_rgb(kind.colour) for kind in Kind])
+    shares = [f" ({counts[kind] / known:.1%})" if kind else "" for kind in Kind]
+    names = [(kind.title + shares[kind], kind.colour) for kind in Kind if counts[kind]]
     return _map_with_names(palette[error_YX[::step, ::step]], grid, step, names, title)
 
 

@@ -26,11 +26,11 @@ def report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox) -> list
     report : Report
         Figures by class and by distance.
     error_YX : ndarray of uint8
-        Axes (y, x): 0 unknown, 1 right, 2 wrong inside, 3 wrong at a class boundary.
+        Axes (y, x), values of `cscl.report.kinds.Kind`.
     grid : GeoBox
         Of the error map.
     """
-    drawn = [Figure("error_map", error_map(error_YX, grid), "Right and wrong pixels.")]
+    drawn = [Figure("error_map", error_map(error_YX, grid), "Right and wrong pixels, by the kind of error.")]
     for curve in report.boundary.curves:
         chart = accuracy_by_distance(
             (0.0, *curve.limits_m),

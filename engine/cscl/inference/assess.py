@@ -16,8 +16,9 @@ import cscl
 from cscl.errors import InputError
 from cscl.events import Job, Note, Progress
 from cscl.grid import Window, pixel_size_m, require_same, tiles
-from cscl.metrics.boundary import class_boundary
+from cscl.legend import UNKNOWN
 from cscl.metrics.classes import CommonLegend
+from cscl.metrics.kinds import error_kinds
 from cscl.metrics.tally import Tally, margin_px
 from cscl.products import LabelMap, Prediction
 from cscl.report import Report
@@ -25,6 +26,7 @@ from cscl.report import Report
 __all__ = ["AssessOptions", "assess", "error_map"]
 
 BLOCK_PX = 512
+REACH_M = 20.0
 NO_PARCELS = "The labels do not know their parcels: there is nothing on parcels and their edges."
 
 
@@ -93,19 +95,31 @@ def assess(
     return Report(total.accuracy(common.legend), boundary, _facts(prediction, labels, window), remarks)
 
 
-def error_map(prediction: Prediction, labels: LabelMap, window: Window | None = None) -> Job[NDArray[np.uint8]]:
-    """Find where a map is right and where it is wrong.
+def error_map(
+    prediction: Prediction, labels: LabelMap, window: Window | None = None, reach_m: float = REACH_M
+) -> Job[NDArray[np.uint8]]:
+    """Find where a map is right and where it is wrong, and of what kind the errors are.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        The map; read block by block.
+    labels : LabelMap
+        The truth, on the same grid.
+    window : Window, optional
+        These pixels only; edges are those of the whole label map.
+    reach_m : float
+        How far from an edge an error is still laid to it, metres.
 
     Returns
     -------
     ndarray of uint8
-        Axes (y, x) of the window: 0 class unknown or no prediction, 1 right, 2 wrong in the interior, 3 wrong at the
-        class boundary.
+        Axes (y, x) of the window; values of `cscl.report.kinds.Kind`.
 
     Raises
     ------
     GridError
-        If the grids differ.
+        If the grids differ or count degrees.
     """
     require_same(prediction.grid, labels.grid, f"The map {prediction.name} and the labels {labels.name}")
     window = window or Window(0, 0, *labels.ids.shape)
@@ -113,19 +127,20 @@ def error_map(prediction: Prediction, labels: LabelMap, window: Window | None = 
     errors = np.zeros((window.height, window.width), np.uint8)
     blocks = list(_blocks(window, BLOCK_PX))
     for number, block in enumerate(blocks, 1):
-        errors[block.within(window).slices] = _errors(prediction, labels, common, block)
+        errors[block.within(window).slices] = _errors(prediction, labels, common, block, reach_m)
         yield Progress("mapping errors", number, len(blocks), "block")
     return errors
 
 
-def _errors(prediction: Prediction, labels: LabelMap, common: CommonLegend, block: Window) -> NDArray[np.uint8]:
-    seen = block.grown(1, labels.ids.shape)
-    inner = block.within(seen).slices
-    around = labels.index(seen)
-    truth, edge = around[inner], class_boundary(around)[inner]
-    guess = common.index(prediction.read(block)[0])
-    errors = np.where(truth == guess, 1, np.where(edge, 3, 2))
-    return np.where((truth >= 0) & (guess >= 0), errors, 0).astype(np.uint8)
+def _errors(
+    prediction: Prediction, labels: LabelMap, common: CommonLegend, block: Window, reach_m: float
+) -> NDArray[np.uint8]:
+    size_m = pixel_size_m(labels.grid)
+    seen = block.grown(margin_px(size_m, (reach_m,)), labels.ids.shape)
+    inner, around = block.within(seen).slices, labels.index(seen)
+    guess = np.full(around.shape, UNKNOWN)
+    guess[inner] = common.index(prediction.read(block)[0])
+    return error_kinds(around, guess, size_m, reach_m)[inner]
 
 
 def _blocks(window: Window, size_px: int) -> Iterator[Window]:

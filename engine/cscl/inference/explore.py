@@ -21,15 +21,16 @@ from cscl.legend import Legend
 from cscl.metrics.boundary import distance_to_class_edge
 from cscl.metrics.classes import CommonLegend
 from cscl.metrics.error_tally import ErrorTally, Piece, class_pairs
-from cscl.metrics.kinds import WRONG, Kind, across_edge, error_kinds
+from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.metrics.mixed import crossed_pixels
 from cscl.metrics.regions import class_regions
 from cscl.metrics.tally import margin_px
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
+from cscl.report.kinds import WRONG, Kind
 from cscl.training.save import split_of
 
-from .assess import AssessOptions
+from .assess import REACH_M, AssessOptions
 
 __all__ = ["ErrorAtlas", "ExploreOptions", "Judged", "everything", "explore", "held_out"]
 
@@ -41,7 +42,7 @@ class ExploreOptions(AssessOptions):
     reach_m: Annotated[
         float,
         {"min": 1.0, "max": 200.0, "step": 5.0, "tooltip": "How far from an edge an error is laid to it, metres"},
-    ] = 20.0
+    ] = REACH_M
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,7 +99,7 @@ class ErrorAtlas:
     Parameters
     ----------
     kinds_YX : ndarray of uint8
-        `cscl.metrics.kinds.Kind` of each pixel, axes (y, x); 0 where it is not judged.
+        `cscl.report.kinds.Kind` of each pixel, axes (y, x); 0 where it is not judged.
     bins_YX : ndarray of uint8
         Class of distance to the class edge: a row of `curve`.
     guess_YX : ndarray of int

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cscl.events import Job, Progress
 from cscl.grid import Window, tile_count, tiles
 from cscl.metrics.error_tally import curve_table
-from cscl.metrics.kinds import Kind
+from cscl.report.kinds import Kind
 
 from .explore import ErrorAtlas
 

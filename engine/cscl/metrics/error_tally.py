@@ -15,8 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cscl.legend import UNKNOWN, Legend
-
-from .kinds import WRONG, Kind
+from cscl.report.kinds import WRONG, Kind
 
 __all__ = ["ErrorTally", "Piece", "class_pairs", "curve_table"]
 

@@ -8,58 +8,19 @@ says which class a shifted boundary would bring, whereas nobody knows what a pix
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cscl.report.kinds import Kind
+
 from .boundary import Mask, Metres, distance_to_class_edge, distance_to_unknown, ground_distance, reach_px
 
-__all__ = ["WRONG", "Kind", "across_edge", "error_kinds"]
+__all__ = ["across_edge", "error_kinds"]
 
 Pixels = NDArray[np.int64]
 
-
-class Kind(IntEnum):
-    """Kind of a pixel in a map of errors; the values of its array."""
-
-    NONE = 0
-    RIGHT = 1
-    INTERIOR = 2
-    SHIFTED = 3
-    THIRD = 4
-    VOID = 5
-
-    @property
-    def title(self) -> str:
-        """Words for a legend."""
-        return _TITLES[self]
-
-    @property
-    def meaning(self) -> str:
-        """One sentence for those who ask."""
-        return _MEANINGS[self]
-
-
-_TITLES = {
-    Kind.NONE: "not judged",
-    Kind.RIGHT: "right",
-    Kind.INTERIOR: "interior blunder",
-    Kind.SHIFTED: "shifted boundary",
-    Kind.THIRD: "third class at an edge",
-    Kind.VOID: "beside void",
-}
-_MEANINGS = {
-    Kind.NONE: "The class is unknown, there is no prediction, or the pixel is not among those that are judged.",
-    Kind.RIGHT: "The predicted class is the true one.",
-    Kind.INTERIOR: "Wrong, with neither a class edge nor unknown land within reach.",
-    Kind.SHIFTED: "Wrong within reach of a class edge, and predicted as the class across the nearest edge.",
-    Kind.THIRD: "Wrong within reach of a class edge, but predicted as neither class of the nearest edge.",
-    Kind.VOID: "Wrong, no class edge within reach, but unknown land is.",
-}
-WRONG = (Kind.SHIFTED, Kind.THIRD, Kind.VOID, Kind.INTERIOR)
-"""Kinds of wrong pixels, in the order in which legends and tables name them."""
 
 TIE_DECIMALS = 4  # distances that agree to a tenth of a millimetre are one distance
 
@@ -91,7 +52,7 @@ def error_kinds(
     Returns
     -------
     ndarray of uint8
-        Axes (y, x), values of `Kind`.
+        Axes (y, x), values of `cscl.report.kinds.Kind`.
     """
     if distance_YX is None:
         distance_YX = distance_to_class_edge(index_YX, pixel_size_m, reach_m)
