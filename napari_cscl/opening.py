@@ -24,8 +24,8 @@ from .bridge import LayerData, labels_layer, parcels_layer, season_layer
 from .composite import Composite
 
 __all__ = [
-    "Images", "Labels", "count_usable", "elsewhere", "facts_of", "is_small", "labels_facts_of", "likely_crop_column",
-    "open_images", "open_labels", "place_in_words", "show_images", "usable_share",
+    "Images", "Labels", "count_usable", "elsewhere", "facts_of", "is_small", "labels_at_hand", "labels_facts_of",
+    "likely_crop_column", "open_images", "open_labels", "place_in_words", "show_images", "usable_share",
 ]  # fmt: skip
 
 SMALL_BYTES, SMALL_FILES = 20_000_000, 100
@@ -53,12 +53,13 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Labels that were opened, with the columns of their parcels and the layers that show them."""
+    """Labels that were opened, the columns of their parcels, the layers that show them, and what there is to say."""
 
     labels: LabelMap
     parcels: Parcels | None
     columns: tuple[str, ...]
     layers: tuple[LayerData, ...] = field(repr=False)
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 def is_small(what: str | Path | SITSCube) -> bool:
@@ -142,8 +143,17 @@ def open_labels(
     layers = [labels_layer(labels, grid, parcels)] if len(labels.legend) else []
     if labels.parcel_ids is not None:
         layers.append(parcels_layer(labels, grid))
+    told = labels_facts_of(labels, parcels)
     yield Progress("opening labels", 3, 3, "part")
-    return Labels(labels, parcels, columns, tuple(layers))
+    return Labels(labels, parcels, columns, tuple(layers), told)
+
+
+def labels_at_hand(labels: LabelMap, parcels: Parcels | None) -> Labels:
+    """Describe labels that were opened elsewhere; their parcels can be opened again if their file is still there."""
+    file = parcels.path if parcels is not None else None
+    columns = tuple(columns_in(file)) if file is not None and file.exists() else ()
+    small = labels.ids.nbytes < SMALL_BYTES / 10
+    return Labels(labels, parcels, columns, (), labels_facts_of(labels, parcels) if small else ())
 
 
 def _with_legend(options: LabelOptions, path: Path, parcels: Parcels) -> LabelOptions:
@@ -204,13 +214,12 @@ def facts_of(images: Images) -> list[tuple[str, str]]:
     return told
 
 
-def labels_facts_of(opened: Labels) -> list[tuple[str, str]]:
-    """Describe open labels."""
-    labels = opened.labels
+def labels_facts_of(labels: LabelMap, parcels: Parcels | None) -> tuple[tuple[str, str], ...]:
+    """Describe open labels, as `facts_of` describes images; counts every pixel."""
     known = sum(labels.counts().values()) / labels.ids.size if len(labels.legend) else 0.0
     crops = f"{len(labels.legend)} crops, known for {known:.0%} of the pixels" if len(labels.legend) else "none"
     told = [("Crops", crops)]
-    if labels.parcel_ids is not None and opened.parcels is not None:
-        here = len(np.unique(labels.parcel_ids[labels.parcel_ids > 0]))
-        told.insert(0, ("Parcels", f"{here} on the images, {len(opened.parcels)} in the file"))
-    return told
+    if labels.parcel_ids is not None and parcels is not None:
+        here = np.count_nonzero(np.unique(labels.parcel_ids))
+        told.insert(0, ("Parcels", f"{here} on the images, {len(parcels)} in the file"))
+    return tuple(told)

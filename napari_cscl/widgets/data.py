@@ -28,7 +28,6 @@ from cscl.data.warp import warped
 from cscl.errors import GridError
 from cscl.events import Job, run
 from cscl.grid import same
-from cscl.parcels import columns_in
 from napari_cscl.bridge import KEY, grid_of, role_of
 from napari_cscl.composite import Composite, fitting
 from napari_cscl.opening import (
@@ -38,7 +37,7 @@ from napari_cscl.opening import (
     elsewhere,
     facts_of,
     is_small,
-    labels_facts_of,
+    labels_at_hand,
     open_images,
     open_labels,
     place_in_words,
@@ -69,6 +68,7 @@ class DataPanel(Panel):
     def __init__(self, dock: CSCLDock) -> None:
         super().__init__(dock)
         self._labels_path: Path | None = None
+        self._opened_labels: Labels | None = None
         self._aside: list[Any] = []
         self._soon = QTimer(self, singleShot=True)
         self.offer = Offer()
@@ -298,6 +298,7 @@ class DataPanel(Panel):
 
     def take_labels(self, path: Path, opened: Labels) -> None:
         """Make labels those of the scene, and show them."""
+        self._opened_labels = opened
         self.session.open_labels(opened.labels, opened.parcels)
         for layer in opened.layers:
             self.dock.add(layer)
@@ -305,27 +306,27 @@ class DataPanel(Panel):
         if not len(opened.labels.legend):
             self.dock.say(f"{path.name} has no column with crops: its outlines are shown, enough for pre-training.")
 
-    def _tell_of(self, opened: Labels) -> None:
-        notes = opened.parcels.notes if opened.parcels is not None else ()
-        self.about_labels.setText(_table(opened.labels.name, labels_facts_of(opened), notes))
+    def _labels_changed(self, labels: Any) -> None:
+        self._crops.hide()
         self.column.clear()
+        if labels is None:
+            self._labels_path = self._opened_labels = None
+            self.about_labels.setText("No parcels or labels are open.")
+        elif self._opened_labels is None or self._opened_labels.labels is not labels:
+            parcels = self.session.parcels
+            self._labels_path = parcels.path if parcels is not None else None
+            self._tell_of(labels_at_hand(labels, parcels))
+        else:
+            self._tell_of(self._opened_labels)
+
+    def _tell_of(self, opened: Labels) -> None:
+        self._opened_labels = opened
+        notes = opened.parcels.notes if opened.parcels is not None else ()
+        self.about_labels.setText(_table(opened.labels.name, opened.facts, notes))
         self.column.addItems(opened.columns)
         chosen = opened.parcels.class_column if opened.parcels is not None else None
         self.column.setCurrentText(chosen or "")
         self._crops.setVisible(bool(opened.columns))
-
-    def _labels_changed(self, labels: Any) -> None:
-        if labels is None:
-            self._labels_path = None
-            self.column.clear()
-            self._crops.hide()
-            self.about_labels.setText("No parcels or labels are open.")
-        else:
-            parcels = self.session.parcels
-            known = parcels is not None and parcels.path is not None and parcels.path.exists()
-            columns = tuple(columns_in(parcels.path)) if known else ()
-            self._labels_path = parcels.path if known else None
-            self._tell_of(Labels(labels, parcels, columns, ()))
 
     def _ask_about_labels(self, path: Path, place: str, scene: str) -> None:
         self.offer.ask(

@@ -65,7 +65,7 @@ def test_the_sample_brings_the_panel_and_all_that_belongs_to_it(make_napari_view
         assert word in dock.data.about.text()
     assert "612 on the images, 615 in the file" in dock.data.about_labels.text()
     dock.data.open_labels(sample_season() / "parcels.gpkg")
-    assert "permanent grassland" in dock.viewer.layers[1].features["crop"].to_list(), "with the names of the legend beside"
+    assert "permanent grassland" in dock.viewer.layers[1].features["crop"].to_list()
     viewer.dims.set_current_step(0, 4)
     dock.data.composite.setCurrentText("SWIR")
     dock.data.composite.textActivated.emit("SWIR")
