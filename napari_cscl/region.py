@@ -67,7 +67,7 @@ def region_mask(layer: Any, grid: GeoBox, origin: GeoBox | None = None) -> NDArr
 def corrected_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:
     """Make a copy of the known crops to paint on; it knows which labels it corrects."""
     data, look, kind = labels_layer(labels, origin)
-    held = {"role": "crops", "grid": labels.grid, "corrects": labels}
+    held = {"role": "region", "grid": labels.grid, "corrects": labels}
     return data, {**look, "name": CORRECTED, "metadata": {KEY: held}}, kind
 
 

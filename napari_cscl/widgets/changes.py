@@ -5,11 +5,12 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem
 
-from cscl.inference.compare import Change, Comparison
+from cscl.inference.compare import HELD_BACK, LEARNT, OUTSIDE, Change, Comparison
 
 __all__ = ["ChangesTable"]
 
-COLUMNS = {"at class boundaries": True, "inside parcels": False}
+COLUMNS = {"boundary, %": True, "interior, %": False}
+ROWS = {LEARNT: "Region, learnt", HELD_BACK: "Region, held back", OUTSIDE: "Outside"}
 
 
 class ChangesTable(QTableWidget):
@@ -19,7 +20,7 @@ class ChangesTable(QTableWidget):
         super().__init__(0, len(COLUMNS))
         self.setHorizontalHeaderLabels(list(COLUMNS))
         self.setAccessibleName("Share of right pixels before and after")
-        self.setToolTip("Share of right pixels, before and after. What was held back was not learnt from.")
+        self.setToolTip("Right pixels before and after, at class boundaries and inside. Held back: not learnt from.")
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -33,7 +34,7 @@ class ChangesTable(QTableWidget):
     def show_changes(self, comparison: Comparison) -> None:
         """Show a comparison; what got worse is in bold."""
         self.setRowCount(len(comparison.places))
-        self.setVerticalHeaderLabels([place.replace(", ", "\n") for place in comparison.places])
+        self.setVerticalHeaderLabels([ROWS[place] for place in comparison.places])
         for row, place in enumerate(comparison.places):
             for column, boundary in enumerate(COLUMNS.values()):
                 self.setItem(row, column, _cell(comparison.at(place, boundary=boundary)))
@@ -52,7 +53,7 @@ def _cell(change: Change) -> QTableWidgetItem:
     if not change.pixels:
         return QTableWidgetItem("no pixels")
     before, after = change.accuracy
-    item = QTableWidgetItem(f"{before:.1%} → {after:.1%}")
+    item = QTableWidgetItem(f"{100 * before:.1f} → {100 * after:.1f}")
     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
     item.setToolTip(f"{change.before} of {change.pixels} pixels right before, {change.after} after")
     font = item.font()

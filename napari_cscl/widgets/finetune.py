@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 from cscl.events import Event, Measure, Preview
 from cscl.grid import require_same
 from cscl.products import LabelMap, Prediction, Scene
-from napari_cscl.bridge import KEY, prediction_layer
+from napari_cscl.bridge import KEY, place_layer, prediction_layer
 from napari_cscl.region import (
     CORRECTED,
     LOOK,
@@ -91,7 +91,7 @@ class FinetunePanel(Panel):
         self.polygon = QPushButton("Draw a polygon")
         self.polygon.setToolTip("Click the corners on the canvas; a double click closes it")
         self.correct = QPushButton("Correct crops")
-        self.correct.setToolTip("Paint on a copy of the known crops; the labels themselves stay as they are")
+        self.correct.setToolTip("Paint on a copy of the known crops, to learn from that; the labels stay as they are")
         self.crop = QComboBox()
         self.crop.setToolTip("Crop that the brush paints")
         self.crop.setAccessibleName("Crop that the brush paints")
@@ -106,6 +106,7 @@ class FinetunePanel(Panel):
         self.start = QPushButton("Fine-tune")
         self.start.setToolTip("Improve a copy of the model in the region; the rest of the map is rehearsed beside it")
         self.curve = LiveLine()
+        self.curve.hide()
         self.verdict = QLabel("")
         self.verdict.setWordWrap(True)
         self.table = ChangesTable()
@@ -122,7 +123,10 @@ class FinetunePanel(Panel):
         form.addRow("Effort", self.seconds)
         layout = QVBoxLayout(self)
         layout.addLayout(_row(self.rectangle, self.polygon))
-        layout.addLayout(_row(self.correct, self.crop))
+        painting = QHBoxLayout()
+        painting.addWidget(self.correct)
+        painting.addWidget(self.crop, 1)
+        layout.addLayout(painting)
         layout.addLayout(form)
         for widget in (self.start, self.curve, self.verdict, self.table, self.former):
             layout.addWidget(widget)
@@ -193,6 +197,9 @@ class FinetunePanel(Panel):
             return
         layer = self._layer(CORRECTED) or self.dock.add(corrected_layer(labels, self.session.origin))
         layer.visible = True
+        region = self._layer(REGION)
+        if region is not None:
+            place_layer(self.dock.viewer, region)  # its outline lies above what is painted
         self.dock.viewer.layers.selection.active = layer
         layer.selected_label = labels.legend.ids[max(0, self.crop.currentIndex())] + 1
         layer.mode = "paint"
@@ -225,6 +232,7 @@ class FinetunePanel(Panel):
         )  # fmt: skip
         before = session.model.folder
         self.curve.clear()
+        self.curve.show()
         for layer in (self._layer(REGION), self._layer(CORRECTED)):
             if layer is not None:
                 layer.mode = "pan_zoom"
@@ -264,6 +272,9 @@ class FinetunePanel(Panel):
         self.steps.append(step)
         self._open_model(found.model)
         self.dock.add(prediction_layer(found.after, session.origin))
+        painted = self._layer(CORRECTED)
+        if painted is not None:
+            painted.visible = False  # it lies above the maps
         self._tell()
         self.refresh()
 
@@ -273,6 +284,7 @@ class FinetunePanel(Panel):
             self.table.show_changes(self.steps[-1].found.comparison)
             self.verdict.setText(self.steps[-1].found.comparison.verdict())
         else:
+            self.curve.hide()
             self.table.clear_changes()
             self.verdict.setText("")
         self.former.setChecked(False)

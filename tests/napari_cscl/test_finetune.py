@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cscl.events import run
 from cscl.inference.compare import OUTSIDE
 from cscl.inference.predict import predict
 from cscl.products import Scene
+from cscl.training.finetune import FinetuneOptions
 from cscl.training.segment import train
 from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.region import CORRECTED, REGION, region_layer, region_mask
@@ -46,12 +48,14 @@ def panel(dock: Any, wrong: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
         dock.viewer.add_layer(Layer.create(*layer))
     dock.session.open_model(wrong)
     dock.pages.turn_to(dock.finetune)
-    known = cscl.training.finetune.FinetuneOptions
-    monkeypatch.setattr(
-        cscl.training.finetune, "FinetuneOptions", lambda **given: known(**given, learning_rate=1e-2, batch=8)
-    )
-    dock.finetune.seconds.setValue(3)
+    limit_steps(monkeypatch, 40)
     return dock.finetune
+
+
+def limit_steps(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Let the effort be steps, so that it does not depend on the machine."""
+    limited = partial(FinetuneOptions, learning_rate=1e-2, batch=8, steps=steps)
+    monkeypatch.setattr(cscl.training.finetune, "FinetuneOptions", limited)
 
 
 def finish(panel: Any, qtbot: Any) -> None:
@@ -85,7 +89,7 @@ def test_a_region_is_improved_compared_and_undone_exactly(panel: Any, wrong: Pat
     after, found = panel.session.prediction, panel.steps[0].found.comparison
     assert after is not before and panel.session.model.card.tuned["parent"] == "wrong"
     then, now = found.at(OUTSIDE, boundary=False).accuracy
-    assert now > then + 0.15 and panel.table.item(2, 1).text() == f"{then:.1%} → {now:.1%}"
+    assert now > then + 0.15 and panel.table.item(2, 1).text() == f"{100 * then:.1f} → {100 * now:.1f}"
     assert panel.table.rowCount() == 3 and "outside the region" in panel.verdict.text().lower()
     assert (shown(panel) == expected).mean() < 0.9
     panel.former.click()
@@ -105,9 +109,9 @@ def test_a_region_is_improved_compared_and_undone_exactly(panel: Any, wrong: Pat
     assert panel.session.prediction is before, "its layer is there, so it stays open"
 
 
-def test_two_rounds_are_undone_one_by_one(panel: Any, wrong: Path, qtbot: Any) -> None:
+def test_two_rounds_are_undone_one_by_one(panel: Any, wrong: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(panel)
-    panel.seconds.setValue(1)
+    limit_steps(monkeypatch, 5)
     maps = []
     for _ in range(2):
         panel.start.click()
@@ -121,9 +125,11 @@ def test_two_rounds_are_undone_one_by_one(panel: Any, wrong: Path, qtbot: Any) -
     assert not list(panel.dock.folder.glob("finetuning_*"))
 
 
-def test_cancelling_leaves_nothing_and_stopping_keeps(panel: Any, wrong: Path, qtbot: Any) -> None:
+def test_cancelling_leaves_nothing_and_stopping_keeps(
+    panel: Any, wrong: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw(panel)
-    panel.seconds.setValue(600)
+    limit_steps(monkeypatch, 100_000)
     names = [layer.name for layer in panel.dock.viewer.layers]
     panel.start.click()
     qtbot.waitUntil(lambda: bool(panel.curve.curves), timeout=30_000)
@@ -178,7 +184,8 @@ def test_a_rectangle_drawn_with_the_mouse_becomes_pixels(panel: Any, qtbot: Any)
     for step in (10, 25, 40):
         here = QPointF(centre + QPoint(step, step))
         buttons = (Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
-        QApplication.sendEvent(canvas, QMouseEvent(QEvent.Type.MouseMove, here, here, *buttons))
+        QApplication.sendEvent(canvas, QMouseEvent(QEvent.Type.MouseMove, here, canvas.mapToGlobal(here), *buttons))
+        qtbot.wait(50)
     QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=centre + QPoint(40, 40))
     qtbot.wait(50)
     region = panel.region_mask()

@@ -55,8 +55,8 @@ class FinetuneOptions:
     steps: Annotated[
         int, {"min": 0, "max": 1_000_000, "tooltip": "Gradient steps to take whatever the time; 0: go by the time"}
     ] = 0
-    learning_rate: Annotated[float, {"min": 1e-7, "max": 0.1, "tooltip": "Peak learning rate"}] = 1e-3
-    batch: Annotated[int, {"min": 2, "max": 256, "tooltip": "Samples a step"}] = 16
+    learning_rate: Annotated[float, {"min": 1e-7, "max": 0.1, "tooltip": "Peak learning rate"}] = 2e-3
+    batch: Annotated[int, {"min": 2, "max": 256, "tooltip": "Samples a step"}] = 8
     rehearsal: Annotated[
         float, {"min": 0.0, "max": 0.9, "tooltip": "Share of each batch from outside the region, against forgetting"}
     ] = 0.5
