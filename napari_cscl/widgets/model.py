@@ -1,24 +1,20 @@
-"""Model panel: pick a model folder, or train one on the open parcels."""
+"""Model panel: pick a model, read its card, and learn whether it suits the open images."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QFormLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QSpinBox,
-    QVBoxLayout,
-)
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
 
-from cscl.data.describe import describe_model
-from cscl.products import Scene
-from cscl.recipe import Recipe
+from cscl.data.describe import model_facts
+from cscl.data.sample import sample_model
+from cscl.data.suits import drift, misfits
+from cscl.legend import Legend
+from napari_cscl.runner import JobRunner
+from napari_cscl.settings import recall, remember
 
 from .panel import Panel
 
@@ -29,7 +25,7 @@ __all__ = ["ModelPanel"]
 
 
 class ModelPanel(Panel):
-    """The model in use, and training."""
+    """The model in use."""
 
     title = "Model"
     purpose = "Open a model and read its card"
@@ -37,58 +33,97 @@ class ModelPanel(Panel):
     def __init__(self, dock: CSCLDock) -> None:
         super().__init__(dock)
         self.open = QPushButton("Open a model ...")
-        self.card = QLabel("No model is open.")
-        self.card.setWordWrap(True)
-        self.card.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long lines wrap
-        self.first = QCheckBox("Pre-train on the outlines first")
-        self.first.setToolTip("CSCL by parcel: needs no crop labels, and costs as much time as the steps say")
-        self.steps = QSpinBox()
-        self.steps.setRange(1, 100000)
-        self.steps.setValue(Recipe().train.steps)
-        self.train = QPushButton("Train on the open parcels ...")
-        form = QFormLayout()
-        form.addRow("Steps", self.steps)
+        self.open.setToolTip("A folder that training made, with a card.json in it")
+        self.sample = QPushButton("Use the sample model")
+        self.sample.setToolTip("A small model that comes with the plugin; it knows the simulated sample season")
+        self.warnings, self.card, self.classes = _words(), _words(), _words()
+        self._watcher = JobRunner(self)
+        self._again = False
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.open)
+        buttons.addWidget(self.sample)
         layout = QVBoxLayout(self)
-        for widget in (self.open, self.card, self.first):
-            layout.addWidget(widget)
-        layout.addLayout(form)
-        layout.addWidget(self.train)
+        layout.addLayout(buttons)
+        for label in (self.warnings, self.card, self.classes):
+            layout.addWidget(label)
         layout.addStretch()
         self.open.clicked.connect(self._choose)
-        self.train.clicked.connect(self._choose_place)
-        self.needs = {self.open: (), self.train: ("cube", "labels")}
-        dock.session.model_changed.connect(self._model_changed)
+        self.sample.clicked.connect(lambda: dock.act(lambda: self.session.open_model(sample_model())))
+        self.needs = {self.open: (), self.sample: ()}
+        self._watcher.done.connect(self._warn)
+        self._watcher.finished.connect(self._look_again)
+        self.session.model_changed.connect(self._model_changed)
+        self.session.cube_changed.connect(self._look)
+        self._model_changed(None)
 
-    def train_into(self, folder: str | Path, settings: tuple[str, ...] = ()) -> None:
-        """Train on the scene and its labels, and use the model then."""
-        session = self.dock.session
-        lacking = session.lacks("cube", "labels")
-        if lacking or session.cube is None or session.labels is None:
-            self.dock.say(lacking)
-            return
-        recipe = Recipe().with_settings([f"train.steps={self.steps.value()}", *settings])
-        job = _train(Scene(session.cube, session.labels), Path(folder), recipe, self.first.isChecked())
-        self.dock.run(job, "Training", lambda model: session.open_model(model))
+    def shut(self) -> None:
+        """Compare nothing any more."""
+        self._watcher.close()
 
     def _model_changed(self, model: Any) -> None:
-        self.card.setText("\n".join(describe_model(model.card)))
+        if model is None:
+            self.card.setText("No model is open. Open one, use the sample model, or make one in the Train panel.")
+            return
+        remember(models=str(model.folder.parent))
+        self.card.setText(_table(model.card.name, model_facts(model.card)))
+        self.card.setToolTip(str(model.folder))
+        self.classes.setText(_colours(model.card.legend))
+        self._look()
+
+    # --- does it suit the images? ----------------------------------------------------------------------------------
+
+    def _look(self, *_: Any) -> None:
+        """Say at once what does not suit, then look at the pixels beside the window."""
+        cube, model = self.session.cube, self.session.model
+        found = misfits(cube, model.card) if cube is not None and model is not None else []
+        self._warn(found)
+        if cube is None or model is None:
+            return
+        if self._watcher.busy:
+            self._again = True
+            self._watcher.cancel()
+        else:
+            self._watcher.start(_all_misfits(cube, model.card, found), "Comparing", None)
+
+    def _look_again(self) -> None:
+        if self._again:
+            self._again = False
+            self._look()
+
+    def _warn(self, found: Sequence[str]) -> None:
+        if self._again:
+            return  # the answer is about images or a model that are not open any more
+        self.warnings.setText("".join(f"<p><b>⚠</b> {escape(sentence)}</p>" for sentence in found))
+        self.warnings.setVisible(bool(found))
 
     def _choose(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Model folder")
+        path = QFileDialog.getExistingDirectory(self, "Model folder", recall("models", ""))
         if path:
-            self.dock.act(lambda: self.dock.session.open_model(path))
-
-    def _choose_place(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Model folder to make")
-        if path:
-            self.dock.act(lambda: self.train_into(path))
+            self.dock.act(lambda: self.session.open_model(path))
 
 
-def _train(scene: Scene, folder: Path, recipe: Recipe, first: bool) -> Any:
-    from cscl.training.pretrain import pretrain
-    from cscl.training.segment import train
+def _all_misfits(cube: Any, card: Any, known: list[str]) -> Any:
+    return [*known, *(yield from drift(cube, card))]
 
-    start = None
-    if first:
-        start = yield from pretrain([scene], folder.with_name(f"{folder.name}-pretrained"), recipe)
-    return (yield from train([scene], folder, recipe, start=start))
+
+def _words() -> QLabel:
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.RichText)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long lines wrap
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def _table(name: str, facts: Sequence[tuple[str, str]]) -> str:
+    """Facts as a small table: the words on the left, what is known on the right."""
+    rows = "".join(
+        f"<tr><td style='padding-right: 8px'>{escape(word)}</td><td>{escape(told)}</td></tr>" for word, told in facts
+    )
+    return f"<b>{escape(name)}</b><table>{rows}</table>"
+
+
+def _colours(legend: Legend) -> str:
+    """Classes with a square in their colour."""
+    squares = [f"<font color='{c.colour}'>■</font> {escape(c.name).replace(' ', '&nbsp;')}" for c in legend.classes]
+    return " &nbsp;".join(squares)

@@ -1,10 +1,58 @@
-"""Train panel."""
+"""Train panel: a form made from the recipe, what the run takes, live curves, and the run as text to copy."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+)
+
+from cscl.card import ModelCard
+from cscl.data.commands import Run, command_of, python_of
+from cscl.data.scenes import LabelOptions
+from cscl.errors import CSCLError, InputError, MemoryLimitError, OutputError
+from cscl.events import Event, Job, Measure, Progress, run
+from cscl.products import Scene
+from cscl.recipe import Recipe
+from napari_cscl.forms import Form
+from napari_cscl.runner import JobRunner
+from napari_cscl.settings import recall, remember
+
 from .panel import Panel
+from .plot import LiveLine
+
+if TYPE_CHECKING:
+    from .dock import CSCLDock
 
 __all__ = ["TrainPanel"]
+
+STAGES = {
+    "Pre-train on outlines, then train": (True, True),
+    "Train on the crops only": (False, True),
+    "Pre-train on outlines only": (True, False),
+}
+TITLES = {
+    **{"model": "Network", "data": "Samples", "pretrain": "Pre-training", "train": "Training"},
+    **{"pretrain.loss": "Contrastive loss", "train.loss": "Segmentation loss", "": "Run"},
+}
+CURVES = {"loss": "loss", "similarity_gap": "similarity gap", "overall accuracy": "validation accuracy"}
+SETTLE_MS = 500
 
 
 class TrainPanel(Panel):
@@ -12,3 +60,322 @@ class TrainPanel(Panel):
 
     title = "Train"
     purpose = "Make a model from the open images and labels"
+
+    def __init__(self, dock: CSCLDock) -> None:
+        super().__init__(dock)
+        self.form: Form[Recipe] | None = None
+        self._estimator = JobRunner(self)
+        self._unfinished, self._mine = False, False
+        self._hint, self._stage = "", ""
+        self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
+        self._build()
+        self._connect()
+        self.out.setText(str(_free(Path(recall("models", str(Path.home()))) / "cscl-model")))
+        self.needs = dict.fromkeys((self.start, self.command, self.python), ("cube", "labels"))
+        self.needs |= {self.from_model: ("model",)}
+        self._stage_changed()
+
+    # --- making ----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.stages = QComboBox()
+        self.stages.addItems(list(STAGES))
+        self.stages.setToolTip("Outlines teach where parcels end without any crop; crops teach the classes")
+        self.from_model = QCheckBox("Start from the open model")
+        self.from_model.setToolTip("Keep its network and go on with it; its bands and its split are kept, too")
+        self.waiting = _wrapped("The settings appear in a moment.")
+        self.out = QLineEdit()
+        self.out.setToolTip("Folder of the model that is made")
+        self.browse = QPushButton("Browse ...")
+        self.browse.setToolTip("Choose where the model folder is made")
+        self.resume = QCheckBox("Go on with the unfinished run there")
+        self.resume.setToolTip("Off: what it has learnt so far is dropped, and the run begins anew")
+        self.resume.hide()
+        self.said = _wrapped("")
+        self.start = QPushButton("Start")
+        self.start.setToolTip("Make the model, and use it then")
+        self.curves = LiveLine()
+        self.curves.hide()
+        self.command, self.python = QPushButton("Copy as command line"), QPushButton("Copy as Python")
+        self.command.setToolTip("Copy lines for a terminal that do the same run")
+        self.python.setToolTip("Copy a script that does the same run")
+        for box in (self.stages, self.out):
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        rows = QFormLayout()
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows.addRow("Stages", self.stages)
+        place = QHBoxLayout()
+        place.addWidget(self.out, 1)
+        place.addWidget(self.browse)
+        below = QFormLayout()
+        below.addRow("Model folder", place)
+        copies = QHBoxLayout()
+        copies.addWidget(self.command)
+        copies.addWidget(self.python)
+        layout = QVBoxLayout(self)
+        for item in (
+            rows,
+            self.from_model,
+            self.waiting,
+            below,
+            self.resume,
+            self.said,
+            self.start,
+            self.curves,
+            copies,
+        ):
+            layout.addLayout(item) if isinstance(item, QFormLayout | QHBoxLayout) else layout.addWidget(item)
+        layout.addStretch()
+
+    def _connect(self) -> None:
+        self.stages.currentTextChanged.connect(self._stage_changed)
+        self.from_model.toggled.connect(self._stage_changed)
+        self.out.textChanged.connect(self._changed)
+        self.browse.clicked.connect(self._choose_place)
+        self.start.clicked.connect(lambda: self.dock.act(self._start))
+        self.command.clicked.connect(lambda: self.dock.act(lambda: self._copy(command_of, "command line")))
+        self.python.clicked.connect(lambda: self.dock.act(lambda: self._copy(python_of, "Python script")))
+        self._settled.timeout.connect(self._estimate)
+        self._estimator.done.connect(self._estimated)
+        self._estimator.failed.connect(self._cannot)
+        self.dock.runner.failed.connect(self._failed)
+        self.dock.runner.finished.connect(self._changed)
+        for signal in (self.session.cube_changed, self.session.labels_changed, self.session.model_changed):
+            signal.connect(self._changed)
+
+    def shown(self) -> None:
+        """Build the form when it is first looked at: what it lists comes with torch, which takes a second."""
+        if self.form is None and not self._estimator.busy:
+            self._estimator.start(_list_choices(), "Listing", None)
+        else:
+            self._changed()
+
+    def refresh(self) -> None:
+        """Enable what can be done now."""
+        super().refresh()
+        if self.form is not None:
+            self.form.setEnabled(not self.dock.runner.busy)
+
+    def shut(self) -> None:
+        """Estimate nothing any more."""
+        self._settled.stop()
+        self._estimator.close()
+
+    # --- settings --------------------------------------------------------------------------------------------------
+
+    def _listed(self, options: Any) -> None:
+        """Build the form in the place of the words that wait for it."""
+        self.form = Form(Recipe(), options, TITLES)
+        self.form.changed.connect(self._changed)
+        self.layout().replaceWidget(self.waiting, self.form)
+        self.waiting.hide()
+        self.refresh()
+        self._stage_changed()
+
+    def _stage_changed(self, *_: Any) -> None:
+        pretraining, training = STAGES[self.stages.currentText()]
+        self.from_model.setVisible(training and not pretraining)
+        if self.form is not None:
+            hidden = {"pretrain": not pretraining, "train": not training, "model": self._start_from() is not None}
+            self.form.hide_parts(place for place, out_of_use in hidden.items() if out_of_use)
+        self._changed()
+
+    def _start_from(self) -> Path | None:
+        pretraining, training = STAGES[self.stages.currentText()]
+        wanted = training and not pretraining and self.from_model.isChecked()
+        return self.session.model.folder if wanted and self.session.model is not None else None
+
+    def run_meant(self) -> Run:
+        """Return the run that the panel describes.
+
+        Raises
+        ------
+        InputError
+            If a setting is none, or no folder is named.
+        """
+        session, text = self.session, self.out.text().strip()
+        if not text:
+            raise InputError("Name a folder for the model, e.g. with Browse.")
+        recipe = self.form.get() if self.form is not None else Recipe()
+        start = self._start_from()
+        if start is not None and session.model is not None:
+            recipe = replace(recipe, model=session.model.card.model)
+        pretraining, training = STAGES[self.stages.currentText()]
+        column = session.parcels.class_column if session.parcels is not None else None
+        return Run(
+            Path(_path_of(session.cube)), Path(_path_of(session.labels)), Path(text).expanduser(), recipe, pretraining,
+            training, start, labelling=LabelOptions(class_column=column), device=self.dock.device,
+        )  # fmt: skip
+
+    def _changed(self, *_: Any) -> None:
+        self._settled.start()
+        unfinished = self.form is not None and any(map(_is_unfinished, self._folders()))
+        if unfinished != self._unfinished:
+            self._unfinished = unfinished
+            self.resume.setVisible(unfinished)
+            self.resume.setChecked(unfinished)
+
+    def _folders(self) -> list[Path]:
+        """Folders that the run makes."""
+        with contextlib.suppress(CSCLError):
+            meant = self.run_meant()
+            wanted = {meant.pretrained: meant.pretraining, meant.out: True}
+            return [folder for folder, made in wanted.items() if made]
+        return []
+
+    def _estimate(self) -> None:
+        """Say what the run takes, a moment after the last change."""
+        session = self.session
+        if self.form is None or session.cube is None or session.labels is None or not self.isVisible():
+            return
+        if self._estimator.busy:
+            self._settled.start()
+        elif not self.dock.runner.busy:
+            try:
+                job = _needs(Scene(session.cube, session.labels), self.run_meant())
+            except CSCLError as error:
+                self._cannot(error)
+            else:
+                self._estimator.start(job, "Estimating", None)
+
+    def _estimated(self, result: Any) -> None:
+        if isinstance(result, Mapping):
+            self._listed(result)
+        else:
+            room = "" if result.fits else " <b>That is more than there is:</b> use a smaller batch, or make room."
+            self.said.setText(f"{self._hint}{result}{room}")
+
+    def _cannot(self, error: BaseException) -> None:
+        self.said.setText(str(error))
+
+    def _choose_place(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Model folder to make", self.out.text())
+        if path:
+            self.out.setText(path)
+
+    # --- the run ---------------------------------------------------------------------------------------------------
+
+    def train_into(
+        self, folder: str | Path, recipe: Recipe | None = None, stages: tuple[bool, bool] | None = None
+    ) -> None:
+        """Set folder, settings and stages (pre-training, training), and start."""
+        if self.form is None:
+            self._listed(run(_list_choices()))
+        assert self.form is not None
+        self.out.setText(str(folder))
+        if stages is not None:
+            self.stages.setCurrentText(next(name for name, meant in STAGES.items() if meant == stages))
+        if recipe is not None:
+            self.form.set(recipe)
+        self._changed()
+        self.dock.act(self._start)
+
+    def _start(self) -> None:
+        session, meant, resume = self.session, self.run_meant(), self.resume.isChecked() and self._unfinished
+        if session.cube is None or session.labels is None:
+            self.dock.say(session.lacks("cube", "labels"))
+            return
+        there = [folder for folder in self._folders() if folder.exists()]
+        if there and not (resume and meant.out not in there):
+            raise OutputError(f"{there[0]} exists already. Choose another model folder.")
+        self._settled.stop()
+        self._estimator.close()
+        self.curves.clear()
+        self.curves.show()
+        self._hint, self._stage = "", ""
+        job = _carry_out(replace(meant, overwrite=True), Scene(session.cube, session.labels), resume)
+        self._mine = self.dock.run(job, "Training", self._made, on_event=self._follow, can_finish=True)
+
+    def _follow(self, event: Event) -> None:
+        """Draw the figures of the run; another stage begins other curves."""
+        if isinstance(event, Measure):
+            stage = event.stage.removesuffix(" validation")
+            if stage != self._stage:
+                self.curves.clear()
+            self._stage = stage
+            for name, label in CURVES.items():
+                if name in event.values:
+                    self.curves.add(label, event.step, event.values[name])
+
+    def _made(self, folder: Path) -> None:
+        self.session.open_model(folder)
+        card = ModelCard.open(folder)
+        accuracy = card.accuracy.get("validation_overall accuracy")
+        told = "" if accuracy is None else f", with an accuracy of {accuracy:.0%} on the validation blocks"
+        self.dock.inform(f"The model {card.name} is made in {card.steps} steps{told}, and open now.")
+        remember(models=str(Path(self.out.text()).parent))
+        self.out.setText(str(_free(Path(self.out.text()))))
+
+    def _failed(self, error: BaseException) -> None:
+        """Set the batch to what the memory holds, if that is what the run failed of."""
+        mine, self._mine = self._mine, False
+        if mine and isinstance(error, MemoryLimitError) and error.batch and self.form is not None:
+            self.form.widget(error.setting).value = error.batch
+            self._hint = f"The memory did not hold the batch: it is set to {error.batch} now, press Start again. "
+            self.said.setText(self._hint)
+            self.resume.setChecked(False)
+
+    def _copy(self, say: Callable[[Run], str], what: str) -> None:
+        meant, parcels, labels = self.run_meant(), self.session.parcels, self.session.labels
+        for thing, name in ((self.session.cube, "images"), (labels, "labels")):
+            if thing is None or thing.path is None:
+                raise InputError(f"The {name} were not opened from a file as they are, so a copy would not find them.")
+        kept = ""
+        if parcels is not None and labels is not None and parcels.class_column and parcels.legend() != labels.legend:
+            legend = meant.out.with_name(f"{meant.out.name}-legend.csv")
+            legend.parent.mkdir(parents=True, exist_ok=True)
+            labels.legend.to_csv(legend)
+            meant = replace(meant, labelling=replace(meant.labelling, legend=str(legend)))
+            kept = f" The classes that it names are kept in {legend}."
+        QApplication.clipboard().setText(say(meant))
+        self.dock.say(f"Copied as {what}.{kept}")
+
+
+def _list_choices() -> Job[Any]:
+    yield Progress("listing", 0, 1, "part")
+    from cscl.training.choices import choices
+
+    return choices()
+
+
+def _needs(scene: Scene, meant: Run) -> Job[Any]:
+    from cscl.training.needs import needs
+
+    stages = {"pretraining": meant.pretraining, "training": meant.training}
+    return (yield from needs(scene, meant.out, meant.recipe, **stages, device=meant.device))
+
+
+def _carry_out(meant: Run, scene: Scene, resume: bool) -> Job[Path]:
+    from cscl.training.stages import carry_out
+
+    return (yield from carry_out(meant, [scene], resume=resume))
+
+
+def _is_unfinished(folder: Path) -> bool:
+    from cscl.training.stages import is_unfinished
+
+    return is_unfinished(folder)
+
+
+def _path_of(thing: Any) -> str:
+    return "" if thing is None else str(thing.path or thing.name)
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or the first of those with a number behind it, where no model and no unfinished one lies."""
+    stem = path.name.rstrip("0123456789").removesuffix("-") or path.name
+    names = (path.name, *(f"{stem}-{number}" for number in range(2, 1000)))
+    ends = ("", ".part", "-pretrained", "-pretrained.part")
+    return next(
+        (path.with_name(name) for name in names if not any(path.with_name(name + end).exists() for end in ends)), path
+    )
+
+
+def _wrapped(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long lines wrap
+    return label

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import toys
 
 from cscl.data.sample import sample_season
 from napari_cscl._reader import get_reader
@@ -58,17 +59,17 @@ def test_predict_and_export_by_button(toy: Any, qtbot: Any, tmp_path: Path) -> N
 
 def test_cancelling_changes_nothing(toy: Any, qtbot: Any, tmp_path: Path) -> None:
     before = names(toy)
-    toy.model.train_into(tmp_path / "model", ("train.batch=2", "train.steps=100000", "model.num_features=4"))
+    toy.train.train_into(tmp_path / "model", toys.QUICK.with_settings(["train.steps=100000"]), (False, True))
     qtbot.waitUntil(lambda: toy.jobbar.progress.isVisible() and toy.jobbar.progress.value() > 2, timeout=30_000)
-    assert not toy.model.train.isEnabled()
+    assert not toy.train.start.isEnabled()
     with qtbot.waitSignal(toy.runner.cancelled, timeout=10_000):
         toy.jobbar.cancel.click()
-    assert names(toy) == before and toy.model.train.isEnabled() and not toy.jobbar.progress.isVisible()
+    assert names(toy) == before and toy.train.start.isEnabled() and not toy.jobbar.progress.isVisible()
     assert not (tmp_path / "model").exists()
 
 
 def test_closing_the_panel_stops_its_job(toy: Any, qtbot: Any, tmp_path: Path) -> None:
-    toy.model.train_into(tmp_path / "model", ("train.batch=2", "train.steps=100000", "model.num_features=4"))
+    toy.train.train_into(tmp_path / "model", toys.QUICK.with_settings(["train.steps=100000"]), (False, True))
     qtbot.waitUntil(lambda: toy.jobbar.progress.value() > 1, timeout=30_000)
     toy.viewer.window.remove_dock_widget(toy)
     assert not toy.runner.busy and not toy.folder.exists()

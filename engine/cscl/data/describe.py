@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from cscl.products import Prediction
 
 from .scenes import is_vector
 
-__all__ = ["describe", "describe_model"]
+__all__ = ["describe", "describe_model", "model_facts"]
 
 
 def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[str]:
@@ -58,6 +59,32 @@ def describe_model(card: ModelCard) -> Iterator[str]:
     yield from _legend(card.legend)
     if card.needs.get("remarks"):
         yield f"  remark      {card.needs['remarks']}"
+
+
+def model_facts(card: ModelCard) -> list[tuple[str, str]]:
+    """Describe a model in short: pairs of a word and what there is to say."""
+    first, last = (card.reference_date + dt.timedelta(days=day) for day in (card.first_day, card.last_day))
+    facts = [("Kind", f"{card.stage}, {card.model.name} network, {card.parameters:,} parameters")]
+    if card.stage != "trained":
+        facts.append(("Use", "affinity and training on; it maps no crops yet"))
+    facts += [(name.replace("_", ": ", 1).capitalize(), f"{value:.3f}") for name, value in card.accuracy.items()]
+    facts += [
+        ("Trained on", f"{scene['images']} with {scene['labels']}, {len(scene['dates'])} dates") for scene in card.data
+    ]
+    facts += [("", note) for scene in card.data for note in scene.get("notes", ()) if "simulated" in note]
+    facts += [
+        ("Season", f"{first:%d %b %Y} to {last:%d %b %Y}, at most {card.dates} dates at once"),
+        ("Bands", " ".join(card.bands)),
+        ("Pixel", f"{card.pixel_size_m:.4g} m"),
+    ]
+    if card.head:
+        facts.append(("Contrast", f"learnt by {card.head['target']} with the loss '{card.head['loss']['name']}'"))
+    if card.tuned:
+        facts.append(("Fine-tuned", f"from {card.tuned['parent']} on {card.tuned['region_px']} pixels"))
+    if card.made:
+        facts.append(("Made", f"{card.made.get('when', '')[:10]}, {card.steps} steps"))
+    facts.append(("Classes", f"{len(card.legend)}"))
+    return facts
 
 
 def _prediction(prediction: Prediction) -> Iterator[str]:
