@@ -11,20 +11,20 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QRadioButton,
     QSizePolicy,
     QVBoxLayout,
+    QWidget,
 )  # fmt: skip
 
 from cscl.cube import SITSCube
 from cscl.data.profiles import Place, Profile, class_profiles, facts_at, parcel_profile, pixel_profile, quantities
 from cscl.events import Event
 from cscl.products import LabelMap
-from napari_cscl.marks import marks_layer
+from napari_cscl.marks import marks_layer, move_marks
 from napari_cscl.runner import JobRunner
 
 from .panel import Panel
@@ -78,30 +78,24 @@ class ProfilesPanel(Panel):
         self.compare.setToolTip("Keep former clicks, up to six. Shift + click does the same once")
         self.clear = QPushButton("Clear")
         self.clear.setToolTip("Forget the clicked pixels")
-        self.plot = PlotCanvas(self.dock.viewer, 250)
+        self.plot = PlotCanvas(self.dock.viewer, 225)
         self.plot.setAccessibleName("Curves over the season")
         self.plot.setToolTip("Click to show a date. Hollow marks: dates without a usable pixel")
         self.beside = (QComboBox(), QComboBox())
         self.facts = QLabel(HINT)
         self.facts.setWordWrap(True)
         self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        switches = QHBoxLayout()
-        for widget in (self.pixel, self.parcel, self.compare, self.clear):
-            switches.addWidget(widget)
-        crops = QHBoxLayout()
         for number, combo in enumerate(self.beside, 1):
             combo.setToolTip("Average curve of a crop, with the middle 80 % of its pixels, drawn behind")
             combo.setAccessibleName(f"Crop beside, {number}")
-            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            crops.addWidget(combo)
             self.needs[combo] = ("cube", "labels")
-        form = QFormLayout()
-        form.addRow("Show", self.quantity)
-        form.addRow("Crops beside", crops)
+        for combo in (self.quantity, *self.beside):
+            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addLayout(switches)
+        layout.addLayout(_row(QLabel("Show"), self.quantity, self.pixel, self.parcel))
+        layout.addLayout(_row(QLabel("Beside"), *self.beside))
         layout.addWidget(self.plot)
+        layout.addLayout(_row(self.compare, self.clear))
         layout.addWidget(self.facts)
         layout.addStretch()
 
@@ -231,6 +225,7 @@ class ProfilesPanel(Panel):
     # --- the session -----------------------------------------------------------------------------------------------
 
     def _another_cube(self, cube: SITSCube | None) -> None:
+        self._drop()
         self.crops.clear()
         before = self.quantity.currentText()
         self.quantity.clear()
@@ -277,10 +272,10 @@ class ProfilesPanel(Panel):
             return
         self.places = {p: facts_at(cube.grid, *p, session.labels, session.prediction) for p in self.picks}
         lines = []
-        for number, pixel in enumerate(self.picks):
+        for number, pixel in reversed(list(enumerate(self.picks))):  # the last click is what one wants to read
             kind = self._kind(pixel)
             lines.append(
-                f'<p><b style="color:{LINE_COLOURS[number]}">{number + 1}</b> {_said(self.places[pixel], kind)}</p>'
+                f'<p style="margin: 3px 0"><b style="color:{LINE_COLOURS[number]}">{number + 1}</b> {_said(self.places[pixel], kind)}</p>'
             )
         self.facts.setText("".join(lines))
 
@@ -296,12 +291,13 @@ class ProfilesPanel(Panel):
         )
 
     def _mark(self) -> None:
-        viewer, cube = self.dock.viewer, self.session.cube
-        if MARKS in viewer.layers and not self.picks:
-            viewer.layers.remove(MARKS)
-        if self.picks and cube is not None:
-            colours = LINE_COLOURS[: len(self.picks)]
-            self.dock.add(marks_layer(self.picks, colours, cube.grid, MARKS, self.session.origin))
+        layers, cube = self.dock.viewer.layers, self.session.cube
+        if MARKS in layers and (cube is None or not self.picks):
+            layers.remove(MARKS)
+        elif MARKS in layers:
+            move_marks(layers[MARKS], self.picks, LINE_COLOURS)
+        elif cube is not None and self.picks:
+            self.dock.add(marks_layer(self.picks, LINE_COLOURS, cube.grid, MARKS, self.session.origin))
 
     # --- the time slider -------------------------------------------------------------------------------------------
 
@@ -342,8 +338,17 @@ def _said(place: Place, more: str) -> str:
     if more:
         what.append(more)
     north, east = "N" if place.latitude >= 0 else "S", "E" if place.longitude >= 0 else "W"
-    degrees = f"{abs(place.latitude):.5f}° {north}, {abs(place.longitude):.5f}° {east}"
-    return f"{', '.join(what)}<br>E {place.easting:.0f}, N {place.northing:.0f}; {degrees}"
+    where = f"E {place.easting:.0f}, N {place.northing:.0f}; "
+    where += f"{abs(place.latitude):.4f}° {north}, {abs(place.longitude):.4f}° {east}"
+    return f"{', '.join(what)}<br><span style='font-size: small'>{where}</span>"
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets beside each other; combos take the room that is left."""
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget, int(isinstance(widget, QComboBox)))
+    return row
 
 
 def _swatch(colour: str) -> QIcon:

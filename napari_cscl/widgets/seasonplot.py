@@ -22,6 +22,7 @@ __all__ = ["ALL_BANDS", "Curve", "draw_season", "nearest_date"]
 ALL_BANDS = "all bands"
 STYLES = ("-", "--", ":")
 NAME_LENGTH = 16
+LEAST_CONTRAST = 0.2  # of mean channels, 0..1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,12 @@ def draw_season(
     """
     axes = figure.add_subplot()
     front = [c for c in curves if not c.behind]
+    if not (front if quantity == ALL_BANDS else curves):
+        axes.text(0.5, 0.5, "Click a pixel of the images", ha="center", transform=axes.transAxes, alpha=0.7)
+        axes.set_axis_off()
+        return
     if quantity == ALL_BANDS:
-        for number, band in enumerate(bands if front else ()):
+        for number, band in enumerate(bands):
             colour = LINE_COLOURS[number % len(LINE_COLOURS)]
             style = STYLES[number // len(LINE_COLOURS) % len(STYLES)]
             _line(axes, Curve(band, colour, front[-1].profile), band, style)
@@ -68,13 +73,9 @@ def draw_season(
             _spread(axes, curve, quantity)
             _line(axes, curve, quantity, "--" if curve.behind else "-")
         _gaps(axes, front)
-    if not curves:
-        axes.text(0.5, 0.5, "Click a pixel of the images", ha="center", transform=axes.transAxes, alpha=0.7)
-        axes.set_axis_off()
-        return
     if now is not None:
         axes.axvline(now, color=axes.xaxis.label.get_color(), linewidth=1, alpha=0.7)
-    title = f"reflectance of {front[-1].name}" if quantity == ALL_BANDS and front else quantity
+    title = f"reflectance of {front[-1].name}" if quantity == ALL_BANDS else quantity
     _finish(figure, axes, title)
 
 
@@ -91,7 +92,8 @@ def _line(axes: Axes, curve: Curve, quantity: str, style: str) -> None:
     there = np.isfinite(values)
     look: dict[str, Any] = {"linewidth": 1.1} if curve.behind else {"linewidth": 1.6, "marker": "o", "markersize": 3}
     name = curve.name if len(curve.name) <= NAME_LENGTH else f"{curve.name[: NAME_LENGTH - 1]}…"
-    axes.plot(profile.dates[there], values[there], style, color=curve.colour, label=name, **look)
+    colour = _readable(curve.colour, axes) if curve.behind else curve.colour
+    axes.plot(profile.dates[there], values[there], style, color=colour, label=name, **look)
 
 
 def _spread(axes: Axes, curve: Curve, quantity: str) -> None:
@@ -102,6 +104,14 @@ def _spread(axes: Axes, curve: Curve, quantity: str) -> None:
         low, high = profile.low[there, what], profile.high[there, what]
         shade = 0.12 if curve.behind else 0.25
         axes.fill_between(profile.dates[there], low, high, color=curve.colour, alpha=shade, linewidth=0)
+
+
+def _readable(colour: str, axes: Axes) -> Any:
+    """Colour of a crop, moved half way to that of the text where it would not stand out from the background."""
+    from matplotlib.colors import to_rgb
+
+    own, back, text = (np.array(to_rgb(c)) for c in (colour, axes.get_facecolor(), axes.xaxis.label.get_color()))
+    return own if abs(own.mean() - back.mean()) > LEAST_CONTRAST else (own + text) / 2
 
 
 def _gaps(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -122,12 +132,13 @@ def _finish(figure: Figure, axes: Axes, title: str) -> None:
     axes.xaxis.set_major_locator(where)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(where))
     axes.set_ylabel(title)
-    shown = axes.get_legend_handles_labels()[1]
-    columns = max(1, min(6, len(shown), 60 // (6 + max(map(len, shown), default=1))))
-    rows = -(-len(shown) // columns)
+    lines, names = axes.get_legend_handles_labels()
+    columns = max(1, int(figure.get_figwidth() * figure.dpi / (27 + 7 * max(map(len, names), default=0))))
+    order = [place for column in range(columns) for place in range(column, len(names), columns)]  # read row by row
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.13, 1.0), ncols=columns, handlelength=1.6, columnspacing=1.0,
-        borderaxespad=0.2, borderpad=0.2, labelspacing=0.2,
+        [lines[i] for i in order], [names[i] for i in order], ncols=columns, loc="lower left",
+        bbox_to_anchor=(-0.16, 1.0), handlelength=1.2, handletextpad=0.4, columnspacing=0.8, borderaxespad=0.2,
+        borderpad=0.2, labelspacing=0.2,
     )  # fmt: skip
     height = float(figure.get_figheight() * figure.dpi)
-    figure.subplots_adjust(left=0.15, bottom=34 / height, top=1 - (8 + 15 * rows) / height)
+    figure.subplots_adjust(left=0.15, bottom=26 / height, top=1 - (8 + 15 * -(-len(names) // columns)) / height)
