@@ -45,6 +45,12 @@ def wrong(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(train([merged(toys.scene(seed=5))], tmp_path_factory.mktemp("models") / "wrong", toys.QUICK))
 
 
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good model, trained elsewhere."""
+    return run(train([toys.scene(seed=5)], tmp_path_factory.mktemp("models") / "right", toys.QUICK))
+
+
 def merged(scene: Scene) -> Scene:
     labels = scene.labels
     return Scene(scene.cube, replace(labels, ids=np.where(labels.ids == 9, 4, labels.ids).astype(np.uint8)))
@@ -57,6 +63,7 @@ def square(size: int = 64, side: int = 32) -> Any:
 
 
 def measured(scene: Scene, before: Path, after: Path, region: Any, place: Path) -> Comparison:
+    place.mkdir(exist_ok=True)
     maps = [run(predict(m, scene.cube, place / f"map_{i}")) for i, m in enumerate((before, after))]
     held = region & (split_of(after, scene.cube.grid) == Side.VALIDATION)
     return run(compare(*maps, scene.labels, region, held))
@@ -75,6 +82,28 @@ def test_a_region_gets_better_and_the_rest_is_kept(scene: Scene, wrong: Path, tm
     assert [e.done for e in events if isinstance(e, Progress) and e.stage == "fine-tuning"] == list(range(1, 41))
     again = run(finetune(scene, wrong, tmp_path / "again", square(), QUICK))
     assert (again / "network.safetensors").read_bytes() == (folder / "network.safetensors").read_bytes()
+
+
+def test_another_season_is_learnt_from_a_region(scene: Scene, right: Path, tmp_path: Path) -> None:
+    """Where the former answers prove wrong in the region, rehearsal does not hold the rest of the scene to them."""
+    stored = scene.cube.stored
+    later = stored.assign_coords(time=stored.time.values + np.timedelta64(45, "D"))
+    shifted = Scene(replace(scene.cube, stored=later), scene.labels)
+    folder = run(finetune(shifted, right, tmp_path / "m", square(), QUICK))
+    found = measured(shifted, right, folder, square(), tmp_path)
+    for place in (HELD_BACK, OUTSIDE):
+        then, now = found.at(place).accuracy
+        assert then < 0.8 and now > then + 0.1, (place, then, now)
+
+
+def test_rehearsal_keeps_what_the_region_does_not_hold(scene: Scene, right: Path, tmp_path: Path) -> None:
+    region = np.isin(scene.labels.parcel_ids, np.unique(scene.labels.parcel_ids[scene.labels.ids == 9])[:4])
+    kept = []
+    for share in (0.0, 0.5):
+        folder = run(finetune(scene, right, tmp_path / f"m{share}", region, replace(QUICK, rehearsal=share)))
+        found = measured(scene, right, folder, region, tmp_path / f"maps{share}")
+        kept.append(found.at(OUTSIDE).accuracy[1])
+    assert kept[1] > 0.9 and kept[1] > kept[0] + 0.2, kept
 
 
 def test_the_original_stays_bit_for_bit_and_the_copy_says_where_it_comes_from(
@@ -146,8 +175,12 @@ def test_codes_are_matched_whatever_their_ids(scene: Scene, wrong: Path, tmp_pat
     table = np.full(256, 255, np.uint8)
     table[list(numbers)] = list(numbers.values())
     other = Scene(scene.cube, replace(scene.labels, ids=table[scene.labels.ids], legend=legend))
-    one, two = (run(finetune(s, wrong, tmp_path / name, square(), FEW)) for name, s in (("one", scene), ("two", other)))
-    assert (one / "network.safetensors").read_bytes() == (two / "network.safetensors").read_bytes()
+    one, two = (
+        run(refine(s, wrong, tmp_path / name, square(), tmp_path / f"{name}_maps", FEW))
+        for name, s in (("one", scene), ("two", other))
+    )
+    assert (one.model / "network.safetensors").read_bytes() == (two.model / "network.safetensors").read_bytes()
+    assert one.comparison == two.comparison and one.comparison.at(OUTSIDE).before > 1000
 
 
 def test_cancelled_leaves_nothing_and_finished_keeps_what_is_learnt(scene: Scene, wrong: Path, tmp_path: Path) -> None:

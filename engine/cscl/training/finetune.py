@@ -35,7 +35,7 @@ from .prepare import describe_scene, versions
 from .rehearsal import learnt_classes, objective, rehearsed, trust
 from .save import finish_model, split_of
 
-__all__ = ["FinetuneOptions", "finetune"]
+__all__ = ["FinetuneOptions", "finetune", "in_legend"]
 
 STAGE = "fine-tuning"
 CLIP = 1.0
@@ -162,7 +162,7 @@ def _prepare(
         yield Note(warning, warning=True)
     cube = yield from held_in_memory(cube)
     held_YX = hold_back(region_YX, scene.labels, options.held_back, options.seed)
-    labels = _in_legend(scene.labels, card.legend, region_YX)
+    labels = in_legend(scene.labels, card.legend, region_YX)
     yield from _remarks(labels, card.legend, region_YX & ~held_YX, held_YX, options)
     former_YX = _former_sides(folder, scene)
     side_YX = region_sides(former_YX, region_YX, held_YX, labels)
@@ -190,10 +190,11 @@ def _former_sides(folder: Path, scene: Scene) -> NDArray[np.uint8] | None:
         return None
 
 
-def _in_legend(labels: LabelMap, known: Legend, region_YX: NDArray[np.bool_]) -> LabelMap:
+def in_legend(labels: LabelMap, known: Legend, region_YX: NDArray[np.bool_]) -> LabelMap:
     """Give labels the legend of a model, matched by code; what else occurs in the region goes behind it.
 
-    A class whose code is its bare id, as in a raster without a legend, is matched by id.
+    A class whose code is its bare id, as in a raster without a legend, is matched by id. Other classes that do not
+    occur in the region, axes (y, x), become unknown.
     """
     counts, by_code, classes = labels.counts(region_YX), dict(known.id_by_code()), list(known.classes)
     taken = {*known.ids, known.ignore}

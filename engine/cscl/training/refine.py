@@ -18,7 +18,7 @@ from cscl.inference.compare import Comparison, compare
 from cscl.inference.predict import PredictOptions, predict
 from cscl.products import Prediction, Scene
 
-from .finetune import FinetuneOptions, finetune
+from .finetune import FinetuneOptions, finetune, in_legend
 from .save import split_of
 
 __all__ = ["Refined", "refine"]
@@ -93,7 +93,8 @@ def refine(
             predict(tuned, scene.cube, maps / "after", mapping, device=device, overwrite=True)
         )
         held = region & (split_of(tuned, scene.cube.grid) == Side.VALIDATION)
-        comparison = yield from _to_the_end(compare(before, after, scene.labels, region, held))
+        labels = in_legend(scene.labels, after.legend, np.ones_like(region))  # maps and labels meet by id
+        comparison = yield from _to_the_end(compare(before, after, labels, region, held))
     except BaseException:
         shutil.rmtree(tuned, ignore_errors=True)
         raise
