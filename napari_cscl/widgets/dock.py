@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
@@ -21,8 +22,10 @@ from .affinity import AffinityPanel
 from .data import DataPanel
 from .errors import ErrorsPanel
 from .finetune import FinetunePanel
+from .help import HelpPanel
 from .jobbar import JobBar
 from .keeper import Keeper
+from .keys import Keys
 from .map import MapPanel
 from .model import ModelPanel
 from .pages import Pages
@@ -74,9 +77,10 @@ class CSCLDock(QWidget):
         self.data, self.profiles = DataPanel(self), ProfilesPanel(self)
         self.model, self.train = ModelPanel(self), TrainPanel(self)
         self.affinity, self.map = AffinityPanel(self), MapPanel(self)
-        self.errors, self.finetune = ErrorsPanel(self), FinetunePanel(self)
+        self.errors, self.finetune, self.help = ErrorsPanel(self), FinetunePanel(self), HelpPanel(self)
         self.panels: tuple[Panel, ...] = (
             self.data, self.profiles, self.model, self.train, self.affinity, self.map, self.errors, self.finetune,
+            self.help,
         )  # fmt: skip
         self.pages = Pages(self.panels)
         self.jobbar = JobBar()
@@ -106,6 +110,8 @@ class CSCLDock(QWidget):
         for signal in (session.cube_changed, session.labels_changed, session.model_changed, session.prediction_changed):
             signal.connect(self._refresh)
         self.pointer = Pointer(self.viewer, session, self._picked, self._hovered)
+        self.keys = Keys(self)
+        self.help.list_keys(self.keys.shortcuts)
 
     # --- what panels ask for ---------------------------------------------------------------------------------------
 
@@ -289,9 +295,11 @@ class CSCLDock(QWidget):
         self.runner.close()
         self.keeper.shut()
         self.pointer.shut()
+        self.keys.shut()
         for panel in self.panels:
             panel.shut()
-        self._gone.stop()
+        with suppress(RuntimeError):  # Qt has deleted it where the window went as a whole
+            self._gone.stop()
         self.viewer.layers.events.inserted.disconnect(self._inserted)
         self.viewer.layers.events.removed.disconnect(self._removed)
         self.viewer.dims.events.current_step.disconnect(self._show_date)

@@ -45,7 +45,7 @@ class Keeper(QObject):
         self.offer, self.removed = Offer(), Offer()
         self._plain: dict[int, NDArray[Any]] = {}
         self._copied: set[Path] = set()
-        self._restoring = self._failed = False
+        self._restoring = self._failed = self._dirty = False
         self._gone: list[Any] = []
         self._soon = QTimer(singleShot=True, interval=WAIT_MS)
         self._soon.timeout.connect(self.save)
@@ -71,11 +71,11 @@ class Keeper(QObject):
         events.removed.disconnect(self._removed)
         for layer in self.dock.viewer.layers:
             self._watch(layer, False)
-        unsaved = self._soon.isActive() and len(self.dock.viewer.layers) > 0
-        self._soon.stop()
-        self._later.stop()
+        with suppress(RuntimeError):  # Qt has deleted them where the window went as a whole
+            self._soon.stop()
+            self._later.stop()
         if self.slot is not None:
-            if unsaved:
+            if self._dirty and len(self.dock.viewer.layers):
                 self.save()
             self.slot.leave()
 
@@ -83,6 +83,7 @@ class Keeper(QObject):
 
     def save(self) -> None:
         """Write the work down now."""
+        self._dirty = False
         if self.slot is None or self._restoring:
             return
         session, layers = self.dock.session, list(self.dock.viewer.layers)
@@ -113,7 +114,8 @@ class Keeper(QObject):
                 slot.drop_model(copy.name)
 
     def _changed(self, *_: Any) -> None:
-        if self.slot is not None and not self._restoring and not self._soon.isActive():
+        if self.slot is not None and not self._restoring and not self._dirty:
+            self._dirty = True
             self._soon.start()
 
     def _inserted(self, event: Any) -> None:

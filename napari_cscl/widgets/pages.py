@@ -22,10 +22,11 @@ from .panel import Panel
 __all__ = ["Pages"]
 
 COLUMNS = 4
+SMALL_PX = 26
 
 
 class Pages(QWidget):
-    """Panels of which one is on top; each scrolls when the window is too low for it."""
+    """Panels of which one is on top; each scrolls when the window is too low for it. The last one's button is small."""
 
     def __init__(self, panels: Sequence[Panel]) -> None:
         super().__init__()
@@ -36,13 +37,19 @@ class Pages(QWidget):
         grid.setSpacing(2)
         for number, panel in enumerate(self.panels):
             self.stack.addWidget(_scrolling(panel))
-            grid.addWidget(self._button(number, panel), number // COLUMNS, number % COLUMNS)
+            button = self._button(number, panel)
+            if number < len(self.panels) - 1:
+                grid.addWidget(button, number // COLUMNS, number % COLUMNS)
+            else:
+                button.setFixedWidth(SMALL_PX)
+                grid.addWidget(button, 0, COLUMNS)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(grid)
         layout.addWidget(self.stack, 1)
         self.buttons.idClicked.connect(self.turn_to)
         self.buttons.button(0).setChecked(True)
+        self.former = self.panels[0]
 
     @property
     def current(self) -> Panel:
@@ -52,6 +59,8 @@ class Pages(QWidget):
     def turn_to(self, page: int | Panel) -> None:
         """Bring a panel to the top, by its number or itself."""
         number = page if isinstance(page, int) else self.panels.index(page)
+        if self.current is not self.panels[number]:
+            self.former = self.current
         self.buttons.button(number).setChecked(True)
         self.stack.setCurrentIndex(number)
         self.panels[number].shown()
@@ -60,6 +69,7 @@ class Pages(QWidget):
         button = QPushButton(panel.title)
         button.setCheckable(True)
         button.setToolTip(panel.purpose)
+        button.setAccessibleName(panel.purpose)
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.buttons.addButton(button, number)
         return button

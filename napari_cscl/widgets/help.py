@@ -1,0 +1,54 @@
+"""Help: a tour in three lines, and the shortcuts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout
+
+from .panel import Panel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .dock import CSCLDock
+    from .keys import Shortcut
+
+__all__ = ["HelpPanel"]
+
+TOUR = (
+    "<b>Data</b> opens images and parcels, <b>Model</b> a model, <b>Train</b> makes one. Or begin with "
+    "File &gt; Open Sample &gt; CSCL.",
+    "<b>Map</b> predicts the crops and exports them; <b>Errors</b> shows where they are wrong, <b>Profiles</b> and "
+    "<b>Affinity</b> why.",
+    "<b>Fine-tune</b> improves the model in a region that you draw, and says what that changed elsewhere.",
+)
+KEPT = (
+    "Regions, corrected crops and fine-tuned models are saved as you go on, and offered again after a crash. "
+    "Device, threads, tiles and the scratch folder are set in File &gt; Preferences."
+)
+
+
+class HelpPanel(Panel):
+    """A page to read."""
+
+    title = "?"
+    purpose = "Help: a short tour, and the keyboard shortcuts (F1)"
+
+    def __init__(self, dock: CSCLDock) -> None:
+        super().__init__(dock)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.text)
+        layout.addStretch()
+
+    def list_keys(self, shortcuts: Sequence[Shortcut]) -> None:
+        """Show the tour, and the shortcuts as they are bound."""
+        steps = "".join(f"<li>{line}</li>" for line in TOUR)
+        rows = "".join(
+            f"<tr><td style='padding-right: 12px'><b>{key.replace('-', '+')}</b></td><td>{words}</td></tr>"
+            for key, words in ((shortcut.key, shortcut.words) for shortcut in shortcuts)
+        )
+        self.text.setText(f"<ol style='margin-left: -20px'>{steps}</ol><p>{KEPT}</p><table>{rows}</table>")
