@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from cscl.cube import SITSCube
 from cscl.data.warp import warped
@@ -46,6 +33,7 @@ from napari_cscl.opening import (
 
 from .offer import Offer
 from .panel import Panel
+from .parts import form, group, row, table, words
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -87,7 +75,7 @@ class DataPanel(Panel):
         self.images.setToolTip("A folder with one GeoTIFF a date, the date in its name, or a Zarr store")
         self.image_file = QPushButton("Open file ...")
         self.image_file.setToolTip("A NetCDF file, or one GeoTIFF of all dates with a .json beside it that names them")
-        self.about = _words()
+        self.about = words()
         self.count = QPushButton("Find how much is usable")
         self.count.setToolTip("Look at a part of every date; of large images this takes some seconds")
         self.composite = QComboBox()
@@ -99,18 +87,18 @@ class DataPanel(Panel):
         self.masked = QCheckBox("Show unusable pixels as missing")
         self.masked.setToolTip("On: what the mask calls cloud and the like is grey. Off: what the sensor saw is shown")
         self.masked.setChecked(True)
-        self.chosen_bands = _row(self.bands)
-        self._look = _form(("Show as", self.composite), ("", self.chosen_bands))
-        return _group("Images", _row((self.images, self.image_file)), self.about, self.count, self._look, self.masked)
+        self.chosen_bands = row(self.bands)
+        self._look = form(("Show as", self.composite), ("", self.chosen_bands))
+        return group("Images", row((self.images, self.image_file)), self.about, self.count, self._look, self.masked)
 
     def _build_labels(self) -> QWidget:
         self.labels = QPushButton("Open parcels or labels ...")
         self.labels.setToolTip("Parcels as polygons in any reference system, or a raster of class ids")
-        self.about_labels = _words()
+        self.about_labels = words()
         self.column = QComboBox()
         self.column.setToolTip("Column of the parcels that holds the crop")
-        self._crops = _form(("Crop column", self.column))
-        return _group("Parcels and labels", self.labels, self.about_labels, self._crops)
+        self._crops = form(("Crop column", self.column))
+        return group("Parcels and labels", self.labels, self.about_labels, self._crops)
 
     def _connect(self) -> None:
         self.images.clicked.connect(self._choose_folder)
@@ -159,7 +147,7 @@ class DataPanel(Panel):
     def _tell(self, images: Images) -> None:
         """Say what is open. What is usable is found out later for images that came as a layer."""
         self._told = images
-        self.about.setText(_table(images.cube.name, facts_of(images), images.cube.notes))
+        self.about.setText(table(images.cube.name, facts_of(images), images.cube.notes))
         self.count.setVisible(images.usable is None)
 
     def _find_usable(self) -> None:
@@ -322,7 +310,7 @@ class DataPanel(Panel):
     def _tell_of(self, opened: Labels) -> None:
         self._opened_labels = opened
         notes = opened.parcels.notes if opened.parcels is not None else ()
-        self.about_labels.setText(_table(opened.labels.name, opened.facts, notes))
+        self.about_labels.setText(table(opened.labels.name, opened.facts, notes))
         self.column.addItems(opened.columns)
         chosen = opened.parcels.class_column if opened.parcels is not None else None
         self.column.setCurrentText(chosen or "")
@@ -371,47 +359,3 @@ class DataPanel(Panel):
     def shut(self) -> None:
         """Take nothing out of the viewer any more."""
         self._soon.stop()
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long lines wrap
-    return label
-
-
-def _row(widgets: Sequence[QWidget]) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        layout.addWidget(widget)
-    return row
-
-
-def _form(*rows: tuple[str, QWidget]) -> QWidget:
-    form = QWidget()
-    layout = QFormLayout(form)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    for word, widget in rows:
-        layout.addRow(word, widget) if word else layout.addRow(widget)
-    return form
-
-
-def _group(title: str, *widgets: QWidget) -> QGroupBox:
-    group = QGroupBox(title)
-    layout = QVBoxLayout(group)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return group
-
-
-def _table(name: str, facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> str:
-    """Facts as a small table: the words on the left, what is known on the right."""
-    rows = "".join(
-        f"<tr><td style='padding-right: 8px'>{escape(word)}</td><td>{escape(told)}</td></tr>" for word, told in facts
-    )
-    remarks = "".join(f"<p><i>{escape(note)}</i></p>" for note in notes)
-    return f"<b>{escape(name)}</b><table>{rows}</table>{remarks}"
