@@ -29,7 +29,8 @@ def marks_layer(
     places, faces, numbers = _points(pixels, colours)
     look = {
         "name": name, "size": 1.0, "canvas_size_limits": (SIZE_PX, SIZE_PX), "symbol": "disc", "border_width": 0,
-        "face_color": faces, "text": {"string": numbers, "color": "black", "size": 9, "anchor": "center"},
+        "face_color": faces, "border_color": faces,
+        "text": {"string": numbers, "color": "black", "size": 9, "anchor": "center"},
         "metadata": {KEY: {"role": "mark", "grid": grid}}, **frame(grid, origin), "axis_labels": ("y", "x"),
     }  # fmt: skip
     return places, look, "points"
@@ -37,7 +38,8 @@ def marks_layer(
 
 def move_marks(layer: Any, pixels: Sequence[Pixel], colours: Sequence[str]) -> None:
     """Mark other pixels, at least one, with a layer that `marks_layer` made."""
-    layer.data, layer.face_color, layer.text.string = _points(pixels, colours)
+    layer.data, faces, layer.text.string = _points(pixels, colours)
+    layer.face_color = layer.border_color = faces  # so small a point shows its border even where that has no width
     layer.refresh()
 
 

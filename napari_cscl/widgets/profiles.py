@@ -151,7 +151,6 @@ class ProfilesPanel(Panel):
 
     def shut(self) -> None:
         """Stop reading and leave the viewer's events."""
-        self._slider.stop()
         self.reader.close()
         self.plot.shut()
         self.dock.viewer.dims.events.current_step.disconnect(self._slid)
@@ -273,10 +272,9 @@ class ProfilesPanel(Panel):
         self.places = {p: facts_at(cube.grid, *p, session.labels, session.prediction) for p in self.picks}
         lines = []
         for number, pixel in reversed(list(enumerate(self.picks))):  # the last click is what one wants to read
-            kind = self._kind(pixel)
-            lines.append(
-                f'<p style="margin: 3px 0"><b style="color:{LINE_COLOURS[number]}">{number + 1}</b> {_said(self.places[pixel], kind)}</p>'
-            )
+            text = _said(self.places[pixel], self._kind(pixel))
+            head = f"<b style='color: {LINE_COLOURS[number]}'>{number + 1}</b>"
+            lines.append(f"<p style='margin: 3px 0'>{head} {text}</p>")
         self.facts.setText("".join(lines))
 
     def _kind(self, pixel: Pixel) -> str:
