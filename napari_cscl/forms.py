@@ -150,6 +150,13 @@ class Form(QWidget, Generic[T]):
         """Widget of a setting (``train.batch``), a choice (``model``) or an option of it (``model:compact.knots``)."""
         return self._widgets[key]
 
+    @property
+    def stops(self) -> list[QWidget]:
+        """What the tab key visits, from top to bottom."""
+        basic = [leaf.key for leaf in self._leaves if leaf.limits.get("basic")]
+        rest = [key for key in self._widgets if key not in basic]
+        return [*(self._widgets[key].native for key in basic), self.more, *(self._widgets[key].native for key in rest)]
+
     def hide_parts(self, places: Iterable[str]) -> None:
         """Hide all that belongs to these nested classes, choices or settings, and show all else."""
         self._hidden = set(places)

@@ -125,5 +125,7 @@ def _table(name: str, facts: Sequence[tuple[str, str]]) -> str:
 
 def _colours(legend: Legend) -> str:
     """Classes with a square in their colour."""
-    squares = [f"<font color='{c.colour}'>■</font> {escape(c.name).replace(' ', '&nbsp;')}" for c in legend.classes]
-    return " &nbsp;".join(squares)
+    squares = [
+        f"<font color='{c.colour}'>■</font>&nbsp;{escape(c.name).replace(' ', '&nbsp;')}" for c in legend.classes
+    ]
+    return " &nbsp; ".join(squares)

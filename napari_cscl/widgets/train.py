@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QVBoxLayout,
+    QWidget,
 )
 
 from cscl.card import ModelCard
@@ -49,7 +51,9 @@ STAGES = {
 }
 TITLES = {
     **{"model": "Network", "data": "Samples", "pretrain": "Pre-training", "train": "Training"},
-    **{"pretrain.loss": "Contrastive loss", "train.loss": "Segmentation loss", "": "Run"},
+    **{"pretrain.loss": "Contrastive loss", "train.loss": "Segmentation loss", "": "Run", "num_features": "Width"},
+    **dict.fromkeys(("pretrain.ema", "train.ema"), "Averaging"),
+    **dict.fromkeys(("pretrain.clip", "train.clip"), "Gradient limit"),
 }
 CURVES = {"loss": "loss", "similarity_gap": "similarity gap", "overall accuracy": "validation accuracy"}
 SETTLE_MS = 500
@@ -71,8 +75,7 @@ class TrainPanel(Panel):
         self._build()
         self._connect()
         self.out.setText(str(_free(Path(recall("models", str(Path.home()))) / "cscl-model")))
-        self.needs = dict.fromkeys((self.start, self.command, self.python), ("cube", "labels"))
-        self.needs |= {self.from_model: ("model",)}
+        self.needs = {self.start: ("cube", "labels"), self.from_model: ("model",)}
         self._stage_changed()
 
     # --- making ----------------------------------------------------------------------------------------------------
@@ -156,6 +159,8 @@ class TrainPanel(Panel):
     def refresh(self) -> None:
         """Enable what can be done now."""
         super().refresh()
+        for button in (self.command, self.python):  # while a job runs, too
+            button.setEnabled(not self.session.lacks("cube", "labels"))
         if self.form is not None:
             self.form.setEnabled(not self.dock.runner.busy)
 
@@ -172,6 +177,8 @@ class TrainPanel(Panel):
         self.form.changed.connect(self._changed)
         self.layout().replaceWidget(self.waiting, self.form)
         self.waiting.hide()
+        for before, after in pairwise([self.from_model, *self.form.stops, self.out]):
+            QWidget.setTabOrder(before, after)
         self.refresh()
         self._stage_changed()
 
@@ -305,7 +312,7 @@ class TrainPanel(Panel):
         card = ModelCard.open(folder)
         accuracy = card.accuracy.get("validation_overall accuracy")
         told = "" if accuracy is None else f", with an accuracy of {accuracy:.0%} on the validation blocks"
-        self.dock.inform(f"The model {card.name} is made in {card.steps} steps{told}, and open now.")
+        self.dock.inform(f"'{card.name}' is made in {card.steps} steps{told}, and is the open model now.")
         remember(models=str(Path(self.out.text()).parent))
         self.out.setText(str(_free(Path(self.out.text()))))
 

@@ -67,7 +67,9 @@ def model_facts(card: ModelCard) -> list[tuple[str, str]]:
     facts = [("Kind", f"{card.stage}, {card.model.name} network, {card.parameters:,} parameters")]
     if card.stage != "trained":
         facts.append(("Use", "affinity and training on; it maps no crops yet"))
-    facts += [(name.replace("_", ": ", 1).capitalize(), f"{value:.3f}") for name, value in card.accuracy.items()]
+    told = [f"{name.removeprefix('validation_')} {value:.3f}" for name, value in card.accuracy.items()]
+    if told:
+        facts.append(("Validation", ", ".join(told)))
     facts += [
         ("Trained on", f"{scene['images']} with {scene['labels']}, {len(scene['dates'])} dates") for scene in card.data
     ]
