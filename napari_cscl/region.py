@@ -29,7 +29,7 @@ def region_layer(grid: GeoBox) -> LayerData:
     height_m, _ = frame(grid)["scale"]
     look = {
         "name": REGION, "ndim": 2, "units": ("m", "m"), "axis_labels": ("y", "x"),
-        "edge_color": ORANGE, "edge_width": height_m / 2, "face_color": CLEAR,
+        "edge_color": ORANGE, "edge_width": height_m, "face_color": CLEAR,
         "metadata": {KEY: {"role": "region", "grid": grid}},
     }  # fmt: skip
     return [], look, "shapes"

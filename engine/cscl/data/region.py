@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
-__all__ = ["drawn_region", "hold_back", "region_of", "region_sides", "require_region", "window_of"]
+__all__ = ["drawn_region", "hold_back", "in_legend", "region_of", "region_sides", "require_region", "window_of"]
 
 BLOCK_PX = 8
 
@@ -165,6 +166,27 @@ def window_of(region: NDArray[np.bool_]) -> Window:
     """Find the smallest window that holds all of a region, which is not empty; axes (y, x)."""
     (top, bottom), (left, right) = (np.flatnonzero(region.any(axis))[[0, -1]].tolist() for axis in (1, 0))
     return Window(top, left, bottom - top + 1, right - left + 1)
+
+
+def in_legend(labels: LabelMap, known: Legend, region_YX: Mask) -> LabelMap:
+    """Give labels the legend of a model, matched by code; what else occurs in the region goes behind it.
+
+    A class whose code is its bare id, as in a raster without a legend, is matched by id. Other classes that do not
+    occur in the region, axes (y, x), become unknown.
+    """
+    counts, by_code, classes = labels.counts(region_YX), dict(known.id_by_code()), list(known.classes)
+    taken = {*known.ids, known.ignore}
+    for c in labels.legend.classes:
+        if c.code == str(c.id) and c.id in known.ids:
+            by_code.setdefault(c.code, c.id)
+        elif counts[c.id] and c.code not in by_code:
+            number = c.id if c.id not in taken else next(i for i in range(1, 65536) if i not in taken)
+            classes.append(replace(c, id=number))
+            taken.add(number)
+            by_code[c.code] = number
+    legend = Legend(tuple(classes), known.ignore)
+    table = np.array([*(by_code.get(c.code, legend.ignore) for c in labels.legend.classes), legend.ignore])
+    return replace(labels, ids=table.astype(legend.dtype)[labels.index()], legend=legend)
 
 
 def _parcels(labels: LabelMap, where_YX: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cscl.card import ModelCard
 from cscl.data.batches import Patches, Source, held_in_memory, joined
 from cscl.data.network import build_network, fill, load_weights
-from cscl.data.region import hold_back, region_sides, require_region, window_of
+from cscl.data.region import hold_back, in_legend, region_sides, require_region, window_of
 from cscl.data.split import Side
 from cscl.errors import InputError, MissingError
 from cscl.events import Event, Finish, Job, Measure, Note, Progress
@@ -35,7 +35,7 @@ from .prepare import describe_scene, versions
 from .rehearsal import learnt_classes, objective, rehearsed, trust
 from .save import finish_model, split_of
 
-__all__ = ["FinetuneOptions", "finetune", "in_legend"]
+__all__ = ["FinetuneOptions", "finetune"]
 
 STAGE = "fine-tuning"
 CLIP = 1.0
@@ -188,27 +188,6 @@ def _former_sides(folder: Path, scene: Scene) -> NDArray[np.uint8] | None:
         return split_of(folder, scene.cube.grid)
     except MissingError:
         return None
-
-
-def in_legend(labels: LabelMap, known: Legend, region_YX: NDArray[np.bool_]) -> LabelMap:
-    """Give labels the legend of a model, matched by code; what else occurs in the region goes behind it.
-
-    A class whose code is its bare id, as in a raster without a legend, is matched by id. Other classes that do not
-    occur in the region, axes (y, x), become unknown.
-    """
-    counts, by_code, classes = labels.counts(region_YX), dict(known.id_by_code()), list(known.classes)
-    taken = {*known.ids, known.ignore}
-    for c in labels.legend.classes:
-        if c.code == str(c.id) and c.id in known.ids:
-            by_code.setdefault(c.code, c.id)
-        elif counts[c.id] and c.code not in by_code:
-            number = c.id if c.id not in taken else next(i for i in range(1, 65536) if i not in taken)
-            classes.append(replace(c, id=number))
-            taken.add(number)
-            by_code[c.code] = number
-    legend = Legend(tuple(classes), known.ignore)
-    table = np.array([*(by_code.get(c.code, legend.ignore) for c in labels.legend.classes), legend.ignore])
-    return replace(labels, ids=table.astype(legend.dtype)[labels.index()], legend=legend)
 
 
 def _remarks(

@@ -11,14 +11,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cscl.data.region import window_of
+from cscl.data.region import in_legend, window_of
 from cscl.data.split import Side
 from cscl.events import Event, Finish, Job, Preview
 from cscl.inference.compare import Comparison, compare
 from cscl.inference.predict import PredictOptions, predict
 from cscl.products import Prediction, Scene
 
-from .finetune import FinetuneOptions, finetune, in_legend
+from .finetune import FinetuneOptions, finetune
 from .save import split_of
 
 __all__ = ["Refined", "refine"]
