@@ -137,7 +137,7 @@ def _own_grid(layer: LayerData) -> LayerData:
 
 
 def look_with(
-    lenses: Sequence[Lens], known: Sequence[Seen | None], cube: SITSCube, place: Path
+    lenses: Sequence[Lens], known: Sequence[Seen | None], cube: SITSCube, place: Path, device: str = "auto"
 ) -> Generator[Event, None, list[Seen]]:
     """Look at a scene with some models. What is known from before is taken; embeddings are kept in `place`."""
     for other in place.parent.glob("*"):
@@ -145,11 +145,11 @@ def look_with(
             shutil.rmtree(other, ignore_errors=True)  # of scenes that are closed
     found = []
     for lens, seen in zip(lenses, known, strict=True):
-        found.append(seen.through(lens) if seen is not None else (yield from _look(lens, cube, place)))
+        found.append(seen.through(lens) if seen is not None else (yield from _look(lens, cube, place, device)))
     return found
 
 
-def _look(lens: Lens, cube: SITSCube, place: Path) -> Generator[Event, None, Seen]:
+def _look(lens: Lens, cube: SITSCube, place: Path, device: str) -> Generator[Event, None, Seen]:
     """Embed a scene, or take up its embedding, and read what a click needs into memory."""
     from cscl.inference.embed import edge_strength, embed
     from cscl.inference.similarity import overview, principal_colours
@@ -159,7 +159,7 @@ def _look(lens: Lens, cube: SITSCube, place: Path) -> Generator[Event, None, See
     if kept.exists():
         embedding = Embedding.open(kept)
     else:
-        embedding = yield from embed(lens.folder, cube, kept, untrained=lens.untrained)
+        embedding = yield from embed(lens.folder, cube, kept, untrained=lens.untrained, device=device)
     if edge_file.exists():
         edges_YX = np.load(edge_file)
     else:

@@ -118,7 +118,8 @@ class AffinityPanel(Panel):
             self._looked([seen.through(lens) for seen, lens in zip(known, lenses, strict=True) if seen is not None])
             return
         place = self.dock.folder / "seen" / str(self._scene)
-        self.dock.run(look_with(lenses, known, self.session.cube, place), "Looking at the scene", self._looked)
+        job = look_with(lenses, known, self.session.cube, place, self.dock.device)
+        self.dock.run(job, "Looking at the scene", self._looked)
 
     def compare_with(self, other: str | Path | Lens | None) -> None:
         """Choose what to compare with: a model folder, a lens, or nothing; and look with both.

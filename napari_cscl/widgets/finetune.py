@@ -37,6 +37,7 @@ from napari_cscl.region import (
     region_layer,
     region_mask,
 )
+from napari_cscl.settings import preferences, recall, remember
 
 from .changes import ChangesTable
 from .panel import Panel
@@ -100,7 +101,8 @@ class FinetunePanel(Panel):
         self.scope.setToolTip("What of the network learns; the less, the less can be forgotten")
         self.seconds = QSpinBox()
         self.seconds.setRange(1, 7200)
-        self.seconds.setValue(30)
+        self.seconds.setValue(recall("effort_s", 30))
+        self.seconds.valueChanged.connect(lambda seconds: remember(effort_s=seconds))
         self.seconds.setSuffix(" s")
         self.seconds.setToolTip("How long to learn; then the region and the scene are mapped again")
         self.start = QPushButton("Fine-tune")
@@ -228,7 +230,8 @@ class FinetunePanel(Panel):
         options = FinetuneOptions(scope=SCOPES[self.scope.currentText()], seconds=float(self.seconds.value()))  # type: ignore[arg-type]
         job = refine(
             Scene(session.cube, labels), session.model.folder, folder / name, region, folder / "maps", options,
-            before=self._map_of_the_model(), mapping=PredictOptions(tile_px=128),
+            before=self._map_of_the_model(), mapping=PredictOptions(tile_px=preferences().tile_px),
+            device=self.dock.device,
         )  # fmt: skip
         before = session.model.folder
         self.curve.clear()
@@ -341,7 +344,9 @@ class FinetunePanel(Panel):
             self._own = False
 
     def _choose_place(self) -> None:
-        path = QFileDialog.getSaveFileName(self, "Folder for the fine-tuned model", "fine-tuned")[0]
+        path = QFileDialog.getSaveFileName(
+            self, "Folder for the fine-tuned model", str(Path(recall("models", "")) / "fine-tuned")
+        )[0]
         if path:
             self.dock.act(lambda: self.keep_in(path))
 
