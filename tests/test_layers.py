@@ -27,7 +27,9 @@ LAYER = {
     **dict.fromkeys(["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.marks"], "bridge"),
     **dict.fromkeys(["napari_cscl.opening", "napari_cscl.region"], "bridge"),
     "napari_cscl.stage": "bridge",
-    **dict.fromkeys(["napari_cscl.errorview", "napari_cscl.looking", "napari_cscl.sights"], "views"),
+    **dict.fromkeys(
+        ["napari_cscl.errorview", "napari_cscl.looking", "napari_cscl.making", "napari_cscl.sights"], "views"
+    ),
     "napari_cscl.runner": "runner",
     "napari_cscl.forms": "forms",
     "napari_cscl.widgets": "widgets",

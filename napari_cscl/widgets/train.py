@@ -27,12 +27,12 @@ from qtpy.QtWidgets import (
 
 from cscl.card import ModelCard
 from cscl.data.commands import Run, command_of, python_of
-from cscl.data.scenes import LabelOptions
 from cscl.errors import CSCLError, InputError, MemoryLimitError, OutputError
-from cscl.events import Event, Job, Measure, Progress, run
+from cscl.events import Event, Measure, run
 from cscl.products import Scene
 from cscl.recipe import Recipe
 from napari_cscl.forms import Form
+from napari_cscl.making import estimate, free_name, is_unfinished, list_choices, make, repeatable, run_of
 from napari_cscl.runner import JobRunner
 from napari_cscl.settings import recall, remember
 
@@ -74,7 +74,7 @@ class TrainPanel(Panel):
         self._settled = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._build()
         self._connect()
-        self.out.setText(str(_free(Path(recall("models", str(Path.home()))) / "cscl-model")))
+        self.out.setText(str(free_name(Path(recall("models", str(Path.home()))) / "cscl-model")))
         self.needs = {self.start: ("cube", "labels"), self.from_model: ("model",)}
         self._stage_changed()
 
@@ -152,7 +152,7 @@ class TrainPanel(Panel):
     def shown(self) -> None:
         """Build the form when it is first looked at: what it lists comes with torch, which takes a second."""
         if self.form is None and not self._estimator.busy:
-            self._estimator.start(_list_choices(), "Listing", None)
+            self._estimator.start(list_choices(), "Listing", None)
         else:
             self._changed()
 
@@ -203,23 +203,16 @@ class TrainPanel(Panel):
         InputError
             If a setting is none, or no folder is named.
         """
-        session, text = self.session, self.out.text().strip()
+        text = self.out.text().strip()
         if not text:
             raise InputError("Name a folder for the model, e.g. with Browse.")
         recipe = self.form.get() if self.form is not None else Recipe()
-        start = self._start_from()
-        if start is not None and session.model is not None:
-            recipe = replace(recipe, model=session.model.card.model)
-        pretraining, training = STAGES[self.stages.currentText()]
-        column = session.parcels.class_column if session.parcels is not None else None
-        return Run(
-            Path(_path_of(session.cube)), Path(_path_of(session.labels)), Path(text).expanduser(), recipe, pretraining,
-            training, start, labelling=LabelOptions(class_column=column), device=self.dock.device,
-        )  # fmt: skip
+        stages = STAGES[self.stages.currentText()]
+        return run_of(self.session, Path(text).expanduser(), recipe, stages, self._start_from(), self.dock.device)
 
     def _changed(self, *_: Any) -> None:
         self._settled.start()
-        unfinished = self.form is not None and any(map(_is_unfinished, self._folders()))
+        unfinished = self.form is not None and any(map(is_unfinished, self._folders()))
         if unfinished != self._unfinished:
             self._unfinished = unfinished
             self.resume.setVisible(unfinished)
@@ -242,7 +235,7 @@ class TrainPanel(Panel):
             self._settled.start()
         elif not self.dock.runner.busy:
             try:
-                job = _needs(Scene(session.cube, session.labels), self.run_meant())
+                job = estimate(Scene(session.cube, session.labels), self.run_meant())
             except CSCLError as error:
                 self._cannot(error)
             else:
@@ -270,7 +263,7 @@ class TrainPanel(Panel):
     ) -> None:
         """Set folder, settings and stages (pre-training, training), and start."""
         if self.form is None:
-            self._listed(run(_list_choices()))
+            self._listed(run(list_choices()))
         assert self.form is not None
         self.out.setText(str(folder))
         if stages is not None:
@@ -293,7 +286,7 @@ class TrainPanel(Panel):
         self.curves.clear()
         self.curves.show()
         self._hint, self._stage = "", ""
-        job = _carry_out(replace(meant, overwrite=True), Scene(session.cube, session.labels), resume)
+        job = make(replace(meant, overwrite=True), Scene(session.cube, session.labels), resume)
         self._mine = self.dock.run(job, "Training", self._made, on_event=self._follow, can_finish=True)
 
     def _follow(self, event: Event) -> None:
@@ -314,7 +307,7 @@ class TrainPanel(Panel):
         told = "" if accuracy is None else f", with an accuracy of {accuracy:.0%} on the validation blocks"
         self.dock.inform(f"'{card.name}' is made in {card.steps} steps{told}, and is the open model now.")
         remember(models=str(Path(self.out.text()).parent))
-        self.out.setText(str(_free(Path(self.out.text()))))
+        self.out.setText(str(free_name(Path(self.out.text()))))
 
     def _failed(self, error: BaseException) -> None:
         """Set the batch to what the memory holds, if that is what the run failed of."""
@@ -326,59 +319,9 @@ class TrainPanel(Panel):
             self.resume.setChecked(False)
 
     def _copy(self, say: Callable[[Run], str], what: str) -> None:
-        meant, parcels, labels = self.run_meant(), self.session.parcels, self.session.labels
-        for thing, name in ((self.session.cube, "images"), (labels, "labels")):
-            if thing is None or thing.path is None:
-                raise InputError(f"The {name} were not opened from a file as they are, so a copy would not find them.")
-        kept = ""
-        if parcels is not None and labels is not None and parcels.class_column and parcels.legend() != labels.legend:
-            legend = meant.out.with_name(f"{meant.out.name}-legend.csv")
-            legend.parent.mkdir(parents=True, exist_ok=True)
-            labels.legend.to_csv(legend)
-            meant = replace(meant, labelling=replace(meant.labelling, legend=str(legend)))
-            kept = f" The classes that it names are kept in {legend}."
+        meant, remark = repeatable(self.session, self.run_meant())
         QApplication.clipboard().setText(say(meant))
-        self.dock.say(f"Copied as {what}.{kept}")
-
-
-def _list_choices() -> Job[Any]:
-    yield Progress("listing", 0, 1, "part")
-    from cscl.training.choices import choices
-
-    return choices()
-
-
-def _needs(scene: Scene, meant: Run) -> Job[Any]:
-    from cscl.training.needs import needs
-
-    stages = {"pretraining": meant.pretraining, "training": meant.training}
-    return (yield from needs(scene, meant.out, meant.recipe, **stages, device=meant.device))
-
-
-def _carry_out(meant: Run, scene: Scene, resume: bool) -> Job[Path]:
-    from cscl.training.stages import carry_out
-
-    return (yield from carry_out(meant, [scene], resume=resume))
-
-
-def _is_unfinished(folder: Path) -> bool:
-    from cscl.training.stages import is_unfinished
-
-    return is_unfinished(folder)
-
-
-def _path_of(thing: Any) -> str:
-    return "" if thing is None else str(thing.path or thing.name)
-
-
-def _free(path: Path) -> Path:
-    """Return the path, or the first of those with a number behind it, where no model and no unfinished one lies."""
-    stem = path.name.rstrip("0123456789").removesuffix("-") or path.name
-    names = (path.name, *(f"{stem}-{number}" for number in range(2, 1000)))
-    ends = ("", ".part", "-pretrained", "-pretrained.part")
-    return next(
-        (path.with_name(name) for name in names if not any(path.with_name(name + end).exists() for end in ends)), path
-    )
+        self.dock.say(f"Copied as {what}.{remark}")
 
 
 def _wrapped(text: str) -> QLabel:

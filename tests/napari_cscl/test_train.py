@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QApplication
 
 from cscl.card import ModelCard
 from cscl.data.sample import sample_model, sample_season
+from cscl.legend import Legend
 from cscl.losses.segmentation import SegmentationLoss
 from cscl.recipe import Recipe
 
@@ -128,6 +129,9 @@ def test_the_run_is_copied_as_command_line_and_as_python(train: Any, qtbot: Any,
     ]
     assert "--class-column=crop" in words[1] and {"train.steps=33", "seed=7"} <= set(words[1])
     assert words[1][4] == str(tmp_path / "made") and not any("batch" in word for word in words[1])
+    legend = tmp_path / "made-legend.csv"
+    assert f"--legend={legend}" in words[1], "the open model's ids: its classes come first"
+    assert Legend.from_csv(legend) == session.labels.legend and str(legend) in train.dock.jobbar.status.text()
     train.python.click()
     compile(QApplication.clipboard().text(), "copied", "exec")
     assert "train.steps=33" in QApplication.clipboard().text()

@@ -28,16 +28,22 @@ def misfits(cube: SITSCube, card: ModelCard) -> list[str]:
     least = card.needs.get("least_dates", 1)
     if len(cube.dates) < least:
         found.append(f"The images have {len(cube.dates)} date, and the model needs at least {least}.")
-    return found + season_misfits(cube, card)
+    try:
+        return found + season_misfits(cube, card)
+    except GridError as error:
+        return [*found, str(error)]
 
 
 def season_misfits(cube: SITSCube, card: ModelCard) -> list[str]:
-    """Return sentences about another pixel size, and about a season that the model knows little of."""
+    """Return sentences about another pixel size, and about a season that the model knows little of.
+
+    Raises
+    ------
+    GridError
+        If the grid counts degrees.
+    """
     found = []
-    try:
-        height_m, width_m = pixel_size_m(cube.grid)
-    except GridError as error:
-        return [str(error)]
+    height_m, width_m = pixel_size_m(cube.grid)
     pixel = (height_m * width_m) ** 0.5
     if not 0.8 < pixel / card.pixel_size_m < 1.25:
         found.append(f"The pixels are {pixel:.3g} m, the model was trained on {card.pixel_size_m:.3g} m.")

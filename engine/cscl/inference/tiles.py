@@ -21,9 +21,10 @@ from cscl.cube import SITSCube
 from cscl.data.batches import to_tensors
 from cscl.data.network import build_network, fill, load_weights
 from cscl.data.sampling import even_dates
+from cscl.data.suits import season_misfits
 from cscl.device import autocast, memory_is_full, pick
 from cscl.errors import InputError, MemoryLimitError
-from cscl.grid import Window, pixel_size_m
+from cscl.grid import Window
 from cscl.models import Network
 from cscl.registry import nearest
 
@@ -149,19 +150,7 @@ def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCu
             f"{cube.name} has {len(cube.dates)} date, and the model {card.name} needs at least {needs_dates}. "
             "Add images of the season."
         )
-    warnings = []
-    height_m, width_m = pixel_size_m(cube.grid)
-    pixel = (height_m * width_m) ** 0.5
-    if not 0.8 < pixel / card.pixel_size_m < 1.25:
-        warnings.append(f"The pixels are {pixel:.3g} m, the model was trained on {card.pixel_size_m:.3g} m.")
-    days = card.days_of(cube.dates)
-    span = card.last_day - card.first_day
-    covered = min(int(days[-1]), card.last_day) - max(int(days[0]), card.first_day)
-    if span and covered < 0.6 * span:
-        warnings.append(
-            f"The images cover {max(covered, 0)} of the {span} days of the season that the model was trained on: "
-            "expect a poor map."
-        )
+    warnings = season_misfits(cube, card)
     cube = cube.select(bands=card.bands)
     if len(cube.dates) > card.dates:
         cube = cube.select(times=[int(t) for t in even_dates(cube.valid_share() > 0, card.dates)])

@@ -1,0 +1,109 @@
+"""Making a model of what is open: the run, the jobs of the Train panel, and the run to copy. No Qt.
+
+Whatever comes with torch is imported in the jobs, beside the window: the import takes a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cscl.data.commands import Run
+from cscl.data.scenes import LabelOptions
+from cscl.errors import InputError
+from cscl.events import Job, Progress
+from cscl.products import Scene
+from cscl.recipe import Recipe
+
+from .session import Session
+
+__all__ = ["estimate", "free_name", "is_unfinished", "list_choices", "make", "repeatable", "run_of"]
+
+
+def run_of(
+    session: Session, out: Path, recipe: Recipe, stages: tuple[bool, bool], start: Path | None, device: str
+) -> Run:
+    """Describe the run that makes a model of what is open.
+
+    Parameters
+    ----------
+    stages : tuple of bool
+        Whether it pre-trains and whether it trains.
+    start : Path or None
+        Folder of the open model if training goes on with it; its network is taken whatever the recipe says.
+    """
+    if start is not None and session.model is not None:
+        recipe = replace(recipe, model=session.model.card.model)
+    column = session.parcels.class_column if session.parcels is not None else None
+    return Run(
+        _place(session.cube), _place(session.labels), out, recipe, *stages, start,
+        labelling=LabelOptions(class_column=column), device=device,
+    )  # fmt: skip
+
+
+def repeatable(session: Session, meant: Run) -> tuple[Run, str]:
+    """Return a run that can be repeated from files alone, and what has to be said about it.
+
+    Classes that are not those of the parcels alone, e.g. as they have the ids of a model, are written beside the model.
+
+    Raises
+    ------
+    InputError
+        If what is open was not opened from files as it is.
+    """
+    for thing, name in ((session.cube, "images"), (session.labels, "labels")):
+        if thing is None or thing.path is None:
+            raise InputError(f"The {name} were not opened from a file as they are, so a copy would not find them.")
+    parcels, labels = session.parcels, session.labels
+    if parcels is None or labels is None or not parcels.class_column or parcels.legend() == labels.legend:
+        return meant, ""
+    legend = meant.out.with_name(f"{meant.out.name}-legend.csv")
+    legend.parent.mkdir(parents=True, exist_ok=True)
+    labels.legend.to_csv(legend)
+    labelling = replace(meant.labelling, legend=str(legend))
+    return replace(meant, labelling=labelling), f" The classes that it names are kept in {legend}."
+
+
+def list_choices() -> Job[Mapping[str, Mapping[str, type]]]:
+    """List the networks and losses that a recipe can name."""
+    yield Progress("listing", 0, 1, "part")
+    from cscl.training.choices import choices
+
+    return choices()
+
+
+def estimate(scene: Scene, meant: Run) -> Job[Any]:
+    """Estimate what a run takes."""
+    from cscl.training.needs import needs
+
+    stages = {"pretraining": meant.pretraining, "training": meant.training}
+    return (yield from needs(scene, meant.out, meant.recipe, **stages, device=meant.device))
+
+
+def make(meant: Run, scene: Scene, resume: bool) -> Job[Path]:
+    """Carry a run out."""
+    from cscl.training.stages import carry_out
+
+    return (yield from carry_out(meant, [scene], resume=resume))
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a run into this folder was stopped and can be gone on with."""
+    from cscl.training.stages import is_unfinished as is_unfinished_there
+
+    return is_unfinished_there(folder)
+
+
+def free_name(path: Path) -> Path:
+    """Return the path, or the first of those with a number behind it, where no model and no unfinished one lies."""
+    stem = path.name.rstrip("0123456789").removesuffix("-") or path.name
+    names = (path.name, *(f"{stem}-{number}" for number in range(2, 1000)))
+    ends = ("", ".part", "-pretrained", "-pretrained.part")
+    free = (path.with_name(name) for name in names if not any(path.with_name(name + end).exists() for end in ends))
+    return next(free, path)
+
+
+def _place(thing: Any) -> Path:
+    return Path() if thing is None else thing.path or Path(thing.name)
