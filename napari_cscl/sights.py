@@ -115,7 +115,9 @@ class Sights:
             made.bounding_box.visible = True
             return True
         layer.data[:] = values
-        layer.translate = frame(seen.window_grid(len(values), row, col), self.origin)["translate"]
+        # Told of a move, the viewer would work out the extent of the whole scene again, which takes longer than all else.
+        with layer.events.translate.blocker(), layer.events.extent.blocker():
+            layer.translate = frame(seen.window_grid(len(values), row, col), self.origin)["translate"]
         return False
 
     def _window_values(self, side: int, row: int, col: int) -> tuple[NDArray[Any], int]:
