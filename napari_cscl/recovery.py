@@ -23,7 +23,7 @@ from .opening import Images, Labels, open_images, open_labels
 from .region import corrected_layer, region_layer
 from .session import Session
 
-__all__ = ["Restored", "painted_on", "restore", "work_of"]
+__all__ = ["Restored", "is_region", "painted_on", "restore", "work_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +44,17 @@ def work_of(session: Session, layers: Iterable[Any], scratch: Path) -> Work:
     if cube is None:
         return Work(scratch=str(scratch))
     corner = [cube.grid.transform.c, cube.grid.transform.f, str(cube.grid.crs)]
-    shapes = [shape for layer in layers if role_of(layer) == "region" for shape in _shapes(layer)]
+    shapes = [shape for layer in layers if is_region(layer) for shape in _shapes(layer)]
     return Work(
         cube.name, _path(cube), _path(labels), (parcels.class_column if parcels is not None else None) or "",
         str(session.model.folder.absolute()) if session.model is not None else "", _path(session.prediction),
         labels.legend.to_dict() if labels is not None else {}, shapes, corner, str(scratch),
     )  # fmt: skip
+
+
+def is_region(layer: Any) -> bool:
+    """Whether a layer holds shapes that the user draws."""
+    return role_of(layer) == "region" and type(layer).__name__ == "Shapes"
 
 
 def painted_on(layers: Iterable[Any], plain: dict[int, NDArray[Any]]) -> Changes | None:
@@ -63,7 +68,8 @@ def painted_on(layers: Iterable[Any], plain: dict[int, NDArray[Any]]) -> Changes
         Known crops as a layer shows them, by the identity of the labels: filled here, as making them takes a while.
     """
     for layer in layers:
-        labels = layer.metadata[KEY].get("corrects", layer.metadata[KEY].get("labels")) if _crops(layer) else None
+        held = layer.metadata.get(KEY, {}) if type(layer).__name__ == "Labels" else {}
+        labels = held.get("corrects", held.get("labels"))
         if labels is None:
             continue
         if id(labels) not in plain:
@@ -165,10 +171,6 @@ def _shapes(layer: Any) -> list[dict[str, Any]]:
         {"kind": str(kind), "corners": [list(map(float, layer.data_to_world(tuple(v))[-2:])) for v in corners]}
         for corners, kind in zip(layer.data, layer.shape_type, strict=True)
     ]
-
-
-def _crops(layer: Any) -> bool:
-    return role_of(layer) == "crops" and type(layer).__name__ == "Labels"
 
 
 def _path(thing: Any) -> str:

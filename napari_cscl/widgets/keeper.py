@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer
 from cscl.errors import CSCLError
 from napari_cscl.autosave import Slot, Work, discard, find_left, read_work
 from napari_cscl.bridge import KEY, place_layer, prediction_layer, role_of
-from napari_cscl.recovery import Restored, painted_on, restore, work_of
+from napari_cscl.recovery import Restored, is_region, painted_on, restore, work_of
 from napari_cscl.settings import home
 
 from .offer import Offer
@@ -226,7 +226,7 @@ class Keeper(QObject):
         layer = event.value
         self._watch(layer, False)
         self._changed()
-        if role_of(layer) == "region" or "corrects" in layer.metadata.get(KEY, {}):
+        if is_region(layer) or "corrects" in layer.metadata.get(KEY, {}):
             self._gone.append(layer)
             self._later.start()
 
@@ -247,7 +247,7 @@ class Keeper(QObject):
         cube, held = self.dock.session.cube, layer.metadata[KEY]
         if cube is None or held.get("grid") != cube.grid:
             return False
-        if role_of(layer) == "region":
+        if is_region(layer):
             return len(layer.data) > 0
         return held["corrects"] is self.dock.session.labels and painted_on([layer], self._plain) is not None
 
