@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from fakes import BANDS, DATES, NODATA, SHAPE, TRANSFORM, stored, write_tif
+from fake_files import BANDS, DATES, NODATA, SHAPE, TRANSFORM, stored, write_tif
 from pyproj import CRS
 from xarray.backends import netCDF4_
 

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 import xarray as xr
 from affine import Affine
-from fakes import BANDS, DATES, NODATA, SHAPE, TRANSFORM, stored, write_season, write_tif
+from fake_files import BANDS, DATES, NODATA, SHAPE, TRANSFORM, stored, write_season, write_tif
 from rasterio.enums import Resampling
 
 from cscl import raster
