@@ -38,6 +38,7 @@ class Sights:
         self.viewer, self._add, self._split_ended = viewer, add, split_ended
         self.seen: tuple[Seen, ...] = ()
         self.origin: GeoBox | None = None
+        self.taps: dict[int, NDArray[Any]] = {}  # similarities of the picked pixel to its window, (k, k), by model
         self._stage = Stage(viewer)
         self._layers: dict[tuple[int, str], Any] = {}
         self._busy = 0
@@ -57,11 +58,6 @@ class Sights:
         made = [self._similarity(side, row, col) for side in range(len(self.seen))]
         made += [self._window(side, row, col) for side in range(len(self.seen))]
         return any(made)
-
-    def window_taps(self, side: int, row: int, col: int) -> NDArray[Any]:
-        """Similarities of a pixel to the taps of its window, axes (k, k)."""
-        values, dilation = self._window_values(side, row, col)
-        return values[::dilation, ::dilation]
 
     def arrange(self, kind: str, sides: Sequence[int]) -> None:
         """Make one kind visible, of the given sides; two of them lie side by side."""
@@ -87,7 +83,7 @@ class Sights:
             self._stage.join()
             for layer in [x for x in self._layers.values() if x in self.viewer.layers]:
                 self.viewer.layers.remove(layer)
-        self._layers, self.seen = {}, ()
+        self._layers, self.taps, self.seen = {}, {}, ()
 
     def shut(self) -> None:
         """Leave the viewer's events."""
@@ -108,14 +104,15 @@ class Sights:
 
     def _window(self, side: int, row: int, col: int) -> bool:
         seen, layer = self.seen[side], self._layer(side, "window")
-        values, _ = self._window_values(side, row, col)
+        values, dilation = self._window_values(side, row, col)
+        self.taps[side] = values[::dilation, ::dilation]
         if layer is None:
             made = self._put(side, "window", seen.window(values, row, col, self.origin))
             made.bounding_box.points, made.bounding_box.line_color = False, "white"
             made.bounding_box.visible = True
             return True
         layer.data[:] = values
-        # Told of a move, the viewer would work out the extent of the whole scene again, which takes longer than all else.
+        # Told of a move, the viewer would work out the extent of all layers again: that takes longer than all else.
         with layer.events.translate.blocker(), layer.events.extent.blocker():
             layer.translate = frame(seen.window_grid(len(values), row, col), self.origin)["translate"]
         return False

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QFileDialog,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AffinityPanel"]
 
+NAME_PX = 88  # of a model on its button
 UNTRAINED = "the same network, untrained"
 BEGIN = "Press the button, or click a pixel, to see the scene as the model does."
 SAY = {
@@ -77,15 +79,13 @@ class AffinityPanel(Panel):
         self.place, self.note = _text(), _text()
         self.windows = WindowView(ALIKE), WindowView(ALIKE)
         self.captions = _text(), _text()
-        chosen, pictures = QHBoxLayout(), QHBoxLayout()
+        chosen, pictures = QHBoxLayout(), QGridLayout()
         chosen.addWidget(QLabel("Compare with"))
         chosen.addWidget(self.compare, 1)
-        for caption, view in zip(self.captions, self.windows, strict=True):
-            column = QVBoxLayout()
-            column.addWidget(caption)
-            column.addWidget(view)
-            column.addStretch()
-            pictures.addLayout(column)
+        for side in range(2):
+            pictures.addWidget(self.captions[side], 0, side)
+            pictures.addWidget(self.windows[side], 1, side)
+            pictures.setColumnStretch(side, 1)
         layout = QVBoxLayout(self)
         layout.addWidget(self.look)
         layout.addLayout(chosen)
@@ -177,8 +177,8 @@ class AffinityPanel(Panel):
     def _pick(self, row: int, col: int) -> None:
         self.point = row, col
         made = self.sights.pick(row, col)
-        for side in range(len(self.sights.seen)):
-            self.windows[side].show_values(self.sights.window_taps(side, row, col))
+        for side, taps_kk in self.sights.taps.items():
+            self.windows[side].show_values(taps_kk)
         similarity = self.kinds.button(KINDS.index("similarity"))
         if made or not similarity.isChecked():
             similarity.setChecked(True)
@@ -204,9 +204,10 @@ class AffinityPanel(Panel):
             caption.setVisible(there)
             if side < len(seen):
                 name, echo = seen[side].lens.name, ECHO if seen[side].is_echo else ""
-                caption.setText(f"{seen[side].measure.capitalize()}, {name}.{echo}")
-                self.sides.button(side).setText(name)
-                self.sides.button(side).setToolTip(f"Show {name} alone")
+                caption.setText(f"{name}: {seen[side].measure}.{echo}")
+                button = self.sides.button(side)
+                button.setText(button.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, NAME_PX))
+                button.setToolTip(f"Show {name} alone")
 
     def _facts(self, row: int, col: int) -> str:
         if self.session.cube is None:
