@@ -224,6 +224,8 @@ class DataPanel(Panel):
             return True
         if role == "season":
             return layer.metadata[KEY]["cube"] is scene
+        if role == "prediction" and layer.metadata[KEY].get("prediction") is self.session.prediction:
+            return True
         return role in WITH_THE_PLACE and same(grid, scene.grid)
 
     def _ask_where(self, cube: SITSCube, others: Sequence[Any] = ()) -> None:

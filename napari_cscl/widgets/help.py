@@ -49,6 +49,13 @@ class HelpPanel(Panel):
         steps = "".join(f"<li>{line}</li>" for line in TOUR)
         rows = "".join(
             f"<tr><td style='padding-right: 12px'><b>{key.replace('-', '+')}</b></td><td>{words}</td></tr>"
-            for key, words in ((shortcut.key, shortcut.words) for shortcut in shortcuts)
+            for key, words in _together(shortcuts, len(self.dock.panels) - 1)
         )
         self.text.setText(f"<ol style='margin-left: -20px'>{steps}</ol><p>{KEPT}</p><table>{rows}</table>")
+
+
+def _together(shortcuts: Sequence[Shortcut], panels: int) -> list[tuple[str, str]]:
+    """Keys and words; those of the panels, which come first, in one line."""
+    first, rest = shortcuts[:panels], shortcuts[panels:]
+    line = f"{first[0].key} ... {first[-1].key.rpartition('-')[2]}", ", ".join(s.words for s in first)
+    return [line, *((s.key, s.words) for s in rest)]

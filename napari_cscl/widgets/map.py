@@ -243,9 +243,8 @@ class MapPanel(Panel):
         if not there:
             self.export_to(folder)
             return
-        names = ", ".join(path.name for path in there)
         self.offer.ask(
-            f"{folder} holds files of a former export: {names}.",
+            f"{folder} holds {len(there)} files of a former export, the first of them {there[0].name}.",
             [
                 ("Replace them", "The former files go when the new ones are whole", lambda: self.export_to(folder)),
                 ("Leave them", "Export nothing", lambda: None),

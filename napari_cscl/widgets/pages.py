@@ -50,6 +50,8 @@ class Pages(QWidget):
         self.buttons.idClicked.connect(self.turn_to)
         self.buttons.button(0).setChecked(True)
         self.former = self.panels[0]
+        # napari adds a stretch below what does not ask for height itself, a larger one for each further window.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     @property
     def current(self) -> Panel:

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from cscl.data.sample import sample_season
 from cscl.errors import InputError, MissingError
+from cscl.products import Prediction
 from napari_cscl import autosave
 from napari_cscl.autosave import Changes, Slot, Work, changes, discard, find_left, read_work
 from napari_cscl.region import CORRECTED, REGION
@@ -140,8 +142,24 @@ def work_a_little(dock: Any, qtbot: Any, model: Path) -> np.ndarray:
     corrected.data_setitem((np.array([5, 5, 6]), np.array([7, 8, 9])), np.array([3, 3, 0]))
     shutil.copytree(model, dock.folder / "fine-tuned 1")
     dock.session.open_model(dock.folder / "fine-tuned 1")
+    write_a_map(dock)
     settle(dock, qtbot)
     return np.array(corrected.data)
+
+
+def write_a_map(dock: Any) -> None:
+    """Stand in for a prediction: the known crops as a map in the scratch folder."""
+    labels = dock.session.labels
+    folder = dock.folder / "prediction"
+    folder.mkdir()
+    height, width = labels.ids.shape
+    place = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8"}
+    place |= {"crs": str(labels.grid.crs), "transform": labels.grid.transform}
+    for name in ("classes.tif", "confidence.tif"):
+        with rasterio.open(folder / name, "w", **place) as dst:
+            dst.write(labels.ids.astype(np.uint8), 1)
+    (folder / "prediction.json").write_text(json.dumps({"legend": labels.legend.to_dict()}))
+    dock.session.open_prediction(Prediction.open(folder))
 
 
 def test_work_is_the_same_after_a_crash(docked: Any, qtbot: Any, toy_model: Path) -> None:
@@ -161,6 +179,9 @@ def test_work_is_the_same_after_a_crash(docked: Any, qtbot: Any, toy_model: Path
         assert np.allclose(found, drawn)
     assert second.session.cube.path == first.session.cube.path
     assert second.session.labels.legend == first.session.labels.legend
+    assert np.array_equal(second.session.prediction.ids.values, second.session.labels.ids)
+    assert second.session.prediction.path.is_relative_to(second.folder), "it moved on to this viewer's folder"
+    assert "predicted crops (prediction)" in layers
     assert second.data.column.currentText() == "crop" and second.finetune.region_mask().any()
     weights = second.session.model.folder / "network.safetensors"
     assert weights.read_bytes() == (toy_model / "network.safetensors").read_bytes()
