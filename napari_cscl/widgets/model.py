@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -64,7 +65,6 @@ class ModelPanel(Panel):
         if model is None:
             self.card.setText("No model is open. Open one, use the sample model, or make one in the Train panel.")
             return
-        remember(models=str(model.folder.parent))
         self.card.setText(_table(model.card.name, model_facts(model.card)))
         self.card.setToolTip(str(model.folder))
         self.classes.setText(_colours(model.card.legend))
@@ -99,6 +99,7 @@ class ModelPanel(Panel):
     def _choose(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Model folder", recall("models", ""))
         if path:
+            remember(models=str(Path(path).parent))
             self.dock.act(lambda: self.session.open_model(path))
 
 
