@@ -20,4 +20,4 @@ def sample_season() -> list[Any]:
     parcels = open_parcels(season / "parcels.gpkg", options)
     labels = label_map(parcels, cube.grid, options)
     open_panel()
-    return [season_layer(cube), labels_layer(labels, cube.grid, parcels), parcels_layer(labels, cube.grid)]
+    return [season_layer(cube), labels_layer(labels, cube.grid, parcels), parcels_layer(labels, cube.grid, parcels)]

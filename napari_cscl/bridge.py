@@ -18,7 +18,7 @@ from cscl.cube import SITSCube
 from cscl.errors import GridError
 from cscl.grid import GeoBox, Window, pixel_size_m
 from cscl.legend import Legend
-from cscl.parcels import Parcels
+from cscl.parcels import Parcels, outlines
 from cscl.products import LabelMap, Prediction
 
 from .composite import Composite, fitting, pyramid
@@ -30,6 +30,8 @@ __all__ = [
 
 LayerData = tuple[Any, dict[str, Any], str]
 KEY = "cscl"
+OUTLINE_PX = 0.2
+MOST_PIECES = 100_000  # what is added in less than half a second
 # What our layers are for, in the order in which they lie in the list, the lowest first.
 ROLES = ("season", "colours", "edges", "affinity", "crops", "prediction", "confidence", "errors", "outlines",
          "region", "mark")  # fmt: skip
@@ -107,7 +109,8 @@ def labels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parcel
     """
     ids = np.where(labels.ids == labels.legend.ignore, 0, labels.ids.astype(np.int32) + 1)
     held = {"role": "crops", "labels": labels, "parcels": parcels}
-    return _classes(ids, labels.legend, f"crops of {labels.name}", labels.grid, origin, held)
+    data, look, kind = _classes(ids, labels.legend, f"crops of {labels.name}", labels.grid, origin, held)
+    return data, {**look, "opacity": 0.45}, kind  # the images are seen through them
 
 
 def prediction_layer(prediction: Prediction, origin: GeoBox | None = None) -> LayerData:
@@ -127,8 +130,8 @@ def confidence_layer(prediction: Prediction, origin: GeoBox | None = None) -> La
     )
 
 
-def parcels_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:
-    """Show the outlines of the parcels, a pixel wide: each pixel whose right or lower neighbour lies in another.
+def parcels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parcels | None = None) -> LayerData:
+    """Show the outlines of the parcels: as their polygons have them, or else, or where these are very many, by pixels.
 
     Raises
     ------
@@ -137,15 +140,25 @@ def parcels_layer(labels: LabelMap, origin: GeoBox | None = None) -> LayerData:
     """
     if labels.parcel_ids is None:
         raise GridError(f"The labels {labels.name} hold no parcels: they came from a raster. Open parcels as polygons.")
-    ids = labels.parcel_ids
-    edge = np.zeros(ids.shape, bool)
-    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
-    edge[:-1] |= ids[:-1] != ids[1:]
-    data, look, kind = _labels(
-        edge.astype(np.uint8), f"outlines of {labels.name}", labels.grid, origin, {"role": "outlines"}
-    )
+    name, held = f"outlines of {labels.name}", {"role": "outlines"}
+    if parcels is not None and len(pieces := outlines(parcels, labels.grid)) <= MOST_PIECES:
+        look = {
+            "name": name, "metadata": {KEY: {"grid": labels.grid, **held}}, **frame(labels.grid, origin),
+            "axis_labels": ("y", "x"), "edge_width": OUTLINE_PX, "edge_color": "white", "vector_style": "line",
+            "opacity": 0.8,
+        }  # fmt: skip
+        return np.stack([pieces[:, 0], pieces[:, 1] - pieces[:, 0]], 1), look, "vectors"
+    data, look, kind = _labels(_pixel_edges(labels.parcel_ids), name, labels.grid, origin, held)
     clear, white = np.zeros(4, np.float32), np.ones(4, np.float32)
     return data, {**look, "colormap": _direct({None: clear, 0: clear, 1: white}), "opacity": 0.6}, kind
+
+
+def _pixel_edges(ids: NDArray[Any]) -> NDArray[np.uint8]:
+    """Mark each pixel whose right or lower neighbour lies in another parcel."""
+    edge = np.zeros(ids.shape, np.uint8)
+    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    edge[:-1] |= ids[:-1] != ids[1:]
+    return edge
 
 
 def raster_layer(

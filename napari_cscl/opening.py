@@ -142,7 +142,7 @@ def open_labels(
     yield Progress("opening labels", 2, 3, "part")
     layers = [labels_layer(labels, grid, parcels)] if len(labels.legend) else []
     if labels.parcel_ids is not None:
-        layers.append(parcels_layer(labels, grid))
+        layers.append(parcels_layer(labels, grid, parcels))
     told = labels_facts_of(labels, parcels)
     yield Progress("opening labels", 3, 3, "part")
     return Labels(labels, parcels, columns, tuple(layers), told)

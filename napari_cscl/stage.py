@@ -7,7 +7,7 @@ hidden meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_cscl.bridge import place_layer, role_of
@@ -40,9 +40,9 @@ class Stage:
         """Whether two groups are side by side."""
         return self._before is not None
 
-    def uncover(self) -> None:
-        """Hide maps of classes, which would lie above."""
-        self._hide(layer for layer in self.viewer.layers if role_of(layer) in COVERING)
+    def uncover(self, covering: Collection[str] = COVERING) -> None:
+        """Hide the layers of some roles: by default maps of classes, which would lie above a raster."""
+        self._hide(layer for layer in self.viewer.layers if role_of(layer) in covering)
 
     def split(self, left: Sequence[Any], right: Sequence[Any]) -> None:
         """Show two groups, as many layers in each, side by side under one camera; those that are not visible stay so.

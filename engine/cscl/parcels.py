@@ -10,6 +10,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyogrio
+import shapely
+from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from rasterio.features import rasterize
@@ -21,7 +23,7 @@ from cscl.legend import Legend
 from cscl.products import LabelMap
 from cscl.registry import nearest
 
-__all__ = ["Parcels", "columns_in", "rasterise"]
+__all__ = ["Parcels", "columns_in", "outlines", "rasterise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +161,7 @@ def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
     GridError
         If no parcel touches the grid.
     """
-    table = parcels.table.to_crs(str(grid.crs)) if parcels.table.crs != grid.crs else parcels.table
-    bounds = box(*grid.boundingbox.bbox)
-    table = table[table.intersects(bounds)]
+    table = _on(parcels, grid)
     if table.empty:
         raise GridError(
             f"No parcel of {parcels.name} lies on the images: the parcels span {_span(parcels)} and the images "
@@ -174,6 +174,28 @@ def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
     values = rasterize(zip(table.geometry, classes, strict=True), fill=legend.ignore, dtype=legend.dtype.name, **burn)
     parcel_ids = rasterize(zip(table.geometry, table["parcel_id"], strict=True), fill=0, dtype="int32", **burn)
     return LabelMap(values, grid, legend, parcel_ids, parcels.name, parcels.path)
+
+
+def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
+    """Return the straight pieces of the outlines, holes included, of the parcels that touch a grid.
+
+    Returns
+    -------
+    ndarray
+        Axes (piece, end, 2): row and column of both ends, counted in pixels from the centre of the first pixel.
+    """
+    lines = shapely.get_parts(_on(parcels, grid).geometry.boundary.to_numpy())
+    xy, line = shapely.get_coordinates(lines, return_index=True)
+    col, row = ~grid.transform * (xy[:, 0], xy[:, 1])
+    ends = np.stack([row, col], -1) - 0.5
+    together = line[:-1] == line[1:]
+    return np.stack([ends[:-1][together], ends[1:][together]], 1)
+
+
+def _on(parcels: Parcels, grid: GeoBox) -> gpd.GeoDataFrame:
+    """Table of the parcels that touch a grid, in its CRS."""
+    table = parcels.table.to_crs(str(grid.crs)) if parcels.table.crs != grid.crs else parcels.table
+    return table[table.intersects(box(*grid.boundingbox.bbox))]
 
 
 def _read_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:

@@ -59,6 +59,7 @@ class CSCLDock(QWidget):
         self.runner = JobRunner(self)
         self.folder = scratch_folder()
         self._gone = QTimer(self, singleShot=True)
+        self._name = ""
         self._then: Callable[[Any], None] = lambda result: None
         self._on_event: Callable[[Event], None] | None = None
         self._open = True
@@ -152,7 +153,7 @@ class CSCLDock(QWidget):
         if not self.runner.start(job, name, preferences().threads):
             self.say("Another job is running. Wait for it or cancel it.")
             return False
-        self._then, self._on_event = then, on_event
+        self._name, self._then, self._on_event = name, then, on_event
         self.say(f"{name} ...")
         self.jobbar.begin(can_finish)
         self._refresh()
@@ -210,7 +211,7 @@ class CSCLDock(QWidget):
             self._on_event(event)
 
     def _done(self, result: Any) -> None:
-        self.say("Done.")
+        self.say(f"{self._name}: done.")
         self.act(lambda: self._then(result))
 
     def _idle(self) -> None:
@@ -258,9 +259,10 @@ class CSCLDock(QWidget):
         if "cube" in held:
             self.act(lambda: self.session.open_cube(held["cube"]))
             self.viewer.canvas.overlays.scale_bar.visible = True
-            self.say(f"{held['cube'].name} is open. Add parcels or labels, and a model.")
+            self.say(f"{held['cube'].name} is open. Add parcels or labels, or a model.")
         if "labels" in held and held["labels"] is not self.session.labels:
             self.act(lambda: self.session.open_labels(held["labels"], held.get("parcels")))
+            self.say(f"{held['labels'].name} is open. Now open a model, or train one.")
         if "prediction" in held and held["prediction"] is not self.session.prediction:
             self.act(lambda: self.session.open_prediction(held["prediction"]))
 

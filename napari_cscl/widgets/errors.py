@@ -31,6 +31,7 @@ from napari_cscl.errorview import (
     outlines,
     view_of,
 )
+from napari_cscl.stage import Stage
 
 from .errorparts import Filters, KindLegend
 from .panel import Panel
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["ErrorsPanel"]
 
 AT_ONCE_PX = 2**22  # a subset of so many pixels takes less than a fifth of a second
+COVERING = ("crops", "prediction", "confidence", "affinity", "edges", "colours")
 HELD_OUT, ALL = "held out", "all labelled"
 
 
@@ -60,6 +62,7 @@ class ErrorsPanel(Panel):
         self.selection: Selection | None = None
         self._layer: Any = None
         self._mark: Any = None
+        self._stage = Stage(dock.viewer)
         self._build()
         self.needs = {self.find: ("labels", "prediction")}
         self._parts = (self.kinds, self.plot, self.filters, self.tables, self.save, self.filters.reset)
@@ -82,7 +85,9 @@ class ErrorsPanel(Panel):
             "Held out: where the model was trained on this scene, only the blocks that it never saw.\n"
             "All labelled: also the pixels that it has learnt from, which flatters it."
         )
-        self.reach = QDoubleSpinBox(minimum=1, maximum=200, value=20, singleStep=5, decimals=0, suffix=" m")
+        self.reach = QDoubleSpinBox(
+            minimum=1, maximum=200, value=20, singleStep=5, decimals=0, prefix="within ", suffix=" m"
+        )
         self.reach.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.reach.setAccessibleName("Reach of an edge")
         self.reach.setToolTip("How far from a class edge an error is laid to it")
@@ -100,7 +105,7 @@ class ErrorsPanel(Panel):
         self.save = QPushButton("Save as CSV ...")
         self.save.setToolTip("Write the table that is shown, as it is filtered")
         head, foot, layout = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
-        for widget, share in ((self.find, 6), (self.judged, 8), (self.reach, 4)):
+        for widget, share in ((self.find, 6), (self.judged, 7), (self.reach, 7)):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             head.addWidget(widget, share)
         for widget in (self.filters.reset, self.save):
@@ -179,6 +184,16 @@ class ErrorsPanel(Panel):
         for widget in self._parts:
             widget.setVisible(False)
 
+    def shown(self) -> None:
+        """Show the errors on the images alone: on a map of crops they would drown."""
+        if self.atlas is not None:
+            self._stage.uncover(COVERING)
+
+    def hideEvent(self, event: Any) -> None:
+        """Show again what was hidden."""
+        super().hideEvent(event)
+        self._stage.restore()
+
     def shut(self) -> None:
         """Leave the viewer's events."""
         self.plot.shut()
@@ -194,6 +209,8 @@ class ErrorsPanel(Panel):
         for widget in self._parts:
             widget.setVisible(True)
         self._show(run(select(atlas, Subset())))
+        if self.isVisible():
+            self.shown()
 
     def _show(self, selection: Selection) -> None:
         """Bring layer, legend, plot and tables to one subset."""

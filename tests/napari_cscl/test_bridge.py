@@ -1,14 +1,17 @@
 from dataclasses import replace
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import toys
 import xarray as xr
 from affine import Affine
+from shapely.geometry import box
 
 from cscl.errors import GridError
 from cscl.grid import make_grid
-from napari_cscl.bridge import frame, labels_layer, parcels_layer, prediction_layer, season_layer
+from cscl.parcels import Parcels
+from napari_cscl.bridge import frame, labels_layer, parcels_layer, season_layer
 from napari_cscl.composite import Composite, SeasonImage, fitting, pyramid
 
 
@@ -89,5 +92,17 @@ def test_crops_keep_ids_with_zero_and_gaps_and_have_names() -> None:
     assert (data == 0).sum() == (scene.labels.ids == 255).sum()
     assert look["features"].set_index("index")["crop"].to_dict() == {1: "grassland", 5: "winter wheat", 10: "maïs"}
     assert season_layer(scene.cube, "NDVI")[1]["translate"] == (0, 5, 5)
-    outlines = parcels_layer(scene.labels)[0]
-    assert 0.1 < outlines.mean() < 0.4 and prediction_layer is not None
+
+
+def test_outlines_lie_where_the_polygons_have_them_or_else_on_the_pixels() -> None:
+    labels = toys.scene().labels
+    by_pixels, _, kind = parcels_layer(labels)
+    assert kind == "labels" and 0.1 < by_pixels.mean() < 0.4
+    grid = labels.grid
+    square = box(*(grid.transform * (2.25, 5)), *(grid.transform * (4, 3)))
+    table = gpd.GeoDataFrame({"parcel_id": [1], "code": ["a"]}, geometry=[square], crs=str(grid.crs))
+    pieces, look, kind = parcels_layer(labels, None, Parcels(table))
+    assert kind == "vectors" and len(pieces) == 4
+    ends = (pieces[:, 0] + [0.5, 0.5]) * look["scale"]  # metres down and right from the corner of the scene
+    assert set(map(tuple, ends.tolist())) == {(30, 22.5), (30, 40), (50, 22.5), (50, 40)}
+    assert np.allclose(pieces[:, 0] + pieces[:, 1], np.roll(pieces[:, 0], -1, 0))

@@ -1,0 +1,185 @@
+"""Walk through the plugin as a user does, and take a picture of the whole window at each act.
+
+    python tests/walkthrough.py PICTURES               the simulated sample season, with the model shipped with it
+    python tests/walkthrough.py PICTURES --images FOLDER --labels FILE --column NAME     other data, trained on them
+
+Under a virtual screen: ``xvfb-run -a -s "-screen 0 1600x1000x24" python tests/walkthrough.py PICTURES``. It checks
+nothing: the pictures are there to be looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SETTLE_S = 0.7
+
+
+class Walk:
+    """A viewer with the panel, and what a user does with it.
+
+    Parameters
+    ----------
+    pictures : Path
+        Folder of the pictures.
+    scratch : Path
+        Folder of what is made on the way.
+    theme : str
+        Of napari.
+    size : tuple of int
+        Width and height of the window.
+    """
+
+    def __init__(self, pictures: Path, scratch: Path, theme: str, size: tuple[int, int]) -> None:
+        import napari
+
+        self.pictures, self.scratch, self.number = pictures, scratch, 0
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.theme = theme
+        self.viewer.window.resize(*size)
+        _, dock = self.viewer.window.add_plugin_dock_widget("napari-cscl", "CSCL")
+        self.dock: Any = dock
+
+    def settle(self, seconds: float = SETTLE_S) -> None:
+        """Let the window catch up, and wait for the running job."""
+        from qtpy.QtWidgets import QApplication
+
+        until = time.monotonic() + seconds
+        while time.monotonic() < until or self.dock.runner.busy:
+            QApplication.processEvents()
+            time.sleep(0.01)
+
+    def press(self, button: Any) -> None:
+        """Press a button, which must be enabled, and wait for what it does."""
+        if not button.isEnabled():
+            raise SystemExit(f"'{button.text()}' cannot be pressed: {button.toolTip()}")
+        button.click()
+        self.settle()
+
+    def click(self, row: int, col: int, *, shift: bool = False) -> None:
+        """Click a pixel of the scene with the real mouse."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        canvas = self.viewer.window._qt_viewer.canvas
+        place = (canvas.view.transform * canvas.view.scene.transform).map(self.world(row, col))
+        at = QPoint(round(place[0] / place[3]), round(place[1] / place[3]))
+        keys = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
+        QTest.mouseMove(canvas.native, at)
+        QTest.mousePress(canvas.native, Qt.MouseButton.LeftButton, keys, at)
+        QTest.mouseRelease(canvas.native, Qt.MouseButton.LeftButton, keys, at)
+        self.settle()
+
+    def world(self, row: int, col: int) -> tuple[float, float]:
+        """Place of a pixel in the scene, as vispy has it: right, down."""
+        height, width = (abs(step) for step in (self.dock.session.cube.grid.transform.e,) * 2)
+        return (col + 0.5) * width, (row + 0.5) * height
+
+    def picture(self, name: str) -> None:
+        """Take a picture of the window."""
+        self.settle()
+        self.number += 1
+        path = self.pictures / f"{self.number}-{name}.png"
+        self.viewer.window.screenshot(path=str(path), canvas_only=False, flash=False)
+        print(path)
+
+    def turn_to(self, panel: Any) -> None:
+        """Bring a panel to the top."""
+        self.dock.pages.turn_to(panel)
+        self.settle()
+
+
+def walk(walk: Walk, args: argparse.Namespace) -> None:
+    """Go through the eight acts."""
+    dock, viewer = walk.dock, walk.viewer
+    if args.images:
+        dock.data.open_images(args.images)
+        walk.settle()
+        dock.data.open_labels(args.labels, args.column)
+    else:
+        viewer.open_sample("napari-cscl", "simulated_season")
+    walk.settle()
+    rows, cols = dock.session.cube.shape
+    viewer.dims.set_point(0, len(dock.session.cube.dates) // 2)
+    walk.picture("open")
+
+    walk.turn_to(dock.profiles)
+    walk.click(rows // 3, cols // 3)
+    dock.profiles.compare.setChecked(True)
+    walk.click(rows // 2, cols // 2)
+    walk.click(2 * rows // 3, cols // 4)
+    walk.picture("profiles")
+    dock.profiles.clear.click()
+
+    if args.images:
+        walk.turn_to(dock.train)
+        dock.train.start_in(walk.scratch / "model", ("train.steps=150", "pretrain.steps=100"))
+        walk.settle()
+        walk.picture("train")
+        walk.turn_to(dock.model)
+    else:
+        walk.turn_to(dock.model)
+        walk.press(dock.model.sample)
+    walk.picture("model")
+
+    walk.turn_to(dock.affinity)
+    walk.press(dock.affinity.look)
+    walk.click(rows // 2, cols // 2)
+    walk.picture("affinity")
+
+    walk.turn_to(dock.map)
+    walk.press(dock.map.predict)
+    walk.picture("map")
+
+    walk.turn_to(dock.errors)
+    walk.press(dock.errors.find)
+    walk.picture("errors")
+
+    walk.turn_to(dock.finetune)
+    draw_region(walk, rows, cols)
+    walk.press(dock.finetune.start)
+    walk.picture("finetune")
+    walk.press(dock.finetune.undo)
+
+    walk.turn_to(dock.map)
+    dock.map.export_to(walk.scratch / "export")
+    walk.settle()
+    walk.picture("export")
+
+
+def draw_region(walk: Walk, rows: int, cols: int) -> None:
+    """Draw a rectangle in the middle of the scene."""
+    walk.press(walk.dock.finetune.rectangle)
+    layer = walk.viewer.layers.selection.active
+    corners = [(rows // 4, cols // 4), (rows // 4, cols // 2), (rows // 2, cols // 2), (rows // 2, cols // 4)]
+    layer.add_rectangles([[walk.world(row, col)[::-1] for row, col in corners]])
+    layer.mode = "pan_zoom"
+    walk.dock.finetune.seconds.setValue(15)
+    walk.settle()
+
+
+def main() -> None:
+    """Read the command line and walk."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--images", help="images other than the sample season")
+    parser.add_argument("--labels", help="their parcels or labels")
+    parser.add_argument("--column", help="column of the parcels that holds the crop")
+    parser.add_argument("--theme", default="dark", choices=("dark", "light"))
+    parser.add_argument("--size", default="1366x768", help="width and height of the window (default: 1366x768)")
+    args = parser.parse_args()
+    args.pictures.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
+        width, height = map(int, args.size.split("x"))
+        walker = Walk(args.pictures, Path(folder), args.theme, (width, height))
+        walk(walker, args)
+        walker.viewer.close()
+
+
+if __name__ == "__main__":
+    main()
