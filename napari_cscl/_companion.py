@@ -18,4 +18,14 @@ def open_panel() -> Any:
     for widget in window.dock_widgets.values():
         if type(widget).__name__ == "CSCLDock":
             return widget
-    return window.add_plugin_dock_widget("napari-cscl", "CSCL")[1]
+    return _dock(viewer)
+
+
+def _dock(viewer: Any) -> Any:
+    """Dock the panel under the name that the menu gives it, so that the menu finds it and opens no second one."""
+    from npe2 import PluginManager
+
+    plugins = PluginManager.instance()
+    panel = plugins.commands.execute("napari-cscl.dock", (viewer,))
+    viewer.window.add_dock_widget(panel, name=f"CSCL ({plugins.get_manifest('napari-cscl').display_name})")
+    return panel

@@ -98,3 +98,20 @@ def test_keys_are_given_back_and_each_viewer_has_its_own(toy: Any, make_napari_v
     assert other.pages.current is other.map and toy.pages.current is toy.data
     other.shut()
     assert set(viewer.keymap) == free and len(toy.viewer.keymap) > len(free)
+
+
+def test_every_command_that_the_palette_offers_works(make_napari_viewer: Any, qtbot: Any) -> None:
+    from napari._app_model import get_app_model
+
+    viewer = make_napari_viewer(show=True)
+    app = get_app_model()
+    listed = [item.command for item in app.menus.get_menu(app.menus.COMMAND_PALETTE_ID)]
+    ours = [command for command in listed if command.id.startswith("napari-cscl")]
+    offered = [command.id for command in ours if command.enablement is None or command.enablement.eval({})]
+    assert len(ours) == 4 and len(offered) == 2, "what needs a file is not offered"
+    for name in offered:
+        app.commands.execute_command(name).result()
+        qtbot.wait(50)
+    docked = list(viewer.window.dock_widgets.values())
+    assert len(docked) == 1 and viewer.layers[0].name == "season"
+    docked[0].shut()
