@@ -95,6 +95,8 @@ class Walk:
 
 def walk(walk: Walk, args: argparse.Namespace) -> None:
     """Go through the eight acts."""
+    from cscl.recipe import Recipe
+
     dock, viewer = walk.dock, walk.viewer
     if args.images:
         dock.data.open_images(args.images)
@@ -104,7 +106,7 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
         viewer.open_sample("napari-cscl", "simulated_season")
     walk.settle()
     rows, cols = dock.session.cube.shape
-    viewer.dims.set_point(0, len(dock.session.cube.dates) // 2)
+    viewer.dims.set_point(0, clear_date(dock.session.cube))
     walk.picture("open")
 
     walk.turn_to(dock.profiles)
@@ -117,7 +119,8 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
 
     if args.images:
         walk.turn_to(dock.train)
-        dock.train.start_in(walk.scratch / "model", ("train.steps=150", "pretrain.steps=100"))
+        recipe = Recipe().with_settings(["train.steps=150", "pretrain.steps=100"])
+        dock.train.train_into(walk.scratch / "model", recipe, (True, True))
         walk.settle()
         walk.picture("train")
         walk.turn_to(dock.model)
@@ -149,6 +152,13 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
     dock.map.export_to(walk.scratch / "export")
     walk.settle()
     walk.picture("export")
+
+
+def clear_date(cube: Any) -> int:
+    """Choose the date in the middle third of the season on which most can be seen."""
+    share = cube.valid_share()
+    first, last = len(share) // 3, max(2 * len(share) // 3, len(share) // 3 + 1)
+    return first + int(share[first:last].argmax())
 
 
 def draw_region(walk: Walk, rows: int, cols: int) -> None:

@@ -177,14 +177,15 @@ def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
 
 
 def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
-    """Return the straight pieces of the outlines, holes included, of the parcels that touch a grid.
+    """Return the straight pieces of the outlines of parcels, holes included, as far as they lie on a grid.
 
     Returns
     -------
     ndarray
         Axes (piece, end, 2): row and column of both ends, counted in pixels from the centre of the first pixel.
     """
-    lines = shapely.get_parts(_on(parcels, grid).geometry.boundary.to_numpy())
+    lines = shapely.clip_by_rect(_on(parcels, grid).geometry.boundary.to_numpy(), *grid.boundingbox.bbox)
+    lines = shapely.get_parts(shapely.get_parts(lines))  # of collections, the lines that they are made of
     xy, line = shapely.get_coordinates(lines, return_index=True)
     col, row = ~grid.transform * (xy[:, 0], xy[:, 1])
     ends = np.stack([row, col], -1) - 0.5

@@ -49,11 +49,15 @@ class ChangesTable(QTableWidget):
         self.hide()
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}" if share < 0.9995 else "100"
+
+
 def _cell(change: Change) -> QTableWidgetItem:
     if not change.pixels:
         return QTableWidgetItem("no pixels")
     before, after = change.accuracy
-    item = QTableWidgetItem(f"{100 * before:.1f} → {100 * after:.1f}")
+    item = QTableWidgetItem(f"{_percent(before)} → {_percent(after)}")
     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
     item.setToolTip(f"{change.before} of {change.pixels} pixels right before, {change.after} after")
     font = item.font()

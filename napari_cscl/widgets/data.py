@@ -295,6 +295,8 @@ class DataPanel(Panel):
         self._labels_path = path
         if not len(opened.labels.legend):
             self.dock.say(f"{path.name} has no column with crops: its outlines are shown, enough for pre-training.")
+        else:
+            self.dock.say(f"{path.name} is open.")
 
     def _labels_changed(self, labels: Any) -> None:
         self._crops.hide()

@@ -142,11 +142,13 @@ class LiveLine(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         line = self.fontMetrics().height()
         ends = [x for points in self.curves.values() for x, _ in points]
+        left = 0
         for number, (name, points) in enumerate(self.curves.items()):
             painter.setPen(QPen(QColor(LINE_COLOURS[number % len(LINE_COLOURS)]), 1.5))
             painter.drawPolyline(self._polygon(points, min(ends), max(ends), line))
-            text = f"{name} {points[-1][1]:.3g}"
-            painter.drawText(self.width() * number // max(len(self.curves), 1), line - 4, text)
+            text = f"{name} {points[-1][1]:.3g}   "
+            painter.drawText(left, line - 4, text)
+            left += self.fontMetrics().horizontalAdvance(text)
         painter.setPen(self.palette().windowText().color())
         if ends:
             where = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom
