@@ -91,6 +91,12 @@ def test_distance(size: tuple[float, float], most: float, share_void: str) -> No
     np.testing.assert_allclose(distance_to_parcel_edge(ids, size, most), found)
 
 
+def test_strips_of_rows_do_not_show() -> None:
+    tall = np.repeat(np.kron(fields((30, 5), 5, -1), np.ones((12, 1), int)), 3, 1)
+    across = distance_to_class_edge(tall.T, (10, 10), 95).T
+    np.testing.assert_array_equal(distance_to_class_edge(tall, (10, 10), 95), across)
+
+
 def test_distance_is_half_a_pixel_short_of_the_centre() -> None:
     row = np.array([[0, 0, 0, -1, 1]])
     np.testing.assert_allclose(distance_to_class_edge(row, (10, 10), 80), [[35, 25, 15, np.nan, 15]])

@@ -23,6 +23,8 @@ __all__ = [
 Mask = NDArray[np.bool_]
 Metres = NDArray[np.float32]
 
+STRIP_PX = 128
+
 
 def class_boundary(index_YX: NDArray[Any], *, void_counts: bool = False) -> Mask:
     """Known pixels whose 3 x 3 window holds another known class.
@@ -158,6 +160,18 @@ def _mixed(values: NDArray[Any], taking_part: Mask, n_px: int) -> Mask:
 
 
 def _distance(values: NDArray[Any], known: Mask, pixel_size_m: tuple[float, float], max_m: float) -> Metres:
+    """Distance to the nearest known pixel of another value, a strip of rows at a time: the arrays stay in the cache."""
+    reach = reach_px(pixel_size_m, max_m)[0]
+    step = max(STRIP_PX, 4 * reach)
+    best = np.empty(values.shape, np.float32)
+    for row in range(0, len(values), step):
+        low, high = max(0, row - reach), row + step + reach
+        strip = _distance_of_strip(values[low:high], known[low:high], pixel_size_m, max_m)
+        best[row : row + step] = strip[row - low : row - low + step]
+    return best
+
+
+def _distance_of_strip(values: NDArray[Any], known: Mask, pixel_size_m: tuple[float, float], max_m: float) -> Metres:
     """Distance to the nearest known pixel of another value, for any number of values in two passes.
 
     Per row, each pixel learns its nearest known value and how far along the row that and the nearest *other* value
@@ -178,8 +192,9 @@ def _distance(values: NDArray[Any], known: Mask, pixel_size_m: tuple[float, floa
 def _along_rows(values: NDArray[Any], known: Mask, reach: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Nearest known value in the row, its distance, and the distance of the nearest other one; reach + 1 is 'none'."""
     first = values.copy()
-    near = np.where(known, 0, reach + 1)
-    second = np.full(values.shape, reach + 1)
+    small = np.min_scalar_type(reach + 1)
+    near = np.where(known, 0, reach + 1).astype(small)
+    second = np.full(values.shape, reach + 1, small)
     width = values.shape[1]
     for step in range(1, min(reach, width - 1) + 1):
         low, high = slice(0, width - step), slice(step, width)
