@@ -33,7 +33,7 @@ from napari_cscl.opening import (
 
 from .offer import Offer
 from .panel import Panel
-from .parts import form, group, row, table, words
+from .parts import described, form, group, row, words
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -87,9 +87,9 @@ class DataPanel(Panel):
         self.masked = QCheckBox("Show unusable pixels as missing")
         self.masked.setToolTip("On: what the mask calls cloud and the like is grey. Off: what the sensor saw is shown")
         self.masked.setChecked(True)
-        self.chosen_bands = row(self.bands)
+        self.chosen_bands = row(*self.bands)
         self._look = form(("Show as", self.composite), ("", self.chosen_bands))
-        return group("Images", row((self.images, self.image_file)), self.about, self.count, self._look, self.masked)
+        return group("Images", row(self.images, self.image_file), self.about, self.count, self._look, self.masked)
 
     def _build_labels(self) -> QWidget:
         self.labels = QPushButton("Open parcels or labels ...")
@@ -147,7 +147,7 @@ class DataPanel(Panel):
     def _tell(self, images: Images) -> None:
         """Say what is open. What is usable is found out later for images that came as a layer."""
         self._told = images
-        self.about.setText(table(images.cube.name, facts_of(images), images.cube.notes))
+        self.about.setText(described(images.cube.name, facts_of(images), images.cube.notes))
         self.count.setVisible(images.usable is None)
 
     def _find_usable(self) -> None:
@@ -314,7 +314,7 @@ class DataPanel(Panel):
     def _tell_of(self, opened: Labels) -> None:
         self._opened_labels = opened
         notes = opened.parcels.notes if opened.parcels is not None else ()
-        self.about_labels.setText(table(opened.labels.name, opened.facts, notes))
+        self.about_labels.setText(described(opened.labels.name, opened.facts, notes))
         self.column.addItems(opened.columns)
         chosen = opened.parcels.class_column if opened.parcels is not None else None
         self.column.setCurrentText(chosen or "")

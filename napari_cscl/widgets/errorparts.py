@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSizePolicy,
@@ -22,6 +21,8 @@ from qtpy.QtWidgets import (
 from cscl.inference.subset import Subset
 from cscl.report.kinds import WRONG
 from napari_cscl.errorview import kinds_in_words
+
+from .parts import row
 
 if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
@@ -41,14 +42,14 @@ class KindLegend(QWidget):
         grid.setVerticalSpacing(1)
         grid.setColumnStretch(1, 1)
         self.counts: dict[int, QLabel] = {}
-        for row, kind in enumerate(WRONG):
+        for line, kind in enumerate(WRONG):
             swatch, name = QLabel(), QLabel(kind.title)
             swatch.setFixedSize(14, 12)
             swatch.setStyleSheet(f"background: {kind.colour}; border: 1px solid #808080;")
             name.setToolTip(kind.meaning)
             self.counts[kind] = QLabel()
             for column, widget in enumerate((swatch, name, self.counts[kind])):
-                grid.addWidget(widget, row, column)
+                grid.addWidget(widget, line, column)
 
     def show_counts(self, curve: pd.DataFrame) -> None:
         """Say how many pixels of each kind there are."""
@@ -73,8 +74,8 @@ class Filters(QWidget):
         form.setVerticalSpacing(3)
         form.addRow("Declared", self.declared)
         form.addRow("Mapped as", self.predicted)
-        form.addRow("Distance", _beside(self.nearest, QLabel("to"), self.farthest))
-        form.addRow("Size", _beside(self.smallest, QLabel("to"), self.largest))
+        for word, ends in (("Distance", (self.nearest, self.farthest)), ("Size", (self.smallest, self.largest))):
+            form.addRow(word, row(ends[0], QLabel("to"), ends[1], wide=ends))
         for combo in (self.declared, self.predicted, self.nearest, self.farthest):
             combo.currentIndexChanged.connect(lambda _: self.changed.emit())
         for spin in (self.smallest, self.largest):
@@ -135,7 +136,6 @@ def _hectares(name: str) -> QDoubleSpinBox:
     spin.setAccessibleName(name)
     spin.setToolTip(f"{name} that is shown, hectares")
     spin.setKeyboardTracking(False)
-    spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return spin
 
 
@@ -143,10 +143,3 @@ def _fill(combo: QComboBox, items: list[tuple[str, object]]) -> None:
     combo.clear()
     for text, value in items:
         combo.addItem(text, value)
-
-
-def _beside(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
-    return row

@@ -11,10 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
-    QHBoxLayout,
-    QLabel,
     QPushButton,
-    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
 )
@@ -35,6 +32,7 @@ from napari_cscl.stage import Stage
 
 from .errorparts import Filters, KindLegend
 from .panel import Panel
+from .parts import row, words
 from .plot import PlotCanvas
 from .table import Table
 
@@ -91,10 +89,8 @@ class ErrorsPanel(Panel):
         self.reach.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.reach.setAccessibleName("Reach of an edge")
         self.reach.setToolTip("How far from a class edge an error is laid to it")
-        self.summary = QLabel()
-        self.summary.setWordWrap(True)
+        self.summary = words()
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.kinds, self.filters = KindLegend(), Filters()
         self.plot = PlotCanvas(self.dock.viewer, 200)
         self.plot.setAccessibleName("Accuracy by distance to the class edge")
@@ -104,17 +100,11 @@ class ErrorsPanel(Panel):
         self.tables.addTab(self.edges, "Edges")
         self.save = QPushButton("Save as CSV ...")
         self.save.setToolTip("Write the table that is shown, as it is filtered")
-        head, foot, layout = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
-        for widget, share in ((self.find, 6), (self.judged, 7), (self.reach, 7)):
-            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            head.addWidget(widget, share)
-        for widget in (self.filters.reset, self.save):
-            foot.addWidget(widget)
-        layout.addLayout(head)
-        for widget in (self.summary, self.kinds, self.plot, self.filters):
+        layout = QVBoxLayout(self)
+        for widget in (row(self.find, self.judged, self.reach), self.summary, self.kinds, self.plot, self.filters):
             layout.addWidget(widget)
         layout.addWidget(self.tables, 1)
-        layout.addLayout(foot)
+        layout.addWidget(row(self.filters.reset, self.save))
 
     # --- acts ------------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout
+from qtpy.QtWidgets import QVBoxLayout
 
 from .panel import Panel
+from .parts import table, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +38,7 @@ class HelpPanel(Panel):
 
     def __init__(self, dock: CSCLDock) -> None:
         super().__init__(dock)
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.text = words()
         layout = QVBoxLayout(self)
         layout.addWidget(self.text)
         layout.addStretch()
@@ -47,11 +46,8 @@ class HelpPanel(Panel):
     def list_keys(self, shortcuts: Sequence[Shortcut]) -> None:
         """Show the tour, and the shortcuts as they are bound."""
         steps = "".join(f"<li>{line}</li>" for line in TOUR)
-        rows = "".join(
-            f"<tr><td style='padding-right: 12px'><b>{key.replace('-', '+')}</b></td><td>{words}</td></tr>"
-            for key, words in _together(shortcuts, len(self.dock.panels) - 1)
-        )
-        self.text.setText(f"<ol style='margin-left: -20px'>{steps}</ol><p>{KEPT}</p><table>{rows}</table>")
+        rows = ((key.replace("-", "+"), meant) for key, meant in _together(shortcuts, len(self.dock.panels) - 1))
+        self.text.setText(f"<ol style='margin-left: -20px'>{steps}</ol><p>{KEPT}</p>{table(rows)}")
 
 
 def _together(shortcuts: Sequence[Shortcut], panels: int) -> list[tuple[str, str]]:

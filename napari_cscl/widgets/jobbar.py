@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from cscl.events import Event, Measure, Progress
+
+from .parts import row, words
 
 __all__ = ["JobBar"]
 
@@ -18,23 +20,17 @@ class JobBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.status = QLabel("Open images to begin, or File > Open Sample > CSCL.")
-        self.status.setWordWrap(True)
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.status = words("Open images to begin, or File > Open Sample > CSCL.")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress of the running job")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop the running job; nothing half-made is kept")
         self.keep = QPushButton("Stop and keep")
         self.keep.setToolTip("End the running job now, with the best that it has so far")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.keep)
-        buttons.addWidget(self.cancel)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.status)
-        layout.addWidget(self.progress)
-        layout.addLayout(buttons)
+        for widget in (self.status, self.progress, row(self.keep, self.cancel)):
+            layout.addWidget(widget)
         self.idle()
 
     def begin(self, can_finish: bool) -> None:

@@ -7,17 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QLocale, Qt, QUrl
+from qtpy.QtCore import QLocale, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QGroupBox,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
 )
 
@@ -30,6 +27,7 @@ from napari_cscl.settings import preferences, recall, remember
 
 from .offer import Offer
 from .panel import Panel
+from .parts import group, row, words
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -79,13 +77,9 @@ class MapPanel(Panel):
         self.sure.setChecked(recall("show_confidence", False))
         self.back = QPushButton("Back to the former map")
         self.back.setToolTip("Show the map before the last prediction again; press once more for the newer one")
-        self.warning = _words()
+        self.warning = words()
         self.warning.hide()
-        box = QGroupBox("Map")
-        layout = QVBoxLayout(box)
-        for widget in (self.predict, self.sure, self.warning, self.back):
-            layout.addWidget(widget)
-        return box
+        return group("Map", self.predict, self.sure, self.warning, self.back)
 
     def _build_export(self) -> QGroupBox:
         self.folder = QLineEdit(recall("export_folder", ""))
@@ -95,38 +89,24 @@ class MapPanel(Panel):
         self.browse = QPushButton("Browse ...")
         self.browse.setToolTip("Choose a folder")
         chosen = recall("export_parts", list(PARTS))
-        self.parts = {part: QCheckBox(words) for part, (words, _) in PARTS.items()}
+        self.parts = {part: QCheckBox(title) for part, (title, _) in PARTS.items()}
         for part, box in self.parts.items():
             box.setToolTip(PARTS[part][1])
             box.setChecked(part in chosen)
         self.export = QPushButton("Export")
         self.export.setToolTip("Write the chosen parts into the folder")
         self.offer = Offer()
-        self.written = _words()
-        self.written.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.written = words(selectable=True)
         self.open = QPushButton("Open the folder")
         self.open.setToolTip("Show the files in the system's file manager")
         self.written.hide()
         self.open.hide()
-        return self._lay_out_export()
-
-    def _lay_out_export(self) -> QGroupBox:
-        place, boxes = QHBoxLayout(), QHBoxLayout()
-        place.addWidget(self.folder, 1)
-        place.addWidget(self.browse)
-        columns = QVBoxLayout(), QVBoxLayout()
-        for number, part_box in enumerate(self.parts.values()):
-            columns[number % 2].addWidget(part_box)
-        for column in columns:
-            boxes.addLayout(column, 1)
-        note = _words("Maps are GeoTIFF, parcels GeoPackage, figures PNG; QGIS finds names and colours by itself.")
-        box = QGroupBox("Export")
-        layout = QVBoxLayout(box)
-        layout.addLayout(place)
-        layout.addLayout(boxes)
-        for widget in (note, self.export, self.offer, self.written, self.open):
-            layout.addWidget(widget)
-        return box
+        boxes = list(self.parts.values())
+        note = words("Maps are GeoTIFF, parcels GeoPackage, figures PNG; QGIS finds names and colours by itself.")
+        return group(
+            "Export", row(self.folder, self.browse, wide=(self.folder,)), row(*boxes[:2]), row(*boxes[2:]), note,
+            self.export, self.offer, self.written, self.open,
+        )  # fmt: skip
 
     def _connect(self) -> None:
         act = self.dock.act
@@ -305,10 +285,3 @@ def _at_once(prediction: Prediction) -> Generator[Event, None, Prediction]:
 def _confidence(prediction: Prediction, origin: GeoBox | None) -> Generator[Event, None, LayerData]:
     yield Note("Reading the confidence ...")
     return confidence_layer(prediction, origin)
-
-
-def _words(text: str = "") -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label

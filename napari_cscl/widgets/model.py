@@ -7,8 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout
 
 from cscl.data.describe import model_facts
 from cscl.data.sample import sample_model
@@ -18,6 +17,7 @@ from napari_cscl.runner import JobRunner
 from napari_cscl.settings import recall, remember
 
 from .panel import Panel
+from .parts import described, row, words
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -37,16 +37,12 @@ class ModelPanel(Panel):
         self.open.setToolTip("A folder that training made, with a card.json in it")
         self.sample = QPushButton("Use the sample model")
         self.sample.setToolTip("A small model that comes with the plugin; it knows the simulated sample season")
-        self.warnings, self.card, self.classes = _words(), _words(), _words()
+        self.warnings, self.card, self.classes = (words(selectable=True) for _ in range(3))
         self._watcher = JobRunner(self)
         self._again = False
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.open)
-        buttons.addWidget(self.sample)
         layout = QVBoxLayout(self)
-        layout.addLayout(buttons)
-        for label in (self.warnings, self.card, self.classes):
-            layout.addWidget(label)
+        for widget in (row(self.open, self.sample), self.warnings, self.card, self.classes):
+            layout.addWidget(widget)
         layout.addStretch()
         self.open.clicked.connect(self._choose)
         self.sample.clicked.connect(lambda: dock.act(lambda: self.session.open_model(sample_model())))
@@ -65,7 +61,7 @@ class ModelPanel(Panel):
         if model is None:
             self.card.setText("No model is open. Open one, use the sample model, or make one in the Train panel.")
             return
-        self.card.setText(_table(model.card.name, model_facts(model.card)))
+        self.card.setText(described(model.card.name, model_facts(model.card)))
         self.card.setToolTip(str(model.folder))
         self.classes.setText(_colours(model.card.legend))
         self._look()
@@ -105,23 +101,6 @@ class ModelPanel(Panel):
 
 def _all_misfits(cube: Any, card: Any, known: list[str]) -> Any:
     return [*known, *(yield from drift(cube, card))]
-
-
-def _words() -> QLabel:
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.RichText)
-    label.setWordWrap(True)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long lines wrap
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
-
-
-def _table(name: str, facts: Sequence[tuple[str, str]]) -> str:
-    """Facts as a small table: the words on the left, what is known on the right."""
-    rows = "".join(
-        f"<tr><td style='padding-right: 8px'>{escape(word)}</td><td>{escape(told)}</td></tr>" for word, told in facts
-    )
-    return f"<b>{escape(name)}</b><table>{rows}</table>"
 
 
 def _colours(legend: Legend) -> str:

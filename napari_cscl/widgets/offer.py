@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QPushButton, QSizePolicy, QVBoxLayout
+
+from .parts import words
 
 __all__ = ["Offer"]
 
@@ -15,9 +17,7 @@ class Offer(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.text = QLabel()
-        self.text.setWordWrap(True)
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.text = words()
         self.buttons: list[QPushButton] = []
         layout = QVBoxLayout(self)
         layout.addWidget(self.text)

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-__all__ = ["form", "group", "row", "table", "words"]
+__all__ = ["described", "form", "group", "row", "table", "words"]
 
 
-def words() -> QLabel:
-    """Make a text whose long lines wrap in a narrow dock."""
-    label = QLabel()
+def words(text: str = "", *, selectable: bool = False) -> QLabel:
+    """Make a text whose long lines wrap in a narrow dock; a selectable one can be copied."""
+    label = QLabel(text)
     label.setWordWrap(True)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long lines wrap
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # else a long word widens the dock
+    if selectable:
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
 
 
-def row(widgets: Sequence[QWidget]) -> QWidget:
-    """Put widgets side by side, each as wide as the others."""
+def row(*widgets: QWidget, wide: Sequence[QWidget] = ()) -> QWidget:
+    """Put widgets side by side: each as wide as the others, or else the `wide` ones take the room that is left."""
     whole = QWidget()
     layout = QHBoxLayout(whole)
     layout.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
-        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        layout.addWidget(widget)
+        if not wide or widget in wide:
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        layout.addWidget(widget, int(widget in wide))
     return whole
 
 
 def form(*rows: tuple[str, QWidget]) -> QWidget:
-    """Put widgets below each other, with their words on the left."""
+    """Put widgets below each other, with their words on the left; none is wider than the dock."""
     whole = QWidget()
     layout = QFormLayout(whole)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for word, widget in rows:
+        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout.addRow(word, widget) if word else layout.addRow(widget)
     return whole
 
@@ -49,10 +54,13 @@ def group(title: str, *widgets: QWidget) -> QGroupBox:
     return whole
 
 
-def table(name: str, facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> str:
-    """Facts as a small table: the words on the left, what is known on the right."""
-    rows = "".join(
-        f"<tr><td style='padding-right: 8px'>{escape(word)}</td><td>{escape(told)}</td></tr>" for word, told in facts
-    )
+def table(rows: Iterable[tuple[str, str]]) -> str:
+    """Make a small table, as HTML: the words on the left, what is known on the right."""
+    lines = (f"<tr><td style='padding-right: 8px'>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows)
+    return f"<table>{''.join(lines)}</table>"
+
+
+def described(name: str, facts: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
+    """Describe a thing, as HTML: its name, a table of facts, and remarks."""
     remarks = "".join(f"<p><i>{escape(note)}</i></p>" for note in notes)
-    return f"<b>{escape(name)}</b><table>{rows}</table>{remarks}"
+    return f"<b>{escape(name)}</b>{table(facts)}{remarks}"

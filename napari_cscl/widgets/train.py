@@ -15,12 +15,8 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -37,6 +33,7 @@ from napari_cscl.runner import JobRunner
 from napari_cscl.settings import recall, remember
 
 from .panel import Panel
+from .parts import form, row, words
 from .plot import LiveLine
 
 if TYPE_CHECKING:
@@ -86,7 +83,7 @@ class TrainPanel(Panel):
         self.stages.setToolTip("Outlines teach where parcels end without any crop; crops teach the classes")
         self.from_model = QCheckBox("Start from the open model")
         self.from_model.setToolTip("Keep its network and go on with it; its bands and its split are kept, too")
-        self.waiting = _wrapped("The settings appear in a moment.")
+        self.waiting = words("The settings appear in a moment.")
         self.out = QLineEdit()
         self.out.setToolTip("Folder of the model that is made")
         self.browse = QPushButton("Browse ...")
@@ -94,7 +91,7 @@ class TrainPanel(Panel):
         self.resume = QCheckBox("Go on with the unfinished run there")
         self.resume.setToolTip("Off: what it has learnt so far is dropped, and the run begins anew")
         self.resume.hide()
-        self.said = _wrapped("")
+        self.said = words()
         self.start = QPushButton("Start")
         self.start.setToolTip("Make the model, and use it then")
         self.curves = LiveLine()
@@ -102,35 +99,13 @@ class TrainPanel(Panel):
         self.command, self.python = QPushButton("Copy as command line"), QPushButton("Copy as Python")
         self.command.setToolTip("Copy lines for a terminal that do the same run")
         self.python.setToolTip("Copy a script that does the same run")
-        for box in (self.stages, self.out):
-            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        rows = QFormLayout()
-        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows.addRow("Stages", self.stages)
-        place = QHBoxLayout()
-        place.addWidget(self.out, 1)
-        place.addWidget(self.browse)
-        below = QFormLayout()
-        below.addRow("Model folder", place)
-        copies = QHBoxLayout()
-        copies.addWidget(self.command)
-        copies.addWidget(self.python)
         layout = QVBoxLayout(self)
-        for item in (
-            rows,
-            self.from_model,
-            self.waiting,
-            below,
-            self.resume,
-            self.said,
-            self.start,
-            self.curves,
-            copies,
-        ):
-            layout.addLayout(item) if isinstance(item, QFormLayout | QHBoxLayout) else layout.addWidget(item)
+        for widget in (
+            form(("Stages", self.stages)), self.from_model, self.waiting,
+            form(("Model folder", row(self.out, self.browse, wide=(self.out,)))), self.resume, self.said, self.start,
+            self.curves, row(self.command, self.python),
+        ):  # fmt: skip
+            layout.addWidget(widget)
         layout.addStretch()
 
     def _connect(self) -> None:
@@ -322,10 +297,3 @@ class TrainPanel(Panel):
         meant, remark = repeatable(self.session, self.run_meant())
         QApplication.clipboard().setText(say(meant))
         self.dock.say(f"Copied as {what}.{remark}")
-
-
-def _wrapped(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # long lines wrap
-    return label
