@@ -24,8 +24,9 @@ from cscl.products import LabelMap, Prediction
 from .composite import Composite, fitting, pyramid
 
 __all__ = [
-    "ROLES", "LayerData", "colours_layer", "confidence_layer", "frame", "grid_of", "labels_layer", "parcels_layer",
-    "pixel_at", "place_layer", "prediction_layer", "raster_layer", "replace_layer", "role_of", "season_layer",
+    "ROLES", "LayerData", "colours_layer", "confidence_layer", "frame", "grid_of", "labels_layer",
+    "named_layer", "parcels_layer", "pixel_at", "place_layer", "prediction_layer", "raster_layer",
+    "replace_layer", "role_of", "season_layer",
 ]  # fmt: skip
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -209,6 +210,11 @@ def place_layer(viewer: Any, layer: Any) -> None:
         return
     lower = [i for i, other in enumerate(viewer.layers) if other is not layer and _rank(other) <= ROLES.index(role)]
     viewer.layers.move(viewer.layers.index(layer), max(lower, default=-1) + 1)
+
+
+def named_layer(viewer: Any, name: str) -> Any:
+    """Layer of ours of this name, however many others have it; None where there is none."""
+    return next((layer for layer in viewer.layers if layer.name == name and KEY in layer.metadata), None)
 
 
 def role_of(layer: Any) -> str | None:

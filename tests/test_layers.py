@@ -28,7 +28,14 @@ LAYER = {
     **dict.fromkeys(["napari_cscl.opening", "napari_cscl.region"], "bridge"),
     "napari_cscl.stage": "bridge",
     **dict.fromkeys(
-        ["napari_cscl.errorview", "napari_cscl.looking", "napari_cscl.making", "napari_cscl.sights"], "views"
+        [
+            "napari_cscl.errorview",
+            "napari_cscl.finetuning",
+            "napari_cscl.looking",
+            "napari_cscl.making",
+            "napari_cscl.sights",
+        ],
+        "views",
     ),
     "napari_cscl.runner": "runner",
     "napari_cscl.forms": "forms",

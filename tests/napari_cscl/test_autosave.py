@@ -134,10 +134,10 @@ def work_a_little(dock: Any, qtbot: Any, model: Path) -> np.ndarray:
     settle(dock, qtbot)
     dock.data.open_labels(sample_season() / "parcels.gpkg")
     settle(dock, qtbot)
-    dock.finetune.draw("add_polygon")
+    dock.finetune.region.draw("add_polygon")
     layer = dock.viewer.layers[REGION]
     layer.add([np.array(CORNERS[0]), np.array(CORNERS[1])], shape_type=["rectangle", "polygon"])
-    dock.finetune.correct_crops()
+    dock.finetune.region.correct_crops()
     corrected = dock.viewer.layers[CORRECTED]
     corrected.data_setitem((np.array([5, 5, 6]), np.array([7, 8, 9])), np.array([3, 3, 0]))
     shutil.copytree(model, dock.folder / "fine-tuned 1")
@@ -182,11 +182,11 @@ def test_work_is_the_same_after_a_crash(docked: Any, qtbot: Any, toy_model: Path
     assert np.array_equal(second.session.prediction.ids.values, second.session.labels.ids)
     assert second.session.prediction.path.is_relative_to(second.folder), "it moved on to this viewer's folder"
     assert "predicted crops (prediction)" in layers
-    assert second.data.column.currentText() == "crop" and second.finetune.region_mask().any()
+    assert second.data.column.currentText() == "crop" and second.finetune.region.mask(second.session.cube.grid).any()
     weights = second.session.model.folder / "network.safetensors"
     assert weights.read_bytes() == (toy_model / "network.safetensors").read_bytes()
     assert not weights.is_relative_to(first.folder), "what the crashed viewer made in passing may be gone"
-    second.finetune.draw("add_polygon")
+    second.finetune.region.draw("add_polygon")
     layers[REGION].add([np.array(CORNERS[1]) + 50], shape_type="polygon")
     settle(second, qtbot)
     crash(second.keeper.slot.folder)
@@ -241,11 +241,11 @@ def test_a_removed_region_can_be_brought_back(docked: Any, qtbot: Any) -> None:
     dock = docked()
     dock.data.open_images(sample_season())
     settle(dock, qtbot)
-    dock.finetune.draw("add_polygon")
+    dock.finetune.region.draw("add_polygon")
     dock.viewer.layers.remove(REGION)
     qtbot.wait(50)
     assert dock.keeper.removed.isHidden(), "nothing was drawn on it"
-    dock.finetune.draw("add_polygon")
+    dock.finetune.region.draw("add_polygon")
     dock.viewer.layers[REGION].add([np.array(CORNERS[1])], shape_type="polygon")
     dock.viewer.layers.remove(REGION)
     qtbot.waitUntil(dock.keeper.removed.isVisible, timeout=1000)
@@ -263,7 +263,7 @@ KILLED = """
     dock = CSCLDock(viewer)
     viewer.window.add_dock_widget(dock, name="CSCL")
     dock.data.open_images(sample_season())
-    dock.finetune.draw("add_polygon")
+    dock.finetune.region.draw("add_polygon")
     viewer.layers["region"].add([np.array([[10.0, 20.0], [90.0, 15.0], [55.0, 80.0]])], shape_type="polygon")
     QTimer.singleShot(2500, lambda: os.kill(os.getpid(), signal.SIGKILL))
     napari.run(force=True)
