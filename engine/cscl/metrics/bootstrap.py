@@ -1,0 +1,223 @@
+"""Confidence intervals of ratios of sums, by drawing whole parcels again, never pixels.
+
+Pixels of a parcel are right or wrong together, so that an interval drawn from pixels is several times too narrow. What
+is drawn here are units that hold the pixels: parcels, or blocks where there are none. Units count as independent of
+each other; what all of them share (the season, the region, the one training run) is in no interval.
+
+The interval is BCa (bias-corrected and accelerated): Efron, J. Am. Stat. Assoc. 82 (1987) 171-185; Efron and
+Tibshirani, An Introduction to the Bootstrap (1993), section 14.3. Drawing clusters whole: Davison and Hinkley,
+Bootstrap Methods and their Application (1997), section 3.8. In simulations of parcels of very unequal size, one in ten
+wrong, 95 % intervals held the truth in 90 % of cases from 50 parcels on, in 76 % with 20 and in 63 % with 10;
+percentile intervals did so less often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.special import ndtr, ndtri
+
+__all__ = ["FEWEST_UNITS", "Intervals", "Resampling", "confusion_figures", "confusion_intervals", "intervals",
+           "ratio_intervals"]  # fmt: skip
+
+FEWEST_UNITS = 10
+"""Figures that rest on fewer units get no interval: so few say too little about how units differ."""
+
+AT_ONCE = 2**21
+
+Values = NDArray[np.float64]
+Counts: TypeAlias = Any
+"""Axes (unit, column): an array or a sparse array."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How units are drawn: how often, from which seed, and for which level of confidence."""
+
+    draws: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Figures and their intervals, all with the axis (figure,).
+
+    Parameters
+    ----------
+    estimate : ndarray of float
+        The figure of all units; NaN where it is not defined.
+    low, high : ndarray of float
+        Ends of the interval; NaN where the figure rests on fewer than `FEWEST_UNITS` units. Where all units agree they
+        are the estimate, and say only that no other value was seen.
+    units : ndarray of int
+        How many units the figure rests on.
+    level : float
+        Level of confidence, 0..1.
+    """
+
+    estimate: Values = field(repr=False)
+    low: Values = field(repr=False)
+    high: Values = field(repr=False)
+    units: NDArray[np.int64] = field(repr=False)
+    level: float
+
+    def in_words(self, figure: int, unit: str = "parcel") -> str:
+        """Say a figure that is a share, and how sure it is."""
+        estimate, units = self.estimate[figure], int(self.units[figure])
+        resting = f"{units:,} {unit}{'' if units == 1 else 's'}"
+        if np.isnan(estimate):
+            return "not defined: there is nothing to count"
+        if np.isnan(self.low[figure]):
+            return f"{estimate:.1%} ({resting}: too few for an interval)"
+        ends = f"{self.low[figure]:.1%} to {self.high[figure]:.1%}"
+        return f"{estimate:.1%} ({self.level:.0%} interval {ends}; {resting})"
+
+
+def intervals(
+    counts: Counts,
+    figures: Callable[[Values], Values],
+    columns: NDArray[np.bool_],
+    resampling: Resampling = Resampling(),
+) -> Intervals:
+    """Find the intervals of figures that are functions of sums over units.
+
+    Parameters
+    ----------
+    counts : ndarray or sparse array
+        Axes (unit, column).
+    figures : callable
+        Turns sums with axes (..., column) into figures with axes (..., figure); NaN where one is not defined.
+    columns : ndarray of bool
+        Axes (figure, column): the columns that say whether a unit has a part in a figure. Only units with a part in any
+        figure are drawn.
+    resampling : Resampling
+        How units are drawn. The same seed gives the same intervals.
+    """
+    table: Any = sparse.csr_array(counts, dtype=float)
+    part = np.asarray(abs(table) @ columns.T.astype(float)) > 0
+    table, taking_part = table[part.any(1)], part.sum(0)
+    units = table.shape[0]
+    estimate = figures(table.sum(0)[None])[0]
+    if units < FEWEST_UNITS:
+        nothing = np.full(estimate.shape, np.nan)
+        return Intervals(estimate, nothing, nothing, taking_part, resampling.level)
+    drawn = np.concatenate([figures((table.T @ w.T).T) for w in _weights(units, resampling)])
+    low, high = _bca(estimate, drawn, _acceleration(table, figures, estimate), resampling.level)
+    few = taking_part < FEWEST_UNITS
+    return Intervals(estimate, np.where(few, np.nan, low), np.where(few, np.nan, high), taking_part, resampling.level)
+
+
+def ratio_intervals(part: Counts, whole: Counts, resampling: Resampling = Resampling()) -> Intervals:
+    """Find the intervals of ratios of sums, such as accuracies: sum of `part` over sum of `whole`.
+
+    Parameters
+    ----------
+    part, whole : ndarray or sparse array
+        Axes (unit, figure). The difference of two accuracies over the same pixels is such a ratio, too: `part` is then
+        the difference of right pixels.
+    resampling : Resampling
+        How units are drawn.
+    """
+    both = sparse.hstack([sparse.csr_array(part), sparse.csr_array(whole)])
+    count = whole.shape[1]
+    columns = np.concatenate([np.zeros((count, count), bool), np.eye(count, dtype=bool)], 1)
+    return intervals(both, lambda sums: _ratio(sums[..., :count], sums[..., count:]), columns, resampling)
+
+
+def confusion_intervals(counts: Counts, classes: int, resampling: Resampling = Resampling()) -> Intervals:
+    """Find the intervals of the figures of a confusion matrix, in the order of `confusion_figures`.
+
+    Parameters
+    ----------
+    counts : ndarray or sparse array
+        Axes (unit, truth x prediction): the confusion matrix of each unit, row after row.
+    classes : int
+        How many classes there are, K.
+    resampling : Resampling
+        How units are drawn.
+    """
+    truth, guess = np.divmod(np.arange(classes**2), classes)
+    each = np.arange(classes)[:, None]
+    rows, cols = truth == each, guess == each
+    everything = np.ones((2, classes**2), bool)
+    return intervals(
+        counts, lambda sums: confusion_figures(sums, classes), np.concatenate([everything, rows, cols, rows | cols]),
+        resampling,
+    )  # fmt: skip
+
+
+def confusion_figures(sums: Values, classes: int) -> Values:
+    """Read overall accuracy, mean IoU, and recall, precision and IoU by class off confusion matrices.
+
+    Parameters
+    ----------
+    sums : ndarray
+        Axes (..., truth x prediction).
+    classes : int
+        How many classes there are, K.
+
+    Returns
+    -------
+    ndarray
+        Axes (..., 2 + 3 K); NaN where a class does not occur. The mean IoU leaves such classes out.
+    """
+    square = sums.reshape(*sums.shape[:-1], classes, classes)
+    right = np.diagonal(square, axis1=-2, axis2=-1)
+    true, mapped = square.sum(-1), square.sum(-2)
+    iou = _ratio(right, true + mapped - right)
+    there = ~np.isnan(iou)
+    mean_iou = _ratio(np.where(there, iou, 0).sum(-1), there.sum(-1))
+    overall = _ratio(right.sum(-1), true.sum(-1))
+    scores = (_ratio(right, true), _ratio(right, mapped), iou)
+    return np.concatenate([overall[..., None], mean_iou[..., None], *scores], -1)
+
+
+def _weights(units: int, resampling: Resampling) -> Iterator[Values]:
+    """Yield how often each unit is drawn, axes (draw, unit), some draws at a time: the memory stays flat."""
+    rng = np.random.default_rng(resampling.seed)
+    for first in range(0, resampling.draws, max(1, AT_ONCE // units)):
+        draws = min(max(1, AT_ONCE // units), resampling.draws - first)
+        drawn = rng.integers(units, size=(draws, units), dtype=np.int32) + np.arange(draws)[:, None] * units
+        yield np.bincount(drawn.ravel(), minlength=draws * units).reshape(draws, units).astype(float)
+
+
+def _acceleration(counts: Any, figures: Callable[[Values], Values], estimate: Values) -> Values:
+    """Skewness of what each unit does to a figure, by leaving out one at a time; axis (figure,)."""
+    total, moments = np.asarray(counts.sum(0)), np.zeros((3, len(estimate)))
+    step = max(1, AT_ONCE // counts.shape[1])
+    for first in range(0, counts.shape[0], step):
+        without: Values = total - counts[first : first + step].toarray()
+        change = np.nan_to_num(estimate - figures(without))
+        moments += np.stack([change.sum(0), (change**2).sum(0), (change**3).sum(0)])
+    mean, square, cube = moments / counts.shape[0]
+    variance = np.maximum(square - mean**2, 0)
+    third = cube - 3 * mean * square + 2 * mean**3
+    return _ratio(third, 6 * variance**1.5 * np.sqrt(counts.shape[0]), 0.0)
+
+
+def _bca(estimate: Values, drawn: Values, acceleration: Values, level: float) -> tuple[Values, Values]:
+    """Find the ends from figures with axes (draw, figure); draws where one is not defined do not count."""
+    defined = np.maximum(1, (~np.isnan(drawn)).sum(0))
+    below = (drawn < estimate).sum(0) + 0.5 * (drawn == estimate).sum(0)
+    bias = ndtri(np.clip(below / defined, 0.5 / defined, 1 - 0.5 / defined))
+    ordered, figure = np.sort(drawn, 0), np.arange(len(estimate))
+    ends = []
+    for tail in ((1 - level) / 2, (1 + level) / 2):
+        z = bias + ndtri(tail)
+        at = ndtr(bias + z / (1 - acceleration * z)) * (defined - 1)
+        under = at.astype(int)
+        over = np.minimum(under + 1, defined - 1)
+        ends.append(ordered[under, figure] + (at - under) * (ordered[over, figure] - ordered[under, figure]))
+    return ends[0], ends[1]
+
+
+def _ratio(part: Any, whole: Any, otherwise: float = np.nan) -> Values:
+    part, whole = np.asarray(part, float), np.asarray(whole, float)
+    quotient: Values = np.divide(part, whole, out=np.full(whole.shape, otherwise), where=whole != 0)
+    return quotient
