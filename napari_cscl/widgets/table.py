@@ -15,6 +15,7 @@ from napari_cscl.errorview import Column
 __all__ = ["Table"]
 
 NOTHING = QModelIndex()
+SIZED_ROWS = 50  # that a column's width is made for: asking a thousand rows, as Qt does, takes seconds
 WIDEST_PX = 92  # so that the most telling columns are seen without scrolling; tips hold the whole text
 
 
@@ -44,6 +45,7 @@ class Table(QTableView):
         self.setSortingEnabled(True)
         self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        self.horizontalHeader().setResizeContentsPrecision(SIZED_ROWS)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
