@@ -1,0 +1,241 @@
+"""How well the regions of a map outline the parcels: errors of segmentation, object by object.
+
+All but edges and outlines is read from a table of overlaps (`cscl.metrics.overlaps`), which also says what void is and
+how it is dealt with. Figures that are not defined are NaN and left out of means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cscl.errors import InputError
+
+from .boundary import parcel_boundary
+from .overlaps import Counts, Overlaps, Values, mean, ratio, sums
+
+__all__ = ["PerselloBruzzone", "SegmentationErrors", "object_class", "persello_bruzzone", "segmentation_errors"]
+
+PERSELLO_BRUZZONE = ("over", "under", "edge", "fragmentation", "shape")
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationErrors:
+    """Over-, under- and total segmentation error of objects, 0 (good) to 1.
+
+    Parameters
+    ----------
+    of : str
+        ``"parcels"`` or ``"segments"``: what was gone through.
+    object_id, px : ndarray of int
+        Axis (object,): id and pixels.
+    partner : ndarray of int
+        Id of the object of the other kind that overlaps it most, 0 where none does.
+    over, under, total : ndarray of float
+        Axis (object,): 1 - |O and M| / |O|, 1 - |O and M| / |M|, and the root of the mean of their squares. O is the
+        parcel and M the segment, whichever was gone through; all three are 1 where nothing overlaps.
+    """
+
+    of: str
+    object_id: Counts = field(repr=False)
+    px: Counts = field(repr=False)
+    partner: Counts = field(repr=False)
+    over: Values = field(repr=False)
+    under: Values = field(repr=False)
+    total: Values = field(repr=False)
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Means over objects of the over-, under- and total segmentation error."""
+        return tuple(mean(v) for v in (self.over, self.under, self.total))  # type: ignore[return-value]
+
+    @property
+    def by_area(self) -> tuple[float, float, float]:
+        """Means weighted by pixels; over segments these are GOC, GUC and GTC."""
+        return tuple(mean(v, self.px) for v in (self.over, self.under, self.total))  # type: ignore[return-value]
+
+
+def segmentation_errors(overlaps: Overlaps, of: str = "parcels") -> SegmentationErrors:
+    """Measure over-, under- and total segmentation error against the object of largest overlap.
+
+    Over parcels these are OS and US of Persello and Bruzzone (IEEE TGRS 48, 2010) and Clinton et al. (2010), whose D
+    is the total. Over segments, weighted by area, they are the global errors GOC, GUC and GTC by which field
+    delineation is judged; segments that are mostly void are left out there. The two directions differ: say which.
+
+    Raises
+    ------
+    InputError
+        If `of` is neither ``"parcels"`` nor ``"segments"``.
+    """
+    if of not in ("parcels", "segments"):
+        raise InputError(f"Segmentation errors go over 'parcels' or 'segments', not over '{of}'.")
+    ids, px, others = (
+        (overlaps.parcel_id, overlaps.parcel_px, overlaps.segment_id[overlaps.segment])
+        if of == "parcels"
+        else (overlaps.segment_id, overlaps.segment_px, overlaps.parcel_id[overlaps.parcel])
+    )
+    best = overlaps.largest(of)
+    found, pair = best >= 0, best[best >= 0]
+    partner, (over, under) = np.zeros_like(ids), np.ones((2, len(ids)))
+    partner[found] = others[pair]
+    over[found] = 1 - overlaps.px[pair] / overlaps.parcel_px[overlaps.parcel[pair]]
+    under[found] = 1 - overlaps.px[pair] / overlaps.segment_px[overlaps.segment[pair]]
+    total = np.sqrt((over**2 + under**2) / 2)
+    keep = np.ones(len(ids), bool) if of == "parcels" else overlaps.judged
+    return SegmentationErrors(of, ids[keep], px[keep], partner[keep], over[keep], under[keep], total[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class PerselloBruzzone:
+    """The five errors of Persello and Bruzzone, parcel by parcel; 0 is good.
+
+    Parameters
+    ----------
+    parcel_id, px, segment_id : ndarray of int
+        Axis (parcel,): id, pixels, and the segment M of largest overlap, 0 where none overlaps.
+    over, under : ndarray of float
+        Over-segmentation 1 - |O and M| / |O| and under-segmentation 1 - |O and M| / |M|, 0..1; 1 without a segment.
+    edge : ndarray of float
+        Edge location 1 - |edge of O and edge of M| / |edge of O|, 0..1; 1 without a segment, NaN where the parcel
+        borders on nothing known.
+    fragmentation : ndarray of float
+        (r - 1) / (|O| - 1), 0..1, for r segments that overlap the parcel; 0 for a parcel of one pixel, NaN without a
+        segment.
+    shape : ndarray of float
+        |sf(O) - sf(M)| with the shape factor sf = outline / (4 square root of area), in sides of pixels and pixels: 1
+        for a square, more for anything longer or more ragged. NaN without a segment.
+    """
+
+    parcel_id: Counts = field(repr=False)
+    px: Counts = field(repr=False)
+    segment_id: Counts = field(repr=False)
+    over: Values = field(repr=False)
+    under: Values = field(repr=False)
+    edge: Values = field(repr=False)
+    fragmentation: Values = field(repr=False)
+    shape: Values = field(repr=False)
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Means over parcels, as in the paper, by the name of the error."""
+        return {name: mean(getattr(self, name)) for name in PERSELLO_BRUZZONE}
+
+    @property
+    def by_area(self) -> dict[str, float]:
+        """Means weighted by the pixels of the parcels, by the name of the error."""
+        return {name: mean(getattr(self, name), self.px) for name in PERSELLO_BRUZZONE}
+
+
+def persello_bruzzone(
+    overlaps: Overlaps,
+    parcels_YX: NDArray[Any],
+    segments_YX: NDArray[Any],
+    void_YX: NDArray[np.bool_] | None = None,
+    width_px: int = 1,
+) -> PerselloBruzzone:
+    """Measure how segments outline parcels (Persello and Bruzzone, IEEE TGRS 48(3), 2010).
+
+    Edges lie inside objects: their pixels within `width_px`, also diagonally, of a known pixel of another object or of
+    none. Void makes no edge and neither does the border of the scene, but both end an object's outline. Edges and
+    outlines need the map as a whole: unlike the table of overlaps, they do not add up from pieces.
+
+    Parameters
+    ----------
+    overlaps : Overlaps
+        Table of the same three arrays.
+    parcels_YX, segments_YX, void_YX : ndarray
+        As in `Overlaps.of`.
+    width_px : int
+        Width of the edges, at least 1; more forgives small displacements.
+    """
+    void = parcels_YX == 0 if void_YX is None else void_YX
+    parcels, segments = np.where(void, 0, parcels_YX), np.where(void, 0, segments_YX)
+    errors = segmentation_errors(overlaps, "parcels")
+    best = overlaps.largest("parcels")
+    found, pair = best >= 0, best[best >= 0]
+    edge, fragmentation, shape = np.ones(len(best)), *np.full((2, len(best)), np.nan)
+
+    own, other = _edge(parcels, void, width_px), _edge(segments, void, width_px)
+    length = _count_ids(parcels[own], overlaps.parcel_id)
+    agree = Overlaps.of(*(layer[own & other][None] for layer in (parcels, segments)))
+    edge[found] = 1 - _common(agree, overlaps, pair) / np.maximum(1, length[found])
+    edge[length == 0] = np.nan
+
+    touching = np.bincount(overlaps.parcel, minlength=len(best))
+    fragmentation[found] = ((touching - 1) / np.maximum(1, overlaps.parcel_px - 1))[found]
+    of_parcel = _shape_factor(parcels, overlaps.parcel_id, overlaps.parcel_px)
+    of_segment = _shape_factor(segments, overlaps.segment_id, overlaps.segment_px)
+    shape[found] = np.abs(of_parcel[found] - of_segment[overlaps.segment[pair]])
+    return PerselloBruzzone(
+        overlaps.parcel_id, overlaps.parcel_px, errors.partner, errors.over, errors.under, edge, fragmentation, shape
+    )
+
+
+def object_class(ids_YX: NDArray[Any], index_YX: NDArray[Any], object_id: NDArray[Any]) -> Counts:
+    """Find the most frequent class of objects; of equally frequent ones the first.
+
+    Parameters
+    ----------
+    ids_YX, index_YX : ndarray of int
+        Ids of objects, 0 for none, and class indices, negative where unknown; axes (y, x).
+    object_id : ndarray of int
+        The objects asked for.
+
+    Returns
+    -------
+    ndarray of int
+        Axis (object,): class index, -1 where no class is known.
+    """
+    table = Overlaps.of(ids_YX, np.maximum(index_YX.astype(np.int64), -1) + 1)
+    best = table.largest("parcels")
+    index = np.full(len(best), -1)
+    index[best >= 0] = table.segment_id[table.segment[best[best >= 0]]] - 1
+    found: Counts = np.append(index, -1)[_places(object_id, table.parcel_id)]
+    return found
+
+
+def _edge(ids_YX: NDArray[Any], void_YX: NDArray[np.bool_], width_px: int) -> NDArray[np.bool_]:
+    """Pixels of objects near a known pixel of something else; known land of no object is one more neighbour."""
+    if ids_YX.max(initial=0) >= np.iinfo(np.int32).max:  # the filters below count in 32 bits
+        ids_YX = np.unique(np.append(ids_YX.ravel(), 0), return_inverse=True)[1][:-1].reshape(ids_YX.shape)
+    none = ids_YX.max(initial=0) + 1
+    near = parcel_boundary(np.where((ids_YX == 0) & ~void_YX, none, ids_YX), width_px)
+    return near & (ids_YX > 0)
+
+
+def _shape_factor(ids_YX: NDArray[Any], object_id: Counts, px: Counts) -> Values:
+    """Outline over 4 times the square root of the area; the outline is counted in sides of pixels."""
+    sides = np.zeros(len(object_id), np.int64)
+    for ids in (ids_YX, ids_YX.T):
+        step = ids[1:] != ids[:-1]
+        for side in (ids[1:][step], ids[:-1][step], ids[:1], ids[-1:]):
+            sides += _count_ids(side, object_id)
+    return ratio(sides, 4 * np.sqrt(px))
+
+
+def _places(ids: NDArray[Any], known: Counts) -> Counts:
+    """Places of ids in a sorted list of ids, -1 where they are not in it."""
+    if not len(known):
+        return np.full(ids.shape, -1)
+    place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[place] == ids, place, -1)
+
+
+def _count_ids(ids: NDArray[Any], known: Counts) -> Counts:
+    """Count how often each id of a sorted list occurs; others are not counted."""
+    there, number = np.unique(ids, return_counts=True)
+    place = _places(there, known)
+    return sums(place[place >= 0], number[place >= 0], len(known))
+
+
+def _common(part: Overlaps, whole: Overlaps, pair: Counts) -> Counts:
+    """Look up common pixels of pairs of the whole table in the table of a part of the pixels."""
+    wide = len(whole.segment_id)
+    key = _places(part.parcel_id, whole.parcel_id)[part.parcel] * wide
+    key += _places(part.segment_id, whole.segment_id)[part.segment]
+    order = np.argsort(key)
+    place = _places(whole.parcel[pair] * wide + whole.segment[pair], key[order])
+    return np.append(part.px[order], 0)[place]
