@@ -15,10 +15,11 @@ from affine import Affine
 
 from cscl.errors import CSCLError, InputError, MissingError
 from cscl.events import Progress, run
-from cscl.grid import GeoBox
+from cscl.grid import GeoBox, Window
 from cscl.inference.explore import ErrorAtlas, ExploreOptions, Judged, everything, explore, held_out
 from cscl.inference.subset import Subset, select
 from cscl.legend import CropClass, Legend
+from cscl.metrics.bootstrap import ratio_intervals
 from cscl.metrics.boundary import distance_to_class_edge
 from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.parcels import Parcels
@@ -88,6 +89,35 @@ def test_map_and_curve(atlas: ErrorAtlas, prediction: Prediction, labels: LabelM
         assert (row.from_m, row.to_m, row.pixels, row.right) == (low, high, here.sum(), (here & (kinds == 1)).sum())
         assert row.parcels == len(np.unique(labels.parcel_ids[here])) and math.isnan(row.mixed)
         assert [getattr(row, k.name.lower()) for k in WRONG] == [(here & (kinds == k)).sum() for k in WRONG]
+
+
+def test_curve_has_intervals_by_parcel(
+    atlas: ErrorAtlas, prediction: Prediction, labels: LabelMap, judged: Judged
+) -> None:
+    """They are those of the accuracies of whole parcels; pixels that lie in none are drawn by blocks."""
+    _, _, distance, kinds, _ = layers(prediction, labels, judged)
+    for row, low, high in zip(atlas.curve.itertuples(), (0, *LIMITS), (*LIMITS, math.inf), strict=True):
+        here = (kinds > 0) & (distance > low) & (distance <= high)
+        px, right = (np.bincount(labels.parcel_ids[here & w]) for w in (kinds > 0, kinds == 1))
+        right = np.pad(right, (0, len(px) - len(right)))
+        alone = ratio_intervals(right[:, None], px[:, None])
+        if (px > 0).sum() < 10:
+            assert math.isnan(row.low) and math.isnan(row.high)
+        else:
+            assert (row.low, row.high) == (
+                pytest.approx(alone.low[0], abs=0.05),
+                pytest.approx(alone.high[0], abs=0.05),
+            )
+            assert row.low < row.accuracy < row.high
+    regions = run(explore(prediction, replace(labels, parcel_ids=None)))
+    blocks = regions.drawn(Window(0, 0, *SHAPE))
+    assert len(np.unique(blocks)) == 4 and regions.curve["low"].isna().all()
+    part = regions.drawn(Window(30, 20, 13, 30))
+    assert np.array_equal(part, blocks[30:, 20:50])
+    outside = run(
+        explore(prediction, replace(labels, parcel_ids=np.where(labels.parcel_ids > 60, labels.parcel_ids, 0)))
+    )
+    assert {*np.unique(outside.drawn(Window(0, 0, *SHAPE)))} > {*np.unique(labels.parcel_ids[labels.parcel_ids > 60])}
 
 
 def test_parcels(atlas: ErrorAtlas, prediction: Prediction, labels: LabelMap, judged: Judged) -> None:

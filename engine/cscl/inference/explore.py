@@ -18,6 +18,7 @@ from cscl.errors import InputError, MissingError
 from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox, Window, pixel_size_m, require_same, tile_count, tiles
 from cscl.legend import Legend
+from cscl.metrics.bootstrap import drawn_units
 from cscl.metrics.boundary import distance_to_class_edge
 from cscl.metrics.classes import CommonLegend
 from cscl.metrics.error_tally import ErrorTally, Piece, class_pairs
@@ -154,6 +155,11 @@ class ErrorAtlas:
         """Pixels of each kind, right ones included."""
         return {Kind.RIGHT: int(self.curve["right"].sum())} | {k: int(self.curve[k.name.lower()].sum()) for k in WRONG}
 
+    def drawn(self, block: Window) -> NDArray[np.int64]:
+        """Find what is drawn whole for intervals, axes (y, x) of a block: parcels, or blocks where there are none."""
+        parcels = None if self.labels.parcel_ids is None else self.labels.parcel_ids[block.slices]
+        return drawn_units(parcels, (block.height, block.width), (block.row, block.col), pixel_size_m(self.grid))
+
     def summary(self) -> str:
         """Say in a sentence how good the map is, and for which pixels that holds."""
         pixels, right = sum(self.counts.values()), self.counts[Kind.RIGHT]
@@ -264,7 +270,7 @@ def _look(prediction: Prediction, atlas: ErrorAtlas, common: CommonLegend, block
     return Piece(
         kinds, bins.astype(np.uint8), around[inner], guess[inner], confidence, near,
         None if atlas.mixed_YX is None else atlas.mixed_YX[block.slices], units[inner], across[inner],
-        around[wider], units[wider], (block.row, block.col),
+        atlas.drawn(block), around[wider], units[wider], (block.row, block.col),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cscl.events import Job, Progress
 from cscl.grid import Window, tile_count, tiles
+from cscl.metrics.counts import counted_right
 from cscl.metrics.error_tally import curve_table
 from cscl.report.kinds import Kind
 
@@ -111,7 +112,7 @@ def select(atlas: ErrorAtlas, subset: Subset, block_px: int = 1024) -> Job[Selec
     ids = np.sort(atlas.parcels["id"].to_numpy())
     kinds, bins = np.zeros_like(atlas.kinds_YX), len(atlas.curve)
     by_bin, mixed = np.zeros((bins, len(Kind)), np.int64), np.zeros(bins, np.int64)
-    there, wrong = np.zeros((bins, len(ids)), bool), np.zeros(len(ids), bool)
+    there, wrong, drawn = np.zeros((bins, len(ids)), bool), np.zeros(len(ids), bool), []
     total = tile_count(kinds.shape, block_px)
     for number, block in enumerate(tiles(kinds.shape, block_px), 1):
         chosen = chosen_pixels(atlas, subset, block)
@@ -124,8 +125,10 @@ def select(atlas: ErrorAtlas, subset: Subset, block_px: int = 1024) -> Job[Selec
         inside = unit > 0
         there[bin[inside], row[inside]] = True
         wrong[row[inside & (kind != Kind.RIGHT)]] = True
+        drawn.append(counted_right(atlas.drawn(block)[chosen], bin, kind == Kind.RIGHT))
         yield Progress("choosing errors", number, total, "block")
-    curve = curve_table(by_bin, None if atlas.mixed_YX is None else mixed, there.sum(1), atlas.options.distances_m)
+    mixed_too = None if atlas.mixed_YX is None else mixed
+    curve = curve_table(by_bin, mixed_too, there.sum(1), atlas.options.distances_m, drawn)
     parcels = atlas.parcels[chosen_parcels(atlas, subset, ids[wrong])]
     edges = atlas.edges[chosen_edges(atlas, subset)]
     return Selection(subset, kinds, curve, parcels.reset_index(drop=True), edges.reset_index(drop=True))

@@ -22,12 +22,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtr, ndtri
 
-__all__ = ["FEWEST_UNITS", "Intervals", "Resampling", "confusion_figures", "confusion_intervals", "intervals",
-           "ratio_intervals"]  # fmt: skip
+__all__ = [
+    "FEWEST_UNITS", "Intervals", "Resampling", "confusion_figures", "confusion_intervals", "drawn_units", "intervals",
+    "ratio_intervals",
+]  # fmt: skip
 
 FEWEST_UNITS = 10
 """Figures that rest on fewer units get no interval: so few say too little about how units differ."""
 
+BLOCK_M = 320.0
 AT_ONCE = 2**21
 
 Values = NDArray[np.float64]
@@ -150,6 +153,33 @@ def confusion_intervals(counts: Counts, classes: int, resampling: Resampling = R
         counts, lambda sums: confusion_figures(sums, classes), np.concatenate([everything, rows, cols, rows | cols]),
         resampling,
     )  # fmt: skip
+
+
+def drawn_units(
+    parcels_YX: NDArray[Any] | None, shape: tuple[int, int], corner: tuple[int, int], pixel_size_m: tuple[float, float]
+) -> NDArray[np.int64]:
+    """Find the units of a piece of a scene: parcels and, outside them, blocks of 320 m, the same in any piece.
+
+    Parameters
+    ----------
+    parcels_YX : ndarray of int or None
+        Parcel ids, 0 outside all parcels; None where they are not known.
+    shape, corner : tuple of int
+        Rows and columns of the piece, and where it begins in the scene.
+    pixel_size_m : tuple of float
+        Height and width of a pixel.
+
+    Returns
+    -------
+    ndarray of int64
+        Axes (y, x): parcel ids, and negative numbers of blocks.
+    """
+    rows, cols = (
+        (first + np.arange(count)) // max(1, round(BLOCK_M / size_m))
+        for first, count, size_m in zip(corner, shape, pixel_size_m, strict=True)
+    )
+    blocks = -1 - (rows[:, None] * np.int64(2**20) + cols)
+    return blocks if parcels_YX is None else np.where(parcels_YX > 0, parcels_YX, blocks)
 
 
 def confusion_figures(sums: Values, classes: int) -> Values:

@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from cscl.legend import UNKNOWN, Legend
 from cscl.report.kinds import WRONG, Kind
 
+from .bootstrap import Intervals, ratio_intervals
+from .counts import counted, counted_right, extent, merged, numbered
+
 __all__ = ["ErrorTally", "Piece", "class_pairs", "curve_table"]
 
 Table = pd.DataFrame
-PLACE = {"rows": "sum", "cols": "sum", "row0": "min", "col0": "min", "row1": "max", "col1": "max"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,8 @@ class Piece:
         Whether the outline of a parcel runs through the pixel.
     units, across : ndarray of int
         The pixel's unit and the unit across its nearest class edge, 0 where there is none.
+    drawn : ndarray of int
+        What is drawn whole for intervals: `cscl.metrics.bootstrap.drawn_units`.
     truth_around, units_around : ndarray of int
         Truth and units of the piece, with the next row below and the next column to the right where the scene has them.
     corner : tuple of int
@@ -56,6 +61,7 @@ class Piece:
     mixed: NDArray[np.bool_] | None
     units: NDArray[Any]
     across: NDArray[np.int32]
+    drawn: NDArray[np.int64]
     truth_around: NDArray[Any]
     units_around: NDArray[Any]
     corner: tuple[int, int]
@@ -73,9 +79,10 @@ class ErrorTally:
         Judged mixed pixels by class of distance.
     near : ndarray of int
         Judged pixels with a class edge within reach, and those of them that are right.
-    classes, units, votes, bins, edges, lengths : tuple of DataFrame
+    classes, units, votes, bins, drawn, edges, lengths : tuple of DataFrame
         One a piece: known pixels by unit and class; judged ones by unit; by unit and predicted class; by unit and class
-        of distance; by edge; shared sides of pixels by edge, metres.
+        of distance; these and right ones by what is drawn whole and class of distance; by edge; shared sides of pixels
+        by edge, metres.
     """
 
     by_bin: NDArray[np.int64]
@@ -85,6 +92,7 @@ class ErrorTally:
     units: tuple[Table, ...] = field(repr=False)
     votes: tuple[Table, ...] = field(repr=False)
     bins: tuple[Table, ...] = field(repr=False)
+    drawn: tuple[Table, ...] = field(repr=False)
     edges: tuple[Table, ...] = field(repr=False)
     lengths: tuple[Table, ...] = field(repr=False)
 
@@ -102,16 +110,17 @@ class ErrorTally:
             np.bincount(key, minlength=bins * len(Kind)).reshape(bins, len(Kind)),
             mixed,
             np.array([near.sum(), (near & (piece.kinds == Kind.RIGHT)).sum()]),
-            (_counted(id=piece.units[known], value=piece.truth[known]),),
+            (counted(id=piece.units[known], value=piece.truth[known]),),
             (_units(piece, here),),
-            (_counted(id=piece.units[here], value=piece.guess[here]),),
-            (_counted(id=piece.units[here], value=piece.bins[here]),),
+            (counted(id=piece.units[here], value=piece.guess[here]),),
+            (counted(id=piece.units[here], value=piece.bins[here]),),
+            (counted_right(piece.drawn[judged], piece.bins[judged], kinds == Kind.RIGHT),),
             (_edges(piece, here & (piece.across > 0)),),
             (_lengths(piece, pixel_size_m),),
         )
 
     def __add__(self, other: ErrorTally) -> ErrorTally:
-        lists = ("classes", "units", "votes", "bins", "edges", "lengths")
+        lists = ("classes", "units", "votes", "bins", "drawn", "edges", "lengths")
         mixed = None if self.mixed is None or other.mixed is None else self.mixed + other.mixed
         return ErrorTally(
             self.by_bin + other.by_bin, mixed, self.near + other.near,
@@ -122,11 +131,11 @@ class ErrorTally:
         """Accuracy by distance to the class edge, one row a class of distance."""
         seen = pd.concat(self.bins).drop_duplicates(["id", "value"])
         parcels = np.bincount(seen["value"], minlength=len(self.by_bin))
-        return curve_table(self.by_bin, self.mixed, parcels, limits_m)
+        return curve_table(self.by_bin, self.mixed, parcels, limits_m, self.drawn)
 
     def parcels(self, legend: Legend, pixel_area_m2: float) -> Table:
         """One row a unit that holds a judged pixel, the one with most wrong pixels first, then by share wrong."""
-        total = _merged(self.units, ["id"])
+        total = merged(self.units, ["id"])
         px, right = total[[k.name for k in Kind if k]].sum(axis=1), total["RIGHT"]
         declared = _most(self.classes, total["id"])
         predicted = _most(self.votes, total["id"])
@@ -146,8 +155,8 @@ class ErrorTally:
 
         ``into_a`` are pixels of a that are predicted as the class of b: there the boundary has moved into a.
         """
-        total = _merged(self.edges, ["a", "b"])
-        length = _merged(self.lengths, ["a", "b"])
+        total = merged(self.edges, ["a", "b"])
+        length = merged(self.lengths, ["a", "b"])
         total = total.merge(length, how="left", on=["a", "b"]).fillna({"length_m": 0.0})
         sides = {f"class_{side}": _most(self.classes, total[side]) for side in "ab"}
         named = {name.replace("class", "crop"): index for name, index in sides.items()}
@@ -163,13 +172,18 @@ class ErrorTally:
 
 
 def curve_table(
-    by_bin: NDArray[np.int64], mixed: NDArray[np.int64] | None, parcels: NDArray[np.int64], limits_m: Sequence[float]
+    by_bin: NDArray[np.int64],
+    mixed: NDArray[np.int64] | None,
+    parcels: NDArray[np.int64],
+    limits_m: Sequence[float],
+    drawn: Sequence[Table],
 ) -> Table:
     """Make the table of accuracy by distance.
 
     Columns: ``from_m`` (more than), ``to_m`` (up to; the last is inf and holds pixels without an edge in reach, too),
-    ``pixels``, ``right``, ``accuracy`` (NaN in an empty row), ``mixed`` (share of mixed pixels, NaN where not known),
-    ``parcels`` (how many have a pixel here), and the pixels of each kind of error.
+    ``pixels``, ``right``, ``accuracy`` (NaN in an empty row), ``low`` and ``high`` (its 95 % interval, by drawing whole
+    parcels, and blocks where there are none; NaN with fewer than 10 of them), ``mixed`` (share of mixed pixels, NaN
+    where not known), ``parcels`` (how many have a pixel here), and the pixels of each kind of error.
 
     Parameters
     ----------
@@ -179,13 +193,16 @@ def curve_table(
         Units with a pixel in each class of distance.
     limits_m : sequence of float
         Upper limits of the classes, without inf.
+    drawn : sequence of DataFrame
+        From `cscl.metrics.counts.counted_right`: pixels and right ones by what is drawn whole and class of distance.
     """
+    found = _intervals(drawn, len(by_bin))
     pixels, right = by_bin[:, Kind.RIGHT :].sum(1), by_bin[:, Kind.RIGHT]
     share = np.full(len(by_bin), math.nan) if mixed is None else _share(mixed, pixels)
     return Table(
         {
             "from_m": (0.0, *limits_m), "to_m": (*limits_m, math.inf), "pixels": pixels, "right": right,
-            "accuracy": _share(right, pixels), "mixed": share, "parcels": parcels,
+            "accuracy": _share(right, pixels), "low": found.low, "high": found.high, "mixed": share, "parcels": parcels,
             **{kind.name.lower(): by_bin[:, kind] for kind in WRONG},
         }
     )  # fmt: skip
@@ -206,7 +223,7 @@ def class_pairs(edges: Table) -> Table:
 
 
 def _units(piece: Piece, here: NDArray[np.bool_]) -> Table:
-    ids, of = np.unique(piece.units[here], return_inverse=True)
+    ids, of = numbered(piece.units[here])
     kinds, near, sure = piece.kinds[here], piece.near[here], piece.confidence[here].astype(np.float32)
     by_kind = np.bincount(of * len(Kind) + kinds, minlength=len(ids) * len(Kind)).reshape(-1, len(Kind))
     given = ~np.isnan(sure)
@@ -215,7 +232,7 @@ def _units(piece: Piece, here: NDArray[np.bool_]) -> Table:
     counts["near_right"] = np.bincount(of[near & (kinds == Kind.RIGHT)], minlength=len(ids))
     counts["confidence"] = np.bincount(of[given], sure[given], minlength=len(ids))
     counts["confident"] = np.bincount(of[given], minlength=len(ids))
-    return Table({"id": ids.astype(np.int64), **counts, **_extent(of, len(ids), here, piece.corner)})
+    return Table({"id": ids.astype(np.int64), **counts, **extent(of, len(ids), here, piece.corner)})
 
 
 def _edges(piece: Piece, here: NDArray[np.bool_]) -> Table:
@@ -232,7 +249,7 @@ def _edges(piece: Piece, here: NDArray[np.bool_]) -> Table:
         "pixels": count(slice(None)), "wrong": count(kinds != Kind.RIGHT), "third": count(kinds == Kind.THIRD),
         "into_a": count(shifted & (own == a)), "into_b": count(shifted & (own == b)),
     }  # fmt: skip
-    return Table({"a": key >> 32, "b": key & 0xFFFFFFFF, **counts, **_extent(of, len(key), here, piece.corner)})
+    return Table({"a": key >> 32, "b": key & 0xFFFFFFFF, **counts, **extent(of, len(key), here, piece.corner)})
 
 
 def _lengths(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
@@ -258,30 +275,12 @@ def _lengths(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
     )
 
 
-def _counted(id: NDArray[Any], value: NDArray[Any]) -> Table:
-    """Count pairs of a unit and a small number."""
-    key, px = np.unique(id.astype(np.int64) << 16 | value.astype(np.int64), return_counts=True)
-    return Table({"id": key >> 16, "value": key & 0xFFFF, "px": px})
-
-
-def _extent(of: NDArray[np.int64], count: int, here: NDArray[np.bool_], corner: tuple[int, int]) -> dict[str, Any]:
-    """Sum up rows and columns by unit, and find their bounds; the ends are exclusive."""
-    found: dict[str, Any] = {}
-    for name, at in zip(("row", "col"), np.nonzero(here), strict=True):
-        at = at + corner[0 if name == "row" else 1]
-        low, high = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
-        np.minimum.at(low, of, at)
-        np.maximum.at(high, of, at + 1)
-        found |= {f"{name}s": np.bincount(of, at, minlength=count), f"{name}0": low, f"{name}1": high}
-    return found
-
-
-def _merged(pieces: Sequence[Table], by: list[str]) -> Table:
-    """Add up the rows of all pieces; bounds grow."""
-    rows = pd.concat(pieces, ignore_index=True)
-    return rows.groupby(by, as_index=False).agg(
-        {name: PLACE.get(name, "sum") for name in rows.columns if name not in by}
-    )
+def _intervals(drawn: Sequence[Table], bins: int) -> Intervals:
+    rows: Any = pd.concat(drawn)
+    ids, unit = np.unique(rows["id"], return_inverse=True)
+    at, shape = (unit, rows["value"]), (len(ids), bins)
+    right, px = (sparse.csr_array((rows[name], at), shape=shape) for name in ("right", "px"))
+    return ratio_intervals(right, px)
 
 
 def _most(pieces: Sequence[Table], ids: Any) -> NDArray[np.int64]:

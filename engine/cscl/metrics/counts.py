@@ -1,0 +1,63 @@
+"""Pixels counted by unit, in pieces that add up. Units are ids of parcels, regions or blocks, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["counted", "counted_right", "extent", "merged", "numbered"]
+
+Table = pd.DataFrame
+PLACE = {"rows": "sum", "cols": "sum", "row0": "min", "col0": "min", "row1": "max", "col1": "max"}
+
+
+def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Find the distinct ids, and which of them each is; quick where neighbours are mostly alike, as in parcels."""
+    first = np.ones(len(ids), bool)
+    np.not_equal(ids[1:], ids[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    found, of = np.unique(ids[starts], return_inverse=True)
+    return found, np.repeat(of, np.diff(starts, append=len(ids)))
+
+
+def counted(id: NDArray[Any], value: NDArray[Any]) -> Table:
+    """Count pairs of a unit and a small number."""
+    ids, of = numbered(id)
+    values = int(value.max(initial=0)) + 1
+    px = np.bincount(of * values + value, minlength=len(ids) * values)
+    there = np.flatnonzero(px)
+    return Table({"id": ids[there // values].astype(np.int64), "value": there % values, "px": px[there]})
+
+
+def counted_right(units: NDArray[Any], bins: NDArray[Any], right: NDArray[np.bool_]) -> Table:
+    """Count pixels and right ones by unit and class of distance: columns id, value, px, right."""
+    (ids, of), values = numbered(units), int(bins.max(initial=0)) + 1
+    key = of * values + bins
+    px, hits = (np.bincount(k, minlength=len(ids) * values) for k in (key, key[right]))
+    there = np.flatnonzero(px)
+    found = {"id": ids[there // values].astype(np.int64), "value": there % values, "px": px[there]}
+    return Table({**found, "right": hits[there]})
+
+
+def extent(of: NDArray[np.int64], count: int, here: NDArray[np.bool_], corner: tuple[int, int]) -> dict[str, Any]:
+    """Sum up rows and columns by unit, and find their bounds; the ends are exclusive."""
+    found: dict[str, Any] = {}
+    for name, at in zip(("row", "col"), np.nonzero(here), strict=True):
+        at = at + corner[0 if name == "row" else 1]
+        low, high = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
+        np.minimum.at(low, of, at)
+        np.maximum.at(high, of, at + 1)
+        found |= {f"{name}s": np.bincount(of, at, minlength=count), f"{name}0": low, f"{name}1": high}
+    return found
+
+
+def merged(pieces: Sequence[Table], by: list[str]) -> Table:
+    """Add up the rows of all pieces; bounds grow."""
+    rows = pd.concat(pieces, ignore_index=True)
+    return rows.groupby(by, as_index=False).agg(
+        {name: PLACE.get(name, "sum") for name in rows.columns if name not in by}
+    )
