@@ -7,27 +7,18 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QRadioButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)  # fmt: skip
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QRadioButton, QVBoxLayout
 
 from cscl.cube import SITSCube
-from cscl.data.profiles import Place, Profile, class_profiles, facts_at, parcel_profile, pixel_profile, quantities
+from cscl.data.profiles import Place, Profile, facts_at, parcel_profile, pixel_profile, quantities
 from cscl.events import Event
 from cscl.products import LabelMap
 from napari_cscl.marks import marks_layer, move_marks
 from napari_cscl.runner import JobRunner
 
+from .cropsbeside import CropsBeside
 from .panel import Panel
+from .parts import row, words
 from .plot import LINE_COLOURS, PlotCanvas
 from .seasonplot import ALL_BANDS, Curve, draw_season, nearest_date
 
@@ -39,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["ProfilesPanel"]
 
 MARKS = "profiles: clicked pixels"
-NO_CROP = "none"
 SLIDER_WAIT_MS = 250
 HINT = "Click a pixel of the images; hold Shift to keep the former ones."
 
@@ -60,7 +50,6 @@ class ProfilesPanel(Panel):
         self.picks: list[Pixel] = []
         self.curves: dict[Pixel, Profile] = {}
         self.places: dict[Pixel, Place] = {}
-        self.crops: dict[int, Profile] = {}
         self.reader = JobRunner(self)
         self._age = 0  # what was asked before the scene changed is not wanted any more
         self._listening = False
@@ -81,22 +70,13 @@ class ProfilesPanel(Panel):
         self.plot = PlotCanvas(self.dock.viewer, 225)
         self.plot.setAccessibleName("Curves over the season")
         self.plot.setToolTip("Click to show a date. Hollow marks: dates without a usable pixel")
-        self.beside = (QComboBox(), QComboBox())
-        self.facts = QLabel(HINT)
-        self.facts.setWordWrap(True)
-        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        for number, combo in enumerate(self.beside, 1):
-            combo.setToolTip("Average curve of a crop, with the middle 80 % of its pixels, drawn behind")
-            combo.setAccessibleName(f"Crop beside, {number}")
-            self.needs[combo] = ("cube", "labels")
-        for combo in (self.quantity, *self.beside):
-            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.beside = CropsBeside(self.dock)
+        self.facts = words(HINT)
+        self.needs |= dict.fromkeys(self.beside.lists, ("cube", "labels"))
+        shown = row(QLabel("Show"), self.quantity, self.pixel, self.parcel, wide=(self.quantity,))
         layout = QVBoxLayout(self)
-        layout.addLayout(_row(QLabel("Show"), self.quantity, self.pixel, self.parcel))
-        layout.addLayout(_row(QLabel("Beside"), *self.beside))
-        layout.addWidget(self.plot)
-        layout.addLayout(_row(self.compare, self.clear))
-        layout.addWidget(self.facts)
+        for widget in (shown, self.beside, self.plot, row(self.compare, self.clear), self.facts):
+            layout.addWidget(widget)
         layout.addStretch()
 
     def _connect(self) -> None:
@@ -105,9 +85,8 @@ class ProfilesPanel(Panel):
         self.plot.show_plot(self._paint)
         self.quantity.currentTextChanged.connect(lambda _: self.plot.redraw())
         self.parcel.toggled.connect(lambda _: self._read_anew())
-        self.clear.clicked.connect(lambda: self._forget())
-        for combo in self.beside:
-            combo.activated.connect(lambda _: self.dock.act(self._want_crops))
+        self.clear.clicked.connect(self._forget)
+        self.beside.changed.connect(self.plot.redraw)
         self.reader.done.connect(self._was_read)
         self.reader.failed.connect(self._not_read)
         self.reader.finished.connect(self._read_next)
@@ -145,9 +124,7 @@ class ProfilesPanel(Panel):
         if not known:
             self.pixel.setChecked(True)
         if not self.dock.runner.busy:
-            for combo in self.beside:
-                if combo.currentData() not in self.crops:
-                    combo.setCurrentIndex(0)
+            self.beside.drop_unread()
 
     def shut(self) -> None:
         """Stop reading and leave the viewer's events."""
@@ -200,32 +177,11 @@ class ProfilesPanel(Panel):
         self._forget()
         self.dock.complain(error)
 
-    # --- crops beside ----------------------------------------------------------------------------------------------
-
-    def _want_crops(self) -> None:
-        cube, labels = self.session.cube, self.session.labels
-        wanted = [combo.currentData() for combo in self.beside]
-        missing = [number for number in wanted if number is not None and number not in self.crops]
-        if missing and cube is not None and labels is not None:
-            job = class_profiles(cube, labels, missing)
-            self.dock.run(job, "Averaging crops", lambda found: self._averaged(found, labels))
-        self.plot.redraw()
-
-    def _averaged(self, found: dict[int, Profile], labels: LabelMap) -> None:
-        if labels is not self.session.labels:
-            return
-        self.crops.update(found)
-        names = {c.id: c.name for c in labels.legend.classes}
-        absent = [names[number] for number, profile in found.items() if not profile.pixels]
-        if absent:
-            self.dock.say(f"The labels hold no pixel of {' and '.join(absent)}.")
-        self.plot.redraw()
-
     # --- the session -----------------------------------------------------------------------------------------------
 
     def _another_cube(self, cube: SITSCube | None) -> None:
         self._drop()
-        self.crops.clear()
+        self.beside.forget()
         before = self.quantity.currentText()
         self.quantity.clear()
         if cube is not None:
@@ -235,12 +191,7 @@ class ProfilesPanel(Panel):
         self._forget()
 
     def _other_labels(self, labels: LabelMap | None) -> None:
-        self.crops.clear()
-        for combo in self.beside:
-            combo.clear()
-            combo.addItem(NO_CROP, None)
-            for crop in labels.legend.classes if labels is not None else ():
-                combo.addItem(_swatch(crop.colour), crop.name, crop.id)
+        self.beside.offer(labels)
         if self.parcel.isChecked():
             self._read_anew()
         self._tell()
@@ -249,10 +200,7 @@ class ProfilesPanel(Panel):
     # --- showing ---------------------------------------------------------------------------------------------------
 
     def _paint(self, figure: Figure) -> None:
-        labels, cube = self.session.labels, self.session.cube
-        crops = {c.id: c for c in labels.legend.classes} if labels is not None else {}
-        behind = dict.fromkeys(combo.currentData() for combo in self.beside)
-        shown = [Curve(crops[i].name, crops[i].colour, self.crops[i], True) for i in behind if i in self.crops]
+        cube, shown = self.session.cube, self.beside.curves()
         for number, pixel in enumerate(self.picks):
             if pixel in self.curves:
                 shown.append(Curve(str(number + 1), LINE_COLOURS[number], self.curves[pixel]))
@@ -339,17 +287,3 @@ def _said(place: Place, more: str) -> str:
     where = f"E {place.easting:.0f}, N {place.northing:.0f}; "
     where += f"{abs(place.latitude):.4f}° {north}, {abs(place.longitude):.4f}° {east}"
     return f"{', '.join(what)}<br><span style='font-size: small'>{where}</span>"
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    """Widgets beside each other; combos take the room that is left."""
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget, int(isinstance(widget, QComboBox)))
-    return row
-
-
-def _swatch(colour: str) -> QIcon:
-    square = QPixmap(12, 12)
-    square.fill(QColor(colour))
-    return QIcon(square)

@@ -131,7 +131,7 @@ def test_parcels_show_their_mean(panel: Any, qtbot: Any) -> None:
 def test_crops_are_held_beside(panel: Any, qtbot: Any) -> None:
     panel.picked(20, 20, frozenset())
     read(panel, qtbot)
-    combo = panel.beside[1]
+    combo = panel.beside.lists[1]
     assert [combo.itemText(i) for i in range(combo.count())] == ["none", *toys.LEGEND.names]
     choose(combo, "maïs")
     qtbot.waitUntil(lambda: not panel.dock.runner.busy, timeout=10_000)
@@ -142,16 +142,16 @@ def test_crops_are_held_beside(panel: Any, qtbot: Any) -> None:
     choose(combo, "maïs")
     assert not panel.dock.runner.busy and "maïs" in drawn(panel), "it was kept"
     panel.session.open_labels(replace(panel.session.labels))
-    assert not panel.crops and list(drawn(panel)) == ["1"]
+    assert not panel.beside.profiles and list(drawn(panel)) == ["1"]
 
 
 def test_a_crop_whose_job_is_cancelled_is_not_beside(panel: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     slowly(monkeypatch)
-    choose(panel.beside[0], "maïs")
-    assert panel.dock.runner.busy and not panel.beside[1].isEnabled()
+    choose(panel.beside.lists[0], "maïs")
+    assert panel.dock.runner.busy and not panel.beside.lists[1].isEnabled()
     panel.dock.cancel()
     qtbot.waitUntil(lambda: not panel.dock.runner.busy, timeout=10_000)
-    assert panel.beside[0].currentText() == "none" and panel.beside[1].isEnabled()
+    assert panel.beside.lists[0].currentText() == "none" and panel.beside.lists[1].isEnabled()
 
 
 def test_another_cube_forgets_the_former(panel: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
