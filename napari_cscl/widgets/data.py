@@ -7,15 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from cscl.cube import SITSCube
 from cscl.data.warp import warped
-from cscl.errors import GridError
 from cscl.events import Job, run
-from cscl.grid import same
-from napari_cscl.bridge import KEY, grid_of, role_of
 from napari_cscl.composite import Composite, fitting
 from napari_cscl.opening import (
     Images,
@@ -27,13 +23,12 @@ from napari_cscl.opening import (
     labels_at_hand,
     open_images,
     open_labels,
-    place_in_words,
     show_images,
 )
 
-from .offer import Offer
 from .panel import Panel
 from .parts import described, form, group, row, words
+from .strays import Strays
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -42,7 +37,6 @@ __all__ = ["DataPanel"]
 
 ANY_BANDS = "three bands ..."
 CHANNELS = ("Red", "Green", "Blue")
-WITH_THE_PLACE = ("crops", "outlines", "region", "mark")  # what stays when other images of the place are opened
 IMAGES = "Images (*.nc *.nc4 *.netcdf *.cdf *.tif *.tiff *.vrt *.jp2 zarr.json .zgroup .zmetadata);;All files (*)"
 LABELS = "Parcels or labels (*.gpkg *.geojson *.json *.shp *.fgb *.parquet *.geoparquet *.tif *.tiff);;All files (*)"
 
@@ -57,11 +51,9 @@ class DataPanel(Panel):
         super().__init__(dock)
         self._labels_path: Path | None = None
         self._opened_labels: Labels | None = None
-        self._aside: list[Any] = []
-        self._soon = QTimer(self, singleShot=True)
-        self.offer = Offer()
+        self.strays = Strays(self)
         layout = QVBoxLayout(self)
-        for widget in (self.offer, self._build_images(), self._build_labels()):
+        for widget in (self.strays.offer, self._build_images(), self._build_labels()):
             layout.addWidget(widget)
         layout.addStretch()
         self._connect()
@@ -112,7 +104,7 @@ class DataPanel(Panel):
         self.masked.toggled.connect(lambda _: self.dock.act(self._show_cube))
         self.session.cube_changed.connect(self._cube_changed)
         self.session.labels_changed.connect(self._labels_changed)
-        self._soon.timeout.connect(self._tidy)
+        self.strays.tidied.connect(self._find_usable_of_small)
         self.needs = {self.images: (), self.image_file: (), self.labels: ("cube",), self.column: ("labels",)}
         self.needs |= dict.fromkeys((self.count, self.composite, *self.bands, self.masked), ("cube",))
 
@@ -120,12 +112,12 @@ class DataPanel(Panel):
 
     def open_images(self, path: str | Path) -> None:
         """Open a cube as the scene of the viewer; where another scene is open, ask what to do with it."""
-        self.offer.end()
+        self.strays.offer.end()
         self._do(open_images(path, self.session.origin), "Opening images", self._opened, is_small(path))
 
     def _opened(self, images: Images) -> None:
         if images.layer is None:
-            self._ask_where(images.cube)
+            self.strays.ask_about_images(images.cube)
         else:
             self.take_images(images)
 
@@ -154,6 +146,11 @@ class DataPanel(Panel):
         if self.session.cube is not None:
             self._do(count_usable(self.session.cube), "Looking at all dates", self._tell, is_small(self.session.cube))
 
+    def _find_usable_of_small(self) -> None:
+        """Count at once what is usable of images that came as a layer, where that takes no time."""
+        if self.session.cube is not None and self._told.usable is None and is_small(self.session.cube):
+            self.dock.act(self._find_usable)
+
     def _show_cube(self) -> None:
         cube = self.session.cube
         self.chosen_bands.setVisible(self.composite.currentText() == ANY_BANDS)
@@ -164,6 +161,22 @@ class DataPanel(Panel):
     def _composite(self) -> str | Composite:
         name = self.composite.currentText()
         return Composite(tuple(box.currentText() for box in self.bands)) if name == ANY_BANDS else name
+
+    def open_here(self, cube: SITSCube) -> None:
+        """Open images that lie elsewhere on the grid of the scene."""
+        if self.session.cube is not None:
+            here = warped(cube, self.session.cube.grid)
+            self._do(show_images(here), "Opening images", self.take_images, False)
+
+    def open_anew(self, cube: SITSCube, others: Sequence[Any] = ()) -> None:
+        """Open images in the place of the scene, and then the layers that came with them."""
+
+        def then(images: Images) -> None:
+            self.take_images(images)
+            for layer in others:
+                self.dock.viewer.add_layer(layer)
+
+        self._do(show_images(cube), "Opening images", then, is_small(cube))
 
     def _cube_changed(self, cube: SITSCube | None) -> None:
         self.composite.clear()
@@ -181,89 +194,7 @@ class DataPanel(Panel):
             box.addItems(cube.bands)
             box.setCurrentIndex(max(0, min(2, len(cube.bands) - 1) - number))
         self._tell(Images(cube))
-        self._soon.start(0)
-
-    # --- images and layers that lie elsewhere ------------------------------------------------------------------------
-
-    def arrived(self, layer: Any) -> bool:
-        """Say whether a layer that came into the viewer lies on the open scene; what does not is set aside."""
-        scene, grid = self.session.origin, grid_of(layer.metadata)
-        if scene is None or grid is None or same(scene, grid):
-            return True
-        self._aside.append(layer)
-        self._soon.start(0)
-        return False
-
-    def _tidy(self) -> None:
-        """Take layers out that belong to a former scene, or lie elsewhere, and ask what to do with the latter."""
-        layers, aside = self.dock.viewer.layers, self._aside
-        self._aside = []
-        for layer in [old for old in layers if old in aside or not self._belongs(old)]:
-            layers.remove(layer)
-        cubes = [layer.metadata[KEY]["cube"] for layer in aside if "cube" in layer.metadata[KEY]]
-        if cubes:
-            self._ask_where(cubes[-1], [layer for layer in aside if "cube" not in layer.metadata[KEY]])
-        if self.session.cube is not None and self._told.usable is None and is_small(self.session.cube):
-            self.dock.act(self._find_usable)
-        if aside and not cubes:
-            names = ", ".join(layer.name for layer in aside)
-            place = place_in_words(aside[0].metadata[KEY]["grid"])
-            scene = self.session.origin
-            here = place_in_words(scene) if scene is not None else ""
-            self.dock.complain(
-                GridError(
-                    f"Not shown, because they lie elsewhere than the open scene: {names} ({place}; the scene: {here}). "
-                    "Open the images that they belong to first, or open them in a new viewer."
-                )
-            )
-
-    def _belongs(self, layer: Any) -> bool:
-        """Whether a layer is somebody else's, or shows the open images or something that stays with them."""
-        scene, grid, role = self.session.cube, grid_of(layer.metadata), role_of(layer)
-        if scene is None or grid is None or role is None:
-            return True
-        if role == "season":
-            return layer.metadata[KEY]["cube"] is scene
-        if role == "prediction" and layer.metadata[KEY].get("prediction") is self.session.prediction:
-            return True
-        return role in WITH_THE_PLACE and same(grid, scene.grid)
-
-    def _ask_where(self, cube: SITSCube, others: Sequence[Any] = ()) -> None:
-        scene = self.session.cube
-        if scene is None:
-            return
-        self.offer.ask(
-            f"{cube.name} does not lie on the grid of the open scene: {place_in_words(cube.grid)}; the scene "
-            f"{scene.name}: {place_in_words(scene.grid)}.",
-            [
-                (
-                    "Open it on the scene's grid",
-                    "Warp each window when it is read: bilinear, or the mean for coarser pixels. Labels stay open",
-                    lambda: self.dock.act(lambda: self._open_here(cube)),
-                ),
-                (
-                    "Open it as a new scene",
-                    "Close the open images, labels and predictions, and open these in their place",
-                    lambda: self.dock.act(lambda: self._open_anew(cube, others)),
-                ),
-                ("Leave it", "Keep the open scene as it is", lambda: None),
-            ],
-        )
-        self.dock.say(f"{cube.name} lies elsewhere than the open scene. Choose in the Data panel what to do.")
-        self.dock.pages.turn_to(self)
-
-    def _open_here(self, cube: SITSCube) -> None:
-        if self.session.cube is not None:
-            here = warped(cube, self.session.cube.grid)
-            self._do(show_images(here), "Opening images", self.take_images, False)
-
-    def _open_anew(self, cube: SITSCube, others: Sequence[Any]) -> None:
-        def then(images: Images) -> None:
-            self.take_images(images)
-            for layer in others:
-                self.dock.viewer.add_layer(layer)
-
-        self._do(show_images(cube), "Opening images", then, is_small(cube))
+        self.strays.tidy_soon()
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
@@ -272,10 +203,10 @@ class DataPanel(Panel):
         scene = self.session.cube
         if scene is None:
             return
-        self.offer.end()
+        self.strays.offer.end()
         place = None if warp else elsewhere(path, scene.grid)
         if place is not None:
-            self._ask_about_labels(Path(path), place_in_words(place), place_in_words(scene.grid))
+            self.strays.ask_about_labels(Path(path), place, scene.grid)
             return
         known = self.session.model.card.legend if self.session.model else None
         job = open_labels(path, scene.grid, column, known, warp)
@@ -320,20 +251,6 @@ class DataPanel(Panel):
         self.column.setCurrentText(chosen or "")
         self._crops.setVisible(bool(opened.columns))
 
-    def _ask_about_labels(self, path: Path, place: str, scene: str) -> None:
-        self.offer.ask(
-            f"The labels {path.name} do not lie on the grid of the open scene: {place}; the scene: {scene}.",
-            [
-                (
-                    "Put them onto the scene's grid",
-                    "Each pixel takes the class in which its centre lies",
-                    lambda: self.dock.act(lambda: self.open_labels(path, warp=True)),
-                ),
-                ("Leave them", "Open no labels", lambda: None),
-            ],
-        )
-        self.dock.say(f"{path.name} lies elsewhere than the open scene. Choose in the Data panel what to do.")
-
     # --- what is asked of the user -------------------------------------------------------------------------------
 
     def _choose_folder(self) -> None:
@@ -362,4 +279,4 @@ class DataPanel(Panel):
 
     def shut(self) -> None:
         """Take nothing out of the viewer any more."""
-        self._soon.stop()
+        self.strays.shut()

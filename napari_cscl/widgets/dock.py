@@ -21,6 +21,7 @@ from napari_cscl.settings import preferences, scratch_folder
 from .affinity import AffinityPanel
 from .data import DataPanel
 from .errors import ErrorsPanel
+from .filler import Filler
 from .finetune import FinetunePanel
 from .help import HelpPanel
 from .jobbar import JobBar
@@ -110,6 +111,7 @@ class CSCLDock(QWidget):
         session.cube_changed.connect(self._another_scene)
         for signal in (session.cube_changed, session.labels_changed, session.model_changed, session.prediction_changed):
             signal.connect(self._refresh)
+        self.filler = Filler(self.viewer, self)
         self.pointer = Pointer(self.viewer, session, self._picked, self._hovered)
         self.keys = Keys(self)
         self.help.list_keys(self.keys.shortcuts)
@@ -181,6 +183,7 @@ class CSCLDock(QWidget):
     def add(self, layer: LayerData) -> Any:
         """Show a layer, in the place of a former one of the same name; the active layer stays the active one."""
         active = self.viewer.layers.selection.active
+        self.filler.serve(layer[0])
         added = replace_layer(self.viewer, layer)
         if active is not None and active in self.viewer.layers:
             self.viewer.layers.selection.active = active
@@ -253,7 +256,7 @@ class CSCLDock(QWidget):
 
     def _adopt(self, layer: Any) -> None:
         """Take up what a layer of ours holds, however it came into the viewer."""
-        if not self.data.arrived(layer):
+        if not self.data.strays.arrived(layer):
             return
         held = layer.metadata.get(KEY, {})
         if "cube" in held:
@@ -295,6 +298,7 @@ class CSCLDock(QWidget):
             return
         self._open = False
         self.runner.close()
+        self.filler.shut()
         self.keeper.shut()
         self.pointer.shut()
         self.keys.shut()

@@ -95,14 +95,14 @@ def test_any_three_bands_and_clouds_as_missing_or_seen(dock: Any) -> None:
 def test_images_elsewhere_are_warped_onto_the_scene_and_labels_stay(toy: Any, qtbot: Any) -> None:
     scene = toys.scene()
     toy.viewer.add_layer(Layer.create(*season_layer(elsewhere(scene.cube), "NDVI")))
-    qtbot.waitUntil(lambda: bool(toy.data.offer.buttons))
+    qtbot.waitUntil(lambda: bool(toy.data.strays.offer.buttons))
     assert toy.session.cube.name == "toy images" and "the neighbour" not in names(toy), "nothing lies in a wrong place"
-    assert "EPSG:32632" in toy.data.offer.text.text() and "EPSG:32631" in toy.data.offer.text.text()
-    toy.data.offer.buttons[0].click()
+    assert "EPSG:32632" in toy.data.strays.offer.text.text() and "EPSG:32631" in toy.data.strays.offer.text.text()
+    toy.data.strays.offer.buttons[0].click()
     finish(toy, qtbot)
     qtbot.waitUntil(lambda: names(toy) == ["the neighbour", "crops of toy parcels"])
     assert toy.session.labels.name == "toy parcels" and toy.session.cube.grid == scene.cube.grid
-    assert toy.session.cube.path is None and toy.data.offer.isHidden()
+    assert toy.session.cube.path is None and toy.data.strays.offer.isHidden()
     values, valid = toy.session.cube.read()
     middle = (slice(8, 56), slice(8, 56))
     difference = np.abs(values - scene.cube.read()[0])[:, 0, *middle][valid[:, *middle]]
@@ -111,12 +111,12 @@ def test_images_elsewhere_are_warped_onto_the_scene_and_labels_stay(toy: Any, qt
 
 def test_images_elsewhere_make_a_new_scene(toy: Any, qtbot: Any, tmp_path: Path) -> None:
     toy.data.open_images(write(tmp_path / "far", crs="EPSG:32633"))
-    assert len(toy.data.offer.buttons) == 3 and names(toy) == ["toy images", "crops of toy parcels"]
-    toy.data.offer.buttons[0].click()
+    assert len(toy.data.strays.offer.buttons) == 3 and names(toy) == ["toy images", "crops of toy parcels"]
+    toy.data.strays.offer.buttons[0].click()
     finish(toy, qtbot)
     assert "do not touch" in toy.jobbar.status.text() and toy.session.cube.name == "toy images"
     toy.data.open_images(tmp_path / "far")
-    toy.data.offer.buttons[1].click()
+    toy.data.strays.offer.buttons[1].click()
     qtbot.waitUntil(lambda: names(toy) == ["far"])
     assert toy.session.cube.name == "far" and toy.session.labels is None
     assert not toy.data._crops.isVisibleTo(toy.data) and "No parcels" in toy.data.about_labels.text()
@@ -147,8 +147,8 @@ def test_a_label_raster_elsewhere_is_put_onto_the_grid_on_request(dock: Any, qtb
     ) as out:  # fmt: skip
         out.write(ids, 1)
     dock.data.open_labels(tmp_path / "fine.tif")
-    assert dock.session.labels is None and "fine.tif do not lie on the grid" in dock.data.offer.text.text()
-    dock.data.offer.buttons[0].click()
+    assert dock.session.labels is None and "fine.tif do not lie on the grid" in dock.data.strays.offer.text.text()
+    dock.data.strays.offer.buttons[0].click()
     assert np.array_equal(dock.session.labels.ids, ids[1::2, 1::2]) and names(dock)[-1] == "crops of fine.tif"
 
 
