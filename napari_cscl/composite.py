@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from cscl.cube import SITSCube
 from cscl.errors import CSCLError
 from cscl.grid import Window, tiles
 
+from .kept import Kept
+
 __all__ = ["COMPOSITES", "Composite", "SeasonImage", "fitting", "pyramid"]
 
-MISSING = 90
+MISSING, WAITING = 90, 40  # shades of what is not there, and of what is still to be read
 KEPT_BYTES = 192_000_000
 TILE_PX = 512
 COARSEST_PX = 1500  # a picture of at most this size is shown as it is; larger ones get levels of half the size
@@ -59,6 +61,8 @@ def pyramid(cube: SITSCube, composite: Composite, masked: bool = True) -> list[S
     while max(levels[-1].shape[1:3]) > COARSEST_PX:
         step *= 2
         levels.append(levels[0].coarser(step))
+    for level in levels[: len(levels) if len(levels) > 1 else 0]:
+        level.gauge()
     return levels
 
 
@@ -83,7 +87,7 @@ class SeasonImage:
         chosen = cube.select(bands=composite.bands)
         self._source = chosen if masked else chosen.unmasked()
         self._colours = _Colours.of(chosen, composite)
-        self._kept = _Kept(KEPT_BYTES)
+        self.kept = Kept(KEPT_BYTES)
         self._step = 1
         self._times: NDArray[np.intp] = np.arange(len(cube.dates))
         self._window = Window(0, 0, *cube.shape)
@@ -94,6 +98,16 @@ class SeasonImage:
         """Return the same picture with every `step`-th pixel, from overviews of the files where there are any."""
         source = self._source.coarser(step)
         return self._but(_source=source, _step=step, _window=Window(0, 0, *source.shape))
+
+    def gauge(self) -> None:
+        """Read a tile, to know how long it takes."""
+        places = list(tiles(self._source.shape, TILE_PX))
+        self._fetch(0, places[len(places) // 2])
+
+    @property
+    def seconds(self) -> float:
+        """Roughly how long one date takes to be read."""
+        return self.kept.pace.get(self._step, 0.0) * self.shape[1] * self.shape[2]
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -130,24 +144,35 @@ class SeasonImage:
 
     def _read(self, time: int, window: Window) -> NDArray[np.uint8]:
         """Read and colour a window; one that cannot be read is missing, and the user is told once."""
+        began = perf_counter()
         try:
             values, valid = self._source.select(times=[time]).read(window)
         except CSCLError as error:
-            self._kept.tell(str(error))
+            self.kept.tell(str(error))
             return np.full((window.height, window.width, 3), MISSING, np.uint8)
-        return self._colours(values[0], valid[0])
+        colours = self._colours(values[0], valid[0])
+        self.kept.pace[self._step] = (perf_counter() - began) / (window.height * window.width)
+        return colours
+
+    def _fetch(self, time: int, *places: Window) -> dict[Window, NDArray[np.uint8]]:
+        """Read tiles of a date, all at once, and keep them."""
+        around = _around(places)
+        read = self._read(time, around)
+        parts = {tile: read[tile.within(around).slices].copy() for tile in places}
+        for tile, part in parts.items():
+            self.kept.put((self._step, time, tile), part)
+        return parts
 
     def _picture(self, time: int, window: Window) -> NDArray[np.uint8]:
-        """Put a window together from tiles; those that are not kept are read, all at once."""
+        """Put a window together from tiles; those that are not kept are read now, or later if the window would wait."""
         places = [tile for tile in tiles(self._source.shape, TILE_PX) if _meet(tile, window)]
-        parts = {tile: self._kept.get((self._step, time, tile)) for tile in places}
+        parts = {tile: self.kept.get((self._step, time, tile)) for tile in places}
         lacking = [tile for tile, part in parts.items() if part is None]
-        if lacking:
-            around = _around(lacking)
-            read = self._read(time, around)
-            for tile in lacking:
-                parts[tile] = read[tile.within(around).slices].copy()
-                self._kept.put((self._step, time, tile), parts[tile])
+        if lacking and self.kept.is_long(self._step, sum(tile.height * tile.width for tile in lacking)):
+            self.kept.want({(self._step, time, tile): partial(self._fetch, time, tile) for tile in lacking})
+            parts |= {tile: np.broadcast_to(np.uint8(WAITING), (tile.height, tile.width, 3)) for tile in lacking}
+        elif lacking:
+            parts |= self._fetch(time, *lacking)
         out = np.empty((window.height, window.width, 3), np.uint8)
         for tile, part in parts.items():
             shown = _common(tile, window)
@@ -212,41 +237,6 @@ def _limits(cube: SITSCube) -> tuple[NDArray[np.float64], NDArray[np.float64]] |
 def _spread(size: int, count: int) -> list[int]:
     """At most `count` numbers from 0 to `size` - 1, the middles of as many equal parts."""
     return sorted({int(size * (i + 0.5) / count) for i in range(count)})
-
-
-class _Kept:
-    """Tiles that were looked at last, up to a number of bytes. napari may ask from several threads."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit, self.nbytes = limit_bytes, 0
-        self._tiles: OrderedDict[Any, NDArray[np.uint8]] = OrderedDict()
-        self._lock = threading.Lock()
-        self._told: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._tiles)
-
-    def get(self, key: Any) -> NDArray[np.uint8] | None:
-        with self._lock:
-            if key in self._tiles:
-                self._tiles.move_to_end(key)
-            return self._tiles.get(key)
-
-    def tell(self, text: str) -> None:
-        """Warn the user, once."""
-        from napari.utils.notifications import show_warning
-
-        if text not in self._told:
-            self._told.add(text)
-            show_warning(text)
-
-    def put(self, key: Any, tile: NDArray[np.uint8]) -> None:
-        with self._lock:
-            if key not in self._tiles:
-                self._tiles[key] = tile
-                self.nbytes += tile.nbytes
-            while self.nbytes > self._limit:
-                self.nbytes -= self._tiles.popitem(last=False)[1].nbytes
 
 
 def _full(key: Any, ndim: int) -> tuple[Any, ...]:

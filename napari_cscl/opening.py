@@ -30,6 +30,11 @@ __all__ = [
 
 SMALL_BYTES, SMALL_FILES = 20_000_000, 100
 SAMPLES, SAMPLED_PX = 4, 100
+SLOW_S = 0.5
+SLOW = (
+    "a date takes some {:.0f} s to appear as a whole: the files hold no smaller copies of it. "
+    "For GeoTIFFs, <i>gdaladdo -r average FILE 2 4 8</i> adds them."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +216,12 @@ def facts_of(images: Images) -> list[tuple[str, str]]:
         empty = int((images.usable == 0).sum())
         none = f"; nothing on {empty} {'date' if empty == 1 else 'dates'}" if empty else ""
         told.insert(1, ("Usable", f"{images.usable.mean():.0%} of the pixels of a date, on average{none}"))
+    if (
+        images.layer is not None
+        and isinstance(images.layer[0], list)
+        and (seconds := images.layer[0][-1].seconds) > SLOW_S
+    ):
+        told.append(("Speed", SLOW.format(seconds)))
     return told
 
 

@@ -258,6 +258,7 @@ class CSCLDock(QWidget):
         """Take up what a layer of ours holds, however it came into the viewer."""
         if not self.data.strays.arrived(layer):
             return
+        self.filler.serve(layer.data)
         held = layer.metadata.get(KEY, {})
         if "cube" in held:
             self.act(lambda: self.session.open_cube(held["cube"]))

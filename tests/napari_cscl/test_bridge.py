@@ -29,11 +29,11 @@ def test_a_season_is_read_date_by_date_and_missing_pixels_are_grey() -> None:
     cube = toys.scene().cube
     image = SeasonImage(cube, Composite(("B08", "B04", "B03")))
     assert image.shape == (6, 64, 64, 3) and image.dtype == np.uint8
-    assert not len(image._kept), "nothing is read before it is looked at"
+    assert not len(image.kept), "nothing is read before it is looked at"
     whole = image[:, 5:60, 3:]
-    assert whole.shape == (6, 55, 61, 3) and not len(image._kept), "several dates are a view"
+    assert whole.shape == (6, 55, 61, 3) and not len(image.kept), "several dates are a view"
     assert (image[1, :21, :32] == 90).all() and image[1, 40:, 40:].std() > 10
-    assert len(image._kept) == 1
+    assert len(image.kept) == 1
     everything = np.asarray(image)
     assert np.array_equal(whole[4], everything[4, 5:60, 3:])
     assert np.array_equal(image[2:4, 5:9, ..., 0], everything[2:4, 5:9, :, 0])
@@ -70,10 +70,10 @@ def test_large_scenes_have_levels_that_read_and_keep_little(monkeypatch: pytest.
     assert [level.shape for level in levels] == [(6, 256, 256, 3), (6, 128, 128, 3), (6, 64, 64, 3)]
     assert np.array_equal(levels[2][3], levels[0][3][2::4, 2::4])
     assert np.array_equal(levels[1][:, 20:90, 50:60][5], levels[1][5][20:90, 50:60])
-    levels[0]._kept._limit = 20_000
+    levels[0].kept._limit = 20_000
     for time in range(6):
         levels[0][time]
-    assert levels[0]._kept.nbytes <= 20_000 and len(levels[0]._kept) == 6, "bounded in bytes, for all levels together"
+    assert levels[0].kept.nbytes <= 20_000 and len(levels[0].kept) == 6, "bounded in bytes, for all levels together"
     data, look, _ = season_layer(cube)
     assert look["multiscale"] and len(data) == 3
     assert not season_layer(toys.scene().cube)[1]["multiscale"]
