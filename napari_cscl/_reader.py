@@ -50,7 +50,7 @@ def read_parcels(path: str) -> list[Any]:
     """Hand parcels to the panel, which puts them onto the open images."""
     from cscl.errors import InputError
 
-    from ._companion import open_panel
+    from ._panel import open_panel
 
     panel = open_panel()
     if panel is None or panel.session.cube is None:
@@ -75,7 +75,7 @@ def _told(reader: Reader) -> Reader:
 
         from cscl.errors import CSCLError
 
-        from ._companion import open_panel
+        from ._panel import open_panel
 
         try:
             layers = reader(path)

@@ -11,7 +11,7 @@ def sample_season() -> list[Any]:
     from cscl.data.sample import sample_season as folder
     from cscl.data.scenes import LabelOptions, label_map, open_parcels
 
-    from ._companion import open_panel
+    from ._panel import open_panel
     from .bridge import labels_layer, parcels_layer, season_layer
 
     season = folder()

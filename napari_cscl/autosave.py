@@ -30,7 +30,7 @@ from cscl.errors import CSCLError, InputError, MissingError
 
 from .settings import write_whole
 
-__all__ = ["Changes", "Slot", "Work", "changes", "discard", "find_left", "read_work"]
+__all__ = ["Painted", "Slot", "Work", "discard", "find_left", "painted_since", "read_work"]
 
 STATE, OWNER, PAINTED, MODELS, PART = "work.json", "owner.json", "painted.npz", "models", ".part"
 ELSEWHERE_S = 86400.0  # a folder that another computer owns counts as left when it was not written for a day
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Changes:
+class Painted:
     """Pixels of a raster that were painted: their positions in row order, and their values now."""
 
     shape: tuple[int, int]
@@ -52,10 +52,10 @@ class Changes:
         return painted
 
 
-def changes(now_YX: NDArray[Any], before_YX: NDArray[Any]) -> Changes:
+def painted_since(now_YX: NDArray[Any], before_YX: NDArray[Any]) -> Painted:
     """Find what was painted since."""
     where = np.flatnonzero(now_YX != before_YX)
-    return Changes((now_YX.shape[0], now_YX.shape[1]), where, now_YX.reshape(-1)[where].astype(np.int32))
+    return Painted((now_YX.shape[0], now_YX.shape[1]), where, now_YX.reshape(-1)[where].astype(np.int32))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Slot:
         self.holds_work = False
         self._painted: bytes | None = None
 
-    def save(self, work: Work, painted: Changes | None) -> None:
+    def save(self, work: Work, painted: Painted | None) -> None:
         """Write what is open, and what was painted; each file is replaced only when the new one is whole.
 
         Raises
@@ -175,7 +175,7 @@ class Slot:
         me = {"pid": os.getpid(), "began": psutil.Process().create_time(), "host": socket.gethostname()}
         write_whole(self.folder / OWNER, json.dumps(me).encode())
 
-    def _save_painted(self, painted: Changes | None) -> None:
+    def _save_painted(self, painted: Painted | None) -> None:
         path = self.folder / PAINTED
         if painted is None:
             path.unlink(missing_ok=True)
@@ -194,7 +194,7 @@ def find_left(root: Path) -> list[Path]:
     return sorted(found, key=lambda folder: (folder / STATE).stat().st_mtime, reverse=True)
 
 
-def read_work(folder: Path) -> tuple[Work, Changes | None]:
+def read_work(folder: Path) -> tuple[Work, Painted | None]:
     """Return what was saved in a folder.
 
     Raises
@@ -207,7 +207,7 @@ def read_work(folder: Path) -> tuple[Work, Changes | None]:
         if not (folder / PAINTED).is_file():
             return work, None
         with np.load(folder / PAINTED) as kept:
-            return work, Changes(tuple(kept["shape"].tolist()), kept["where"], kept["values"])
+            return work, Painted(tuple(kept["shape"].tolist()), kept["where"], kept["values"])
     except FileNotFoundError:
         raise MissingError(f"There is no unfinished work in {folder}. Another window may have taken it.") from None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

@@ -1,4 +1,4 @@
-"""Fine-tuning what is open: the job of the Fine-tune panel, and the steps that can be undone. napari-free, no Qt.
+"""Fine-tuning what is open: the job of the Fine-tune panel, and the steps that can be undone. No Qt, no napari.
 
 What comes with torch is imported in the job, beside the window.
 """

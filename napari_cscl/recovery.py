@@ -17,7 +17,7 @@ from cscl.grid import GeoBox
 from cscl.legend import Legend
 from cscl.products import Prediction
 
-from .autosave import Changes, Slot, Work, changes, read_work
+from .autosave import Painted, Slot, Work, painted_since, read_work
 from .bridge import KEY, LayerData, labels_layer, role_of
 from .opening import Images, Labels, open_images, open_labels
 from .region import corrected_layer, region_layer
@@ -57,7 +57,7 @@ def is_region(layer: Any) -> bool:
     return role_of(layer) == "region" and type(layer).__name__ == "Shapes"
 
 
-def painted_on(layers: Iterable[Any], plain: dict[int, NDArray[Any]]) -> Changes | None:
+def painted_on(layers: Iterable[Any], plain: dict[int, NDArray[Any]]) -> Painted | None:
     """Find the pixels of the known crops that were painted; None if there are none.
 
     Parameters
@@ -75,7 +75,7 @@ def painted_on(layers: Iterable[Any], plain: dict[int, NDArray[Any]]) -> Changes
         if id(labels) not in plain:
             plain.clear()
             plain[id(labels)] = np.array(labels_layer(labels)[0])
-        found = changes(np.asarray(layer.data), plain[id(labels)])
+        found = painted_since(np.asarray(layer.data), plain[id(labels)])
         if len(found.where):
             return found
     return None
@@ -133,7 +133,7 @@ def _region(work: Work, grid: GeoBox, lacking: list[str]) -> list[LayerData]:
     return [(corners, {**look, "shape_type": [shape["kind"] for shape in work.shapes]}, kind)]
 
 
-def _corrected(painted: Changes | None, labels: Labels | None, lacking: list[str]) -> list[LayerData]:
+def _corrected(painted: Painted | None, labels: Labels | None, lacking: list[str]) -> list[LayerData]:
     if painted is None:
         return []
     if labels is None or labels.labels.ids.shape != painted.shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ class Session:
     parcels: Parcels | None = None
     model: Model | None = None
     prediction: Prediction | None = None
-    notes: list[str] = field(default_factory=list)
 
     cube_changed = Signal(object)
     labels_changed = Signal(object)

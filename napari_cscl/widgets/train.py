@@ -28,9 +28,9 @@ from cscl.events import Event, Measure, run
 from cscl.products import Scene
 from cscl.recipe import Recipe
 from napari_cscl.forms import Form
-from napari_cscl.making import estimate, free_name, is_unfinished, list_choices, make, repeatable, run_of
 from napari_cscl.runner import JobRunner
 from napari_cscl.settings import recall, remember
+from napari_cscl.training import estimate, free_name, is_unfinished, list_choices, make, repeatable, run_of
 
 from .panel import Panel
 from .parts import form, row, words

@@ -18,7 +18,7 @@ from cscl.data.sample import sample_season
 from cscl.errors import InputError, MissingError
 from cscl.products import Prediction
 from napari_cscl import autosave
-from napari_cscl.autosave import Changes, Slot, Work, changes, discard, find_left, read_work
+from napari_cscl.autosave import Painted, Slot, Work, discard, find_left, painted_since, read_work
 from napari_cscl.region import CORRECTED, REGION
 
 CORNERS = [[[100.0, 40.0], [100.0, 300.0], [350.0, 300.0], [350.0, 40.0]], [[10.0, 20.0], [90.0, 15.0], [55.0, 80.0]]]
@@ -37,7 +37,7 @@ def test_changes_are_only_what_was_painted() -> None:
     before = np.arange(12).reshape(3, 4)
     now = before.copy()
     now[1, 2], now[2, 0] = 99, 0
-    found = changes(now, before)
+    found = painted_since(now, before)
     assert found.where.tolist() == [6, 8] and np.array_equal(found.onto(before), now)
 
 
@@ -45,7 +45,7 @@ def test_work_is_found_only_when_its_owner_is_gone(tmp_path: Path) -> None:
     slot = Slot(tmp_path)
     assert not tmp_path.joinpath(slot.folder).exists(), "nothing is made before something is saved"
     work = Work("toy", images="/images", shapes=[{"kind": "polygon", "corners": CORNERS[1]}])
-    painted = Changes((5, 5), np.array([3]), np.array([2], np.int32))
+    painted = Painted((5, 5), np.array([3]), np.array([2], np.int32))
     slot.save(work, painted)
     assert find_left(tmp_path) == [], "this process is alive"
     crash(slot.folder)

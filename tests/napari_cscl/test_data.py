@@ -18,7 +18,7 @@ from cscl.cube import SITSCube
 from cscl.data.sample import sample_season
 from cscl.data.warp import warped
 from cscl.grid import GeoBox
-from napari_cscl._companion import open_panel
+from napari_cscl._panel import open_panel
 from napari_cscl._reader import get_reader
 from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.composite import MISSING

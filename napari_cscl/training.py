@@ -1,4 +1,4 @@
-"""Making a model of what is open: the run, the jobs of the Train panel, and the run to copy. No Qt.
+"""Training on what is open: the run that the Train panel describes, its jobs, and the run to copy. No Qt, no napari.
 
 Whatever comes with torch is imported in the jobs, beside the window: the import takes a second.
 """
