@@ -108,19 +108,16 @@ def labels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parcel
 
     The parcels that the labels come from, if any, travel along in the layer's metadata.
     """
-    ids = np.where(labels.ids == labels.legend.ignore, 0, labels.ids.astype(np.int32) + 1)
     held = {"role": "crops", "labels": labels, "parcels": parcels}
-    data, look, kind = _classes(ids, labels.legend, f"crops of {labels.name}", labels.grid, origin, held)
+    data, look, kind = _classes(labels.ids, labels.legend, f"crops of {labels.name}", labels.grid, origin, held)
     return data, {**look, "opacity": 0.45}, kind  # the images are seen through them
 
 
 def prediction_layer(prediction: Prediction, origin: GeoBox | None = None) -> LayerData:
     """Show a predicted crop map as `labels_layer` does."""
-    values = np.asarray(prediction.ids)
-    ids = np.where(values == prediction.legend.ignore, 0, values.astype(np.int32) + 1)
     name = f"predicted crops ({prediction.name})"
     held = {"role": "prediction", "prediction": prediction}
-    return _classes(ids, prediction.legend, name, prediction.grid, origin, held)
+    return _classes(np.asarray(prediction.ids), prediction.legend, name, prediction.grid, origin, held)
 
 
 def confidence_layer(prediction: Prediction, origin: GeoBox | None = None) -> LayerData:
@@ -237,7 +234,10 @@ def grid_of(metadata: Mapping[str, Any]) -> GeoBox | None:
 def _classes(
     ids: NDArray[Any], legend: Legend, name: str, grid: GeoBox, origin: GeoBox | None, more: dict[str, Any]
 ) -> LayerData:
-    data, look, kind = _labels(ids, name, grid, origin, more)
+    # Small numbers go to the graphics card as they are: no copy, and napari compiles its maps of colours only once.
+    small = np.min_scalar_type(max(legend.ids, default=0) + 1)
+    numbers = np.where(ids == legend.ignore, 0, ids.astype(small) + small.type(1))
+    data, look, kind = _labels(numbers, name, grid, origin, more)
     colours: dict[int | None, NDArray[np.float32]] = {None: np.zeros(4, np.float32), 0: np.zeros(4, np.float32)}
     colours |= {c.id + 1: np.array([*(v / 255 for v in c.rgb), 1], np.float32) for c in legend.classes}
     names = pd.DataFrame({"crop": [c.name for c in legend.classes]}, index=[c.id + 1 for c in legend.classes])
@@ -254,4 +254,6 @@ def _labels(values: NDArray[Any], name: str, grid: GeoBox, origin: GeoBox | None
 def _direct(colours: dict[int | None, NDArray[np.float32]]) -> Any:
     from napari.utils.colormaps import DirectLabelColormap
 
-    return DirectLabelColormap(color_dict=colours)
+    made = DirectLabelColormap(color_dict=colours)
+    made.map(np.zeros((1, 1), np.uint8))  # compiled at first use, for a second: better in a job than in the window
+    return made
