@@ -20,7 +20,7 @@ __all__ = ["CORRECTED", "LOOK", "REGION", "corrected_labels", "corrected_layer",
            "region_mask"]  # fmt: skip
 
 REGION, CORRECTED, LOOK = "region", "corrected crops", "region, as mapped now"
-ORANGE, CLEAR = "#e69900", "#00000000"
+PINK, CLEAR = "#ff2dd1", "#00000000"
 ELLIPSE_CORNERS = 48
 
 
@@ -29,7 +29,7 @@ def region_layer(grid: GeoBox) -> LayerData:
     height_m, _ = frame(grid)["scale"]
     look = {
         "name": REGION, "ndim": 2, "units": ("m", "m"), "axis_labels": ("y", "x"),
-        "edge_color": ORANGE, "edge_width": height_m, "face_color": CLEAR,
+        "edge_color": PINK, "edge_width": height_m, "face_color": CLEAR,
         "metadata": {KEY: {"role": "region", "grid": grid}},
     }  # fmt: skip
     return [], look, "shapes"

@@ -141,9 +141,13 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
     walk.turn_to(dock.errors)
     walk.press(dock.errors.find)
     walk.picture("errors")
+    dock.errors.parcels.selectRow(0)
+    walk.picture("errors-worst-parcel")
+    worst = dock.errors.parcels.frame.iloc[0]
+    viewer.reset_view()
 
     walk.turn_to(dock.finetune)
-    draw_region(walk, rows, cols)
+    draw_region(walk, (worst["row0"] + worst["row1"]) / 2, (worst["col0"] + worst["col1"]) / 2)
     walk.press(dock.finetune.start)
     walk.picture("finetune")
     walk.press(dock.finetune.undo)
@@ -161,14 +165,17 @@ def clear_date(cube: Any) -> int:
     return first + int(share[first:last].argmax())
 
 
-def draw_region(walk: Walk, rows: int, cols: int) -> None:
-    """Draw a rectangle in the middle of the scene."""
-    walk.press(walk.dock.finetune.rectangle)
+def draw_region(walk: Walk, row: float, col: float) -> None:
+    """Draw a square around a place of the scene."""
+    rows, cols = walk.dock.session.cube.shape
+    half = min(rows, cols) / 6
+    row, col = min(max(row, half), rows - half), min(max(col, half), cols - half)
+    walk.press(walk.dock.finetune.region.rectangle)
     layer = walk.viewer.layers.selection.active
-    corners = [(rows // 4, cols // 4), (rows // 4, cols // 2), (rows // 2, cols // 2), (rows // 2, cols // 4)]
-    layer.add_rectangles([[walk.world(row, col)[::-1] for row, col in corners]])
+    corners = [(row - half, col - half), (row - half, col + half), (row + half, col + half), (row + half, col - half)]
+    layer.add_rectangles([[walk.world(*corner)[::-1] for corner in corners]])
     layer.mode = "pan_zoom"
-    walk.dock.finetune.seconds.setValue(15)
+    walk.dock.finetune.seconds.setValue(30)
     walk.settle()
 
 
