@@ -126,10 +126,11 @@ def compare(
     place = np.where(region, 0, 2).astype(np.uint8)
     if held_back is not None:
         place[region & held_back] = 1
+    common = CommonLegend.of_all(labels.legend, before.legend, after.legend)
     counts = np.zeros((3, 2, 4), np.int64)
     total = tile_count(region.shape, BLOCK_PX)
     for number, block in enumerate(tiles(region.shape, BLOCK_PX), 1):
-        counts += _counts(before, after, labels, place[block.slices], block)
+        counts += _counts((before, after), common, labels, place[block.slices], block)
         yield Progress("comparing", number, total, "block")
     names = (LEARNT, HELD_BACK, OUTSIDE)
     return Comparison(tuple(
@@ -139,15 +140,15 @@ def compare(
 
 
 def _counts(
-    before: Prediction, after: Prediction, labels: LabelMap, place: NDArray[np.uint8], block: Window
-) -> NDArray[np.int64]:
+    maps: tuple[Prediction, ...], common: tuple[CommonLegend, ...], labels: LabelMap, place: NDArray[np.uint8],
+    block: Window,
+) -> NDArray[np.int64]:  # fmt: skip
     """Count a block: axes (place, interior or boundary, what): known pixels, right before, right after, changed."""
     around = block.grown(1, labels.ids.shape)
     seen, inner = labels.index(around), block.within(around).slices
     truth, edge = seen[inner], class_boundary(seen)[inner]
-    ids = [prediction.read(block)[0] for prediction in (before, after)]
-    then, now = (CommonLegend.of(labels.legend, p.legend).index(i) for p, i in zip((before, after), ids, strict=True))
+    then, now = (known.index(one.read(block)[0]) for known, one in zip(common, maps, strict=True))
     counted = (truth >= 0) & (then >= 0) & (now >= 0)
-    kinds = (np.ones_like(counted), then == truth, now == truth, ids[0] != ids[1])
+    kinds = (np.ones_like(counted), then == truth, now == truth, then != now)
     row = place * 2 + edge
     return np.stack([np.bincount(row[counted & kind], minlength=6) for kind in kinds], -1).reshape(3, 2, 4)

@@ -37,7 +37,7 @@ class CommonLegend:
     @classmethod
     def of(cls, truth: Legend, mapped: Legend) -> CommonLegend:
         """Match two legends by class id; a class whose code is its bare id takes code and name from the other."""
-        there = {c.id: c for c in mapped.classes}
+        there = _by_id(mapped)
         classes: list[CropClass] = []
         for c in (*truth.classes, *(c for c in mapped.classes if c.id not in truth.ids)):
             c = there.get(c.id, c) if _unnamed(c) else c
@@ -46,6 +46,14 @@ class CommonLegend:
         ids = [c.id for c in classes]
         table = np.array([*(ids.index(i) for i in mapped.ids), UNKNOWN])
         return cls(Legend(tuple(classes), free_ignore(ids)), mapped, _disagreement(truth, there), _table=table)
+
+    @classmethod
+    def of_all(cls, truth: Legend, *mapped: Legend) -> tuple[CommonLegend, ...]:
+        """Match the legends of several maps: one legend for all, so that equal indices mean equal classes."""
+        legend = truth
+        for one in mapped:
+            legend = cls.of(legend, one).legend
+        return tuple(replace(cls.of(legend, one), remarks=_disagreement(truth, _by_id(one))) for one in mapped)
 
     def index(self, ids: NDArray[Any]) -> NDArray[np.int64]:
         """Find predicted class ids in the common legend: their indices, `UNKNOWN` where there is no prediction."""
@@ -60,6 +68,10 @@ class CommonLegend:
             for c, pixels in zip(self.legend.classes, matrix.square.sum(1).tolist(), strict=True)
             if pixels and c.id not in self.mapped.ids
         )
+
+
+def _by_id(legend: Legend) -> dict[int, CropClass]:
+    return {c.id: c for c in legend.classes}
 
 
 def _unnamed(c: CropClass) -> bool:
