@@ -35,10 +35,16 @@ test: $(READY)
 	  set -- xvfb-run -a -s "-screen 0 1600x1000x24" "$$@"; fi; \
 	"$$@"
 
-# Speed and memory, side by side with the plain forms; takes some ten minutes and 10 GB of memory.
+# Speed and memory, side by side with the plain forms, then how the window answers; takes some twenty minutes and 10 GB
+# of memory. How a whole large scene goes through the window takes longer: tests/benchmarks/bench_large.py.
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_affinity.py
 	$(BIN)/python tests/benchmarks/bench_engine.py
+	@set --; \
+	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xvfb-run >/dev/null; then \
+	  set -- xvfb-run -a -s "-screen 0 1600x1000x24"; fi; \
+	for each in bench_window bench_clicks bench_plugin; do \
+	  "$$@" $(BIN)/python -W ignore tests/benchmarks/$$each.py || exit 1; done
 
 # The two models in sample_data, from the season there; two minutes on one core. They change a little with torch.
 SEASON := sample_data/season

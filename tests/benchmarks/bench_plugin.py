@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 DATES, BANDS, SIZE_PX = 60, ("B02", "B03", "B04", "B08"), 4000
+SLID = 20  # dates that are looked at, one after another
 
 
 def memory_mb() -> float:
@@ -82,7 +83,7 @@ def _write_zarr(path: Path) -> Path:
 
 
 def open_once(path: str, asynchronous: bool) -> dict[str, float]:
-    """Open a season in a window and slide through all dates, zoomed out."""
+    """Open a season in a window and slide through some dates, zoomed out."""
     import napari
     from napari.settings import get_settings
     from qtpy.QtWidgets import QApplication
@@ -103,18 +104,19 @@ def open_once(path: str, asynchronous: bool) -> dict[str, float]:
     opened, grown = time.perf_counter() - start, memory_mb() - before
     _wait(lambda: not dock.runner.busy)
     _settle(0.5)
-    blocked = []
-    for step in range(DATES):
+    blocked, whole = [], []
+    for step in range(SLID):
         begin = time.perf_counter()
         viewer.dims.set_current_step(0, step)
         blocked.append(1000 * (time.perf_counter() - begin))
-        _wait(lambda: viewer.layers[0].loaded)
+        _wait(lambda: viewer.layers[0].loaded and not dock.filler.runner.busy)
+        whole.append(1000 * (time.perf_counter() - begin))
         _settle(0.02)
     shown = viewer.layers[0]
     figures = {
         "open_s": opened, "open_mb": grown, "slid_mb": memory_mb() - before, "levels": len(shown.data),
         "level": shown.data_level, "step_ms": float(np.median(blocked[1:])),
-        "step_p95_ms": float(np.percentile(blocked[1:], 95)),
+        "step_p95_ms": float(np.percentile(blocked[1:], 95)), "whole_ms": float(np.median(whole[1:])),
     }  # fmt: skip
     viewer.close()
     return figures
@@ -150,8 +152,9 @@ def opening() -> None:
                 f = json.loads(done.stdout.splitlines()[-1])
                 print(
                     f"{form:<10}{'async' if asynchronous else 'sync':<6} first picture {f['open_s']:.2f} s, "
-                    f"memory +{f['open_mb']:.0f} MB, after all dates +{f['slid_mb']:.0f} MB; "
+                    f"memory +{f['open_mb']:.0f} MB, after {SLID} dates +{f['slid_mb']:.0f} MB; "
                     f"a step blocks the window {f['step_ms']:.0f} ms (p95 {f['step_p95_ms']:.0f}), "
+                    f"its whole picture is there after {f['whole_ms']:.0f} ms, "
                     f"level {f['level'] + 1} of {f['levels']}"
                 )
 

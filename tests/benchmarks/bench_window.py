@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 TICK_MS = 10
+TARGET_P95_MS, TARGET_P99_MS = 75, 200  # while training, on two cores
 
 
 class Lateness:
@@ -39,8 +40,12 @@ class Lateness:
     def said(self) -> str:
         """Say what was measured."""
         gaps = np.array(self.gaps[5:])
-        figures = [f"{name} {np.percentile(gaps, q):5.0f}" for name, q in (("median", 50), ("p95", 95), ("p99", 99))]
-        return f"{', '.join(figures)}, longest {gaps.max():5.0f} ms ({len(gaps)} gaps)"
+        median, p95, p99 = np.percentile(gaps, (50, 95, 99))
+        met = p95 < TARGET_P95_MS and p99 < TARGET_P99_MS
+        return (
+            f"median {median:.0f}, p95 {p95:.0f}, p99 {p99:.0f}, longest {gaps.max():.0f} ms ({len(gaps)} gaps); "
+            f"p95 under {TARGET_P95_MS} and p99 under {TARGET_P99_MS} ms: {'met' if met else 'missed'}"
+        )
 
 
 def watch(viewer: Any, seconds: float, going_on: Any = lambda: True) -> Lateness:
