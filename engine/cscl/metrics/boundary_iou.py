@@ -25,10 +25,18 @@ from scipy import ndimage
 
 from cscl.errors import InputError
 
-from .boundary import Mask, distance_to_class_edge
+from .boundary import Mask, Metres, distance_to_class_edge
 from .judged import WHOLE, Indices, judged_only, mean_of, share
 
-__all__ = ["IN_METRES", "PUBLISHED", "BoundaryIoU", "BoundaryIoUTally", "chessboard_band", "published_width_px"]
+__all__ = [
+    "IN_METRES",
+    "PUBLISHED",
+    "BoundaryIoU",
+    "BoundaryIoUTally",
+    "chessboard_band",
+    "published_width_px",
+    "width_bins",
+]
 
 IN_METRES = (
     "Boundary IoU of the inner bands, by width in metres: Euclidean ground distance from the pixel's centre to the "
@@ -114,8 +122,7 @@ class BoundaryIoUTally:
         if not widths or min(widths) < min(pixel_size_m) / 2 or sorted(set(widths)) != list(widths):
             raise InputError(f"Widths of {list(widths)} m: give rising widths of at least half a pixel.")
         maps = judged_only(truth_YX, guess_YX, classes)
-        limits = np.asarray(widths, np.float32)
-        bins = [_bins(distance_to_class_edge(m, pixel_size_m, widths[-1])[inner], limits) for m in maps]
+        bins = [width_bins(distance_to_class_edge(m, pixel_size_m, widths[-1])[inner], widths) for m in maps]
         return cls(IN_METRES, widths, _counts([m[inner] for m in maps], bins, classes, len(widths)))
 
     @classmethod
@@ -180,11 +187,11 @@ def chessboard_band(index_YX: NDArray[Any], width_px: int) -> Mask:
     return np.asarray(mixed & (values >= 0))
 
 
-def _bins(distance_YX: NDArray[np.float32], limits: NDArray[np.float32]) -> NDArray[np.uint8]:
+def width_bins(distance_YX: Metres, widths_m: Sequence[float]) -> NDArray[np.uint8]:
     """Which width is the first to hold a pixel; their number where none does or the class is unknown."""
-    bins = np.full(distance_YX.shape, len(limits), np.uint8)
-    for n, limit in reversed(list(enumerate(limits))):
-        bins[distance_YX <= limit] = n
+    bins = np.full(distance_YX.shape, len(widths_m), np.uint8)
+    for n in reversed(range(len(widths_m))):
+        bins[distance_YX <= np.float32(widths_m[n])] = n
     return bins
 
 
