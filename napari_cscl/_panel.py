@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["open_panel"]
+__all__ = ["open_panel", "panel_of_current_viewer"]
 
 
 def open_panel() -> Any:
@@ -12,13 +12,18 @@ def open_panel() -> Any:
     from napari import current_viewer
 
     viewer = current_viewer()
-    window = getattr(viewer, "window", None)
-    if window is None:
+    if getattr(viewer, "window", None) is None:
         return None
-    for widget in window.dock_widgets.values():
-        if type(widget).__name__ == "CSCLDock":
-            return widget
-    return _dock(viewer)
+    return panel_of_current_viewer() or _dock(viewer)
+
+
+def panel_of_current_viewer() -> Any:
+    """Return the CSCL panel of the viewer that is on top; None where it has none."""
+    from napari import current_viewer
+
+    window = getattr(current_viewer(), "window", None)
+    docks = window.dock_widgets.values() if window is not None else ()
+    return next((widget for widget in docks if type(widget).__name__ == "CSCLDock"), None)
 
 
 def _dock(viewer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""File > Open and drag and drop: image time series, predictions made by the engine, and parcels of the open scene."""
+"""File > Open and drag and drop: image time series, models and maps of the engine, and labels of the open scene."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ def get_reader(path: str | list[str]) -> Reader | None:
     place, kind = Path(path), Path(path).suffix.lower()
     if (place / "prediction.json").is_file():
         return _told(read_prediction)
+    if (place / "card.json").is_file():
+        return _told(read_model)
     if kind in CUBES or (place.is_dir() and _holds_images(place)):
         return _told(read_season)
     if kind in IMAGES and place.with_suffix(".json").is_file():
         return _told(read_season)
-    return _told(read_parcels) if kind in PARCELS else None
+    if kind in PARCELS or (kind in IMAGES and _scene_is_open()):
+        return _told(read_labels)
+    return None
 
 
 def read_season(path: str) -> list[Any]:
@@ -46,8 +50,19 @@ def read_prediction(path: str) -> list[Any]:
     return [prediction_layer(Prediction.open(path))]
 
 
-def read_parcels(path: str) -> list[Any]:
-    """Hand parcels to the panel, which puts them onto the open images."""
+def read_model(path: str) -> list[Any]:
+    """Hand a model folder to the panel."""
+    from ._companion import open_panel
+
+    panel = open_panel()
+    if panel is not None:
+        panel.act(lambda: panel.session.open_model(path))
+        panel.pages.turn_to(panel.model)
+    return NOTHING
+
+
+def read_labels(path: str) -> list[Any]:
+    """Hand parcels or a label raster to the panel, which puts them onto the open images."""
     from cscl.errors import InputError
 
     from ._panel import open_panel
@@ -57,6 +72,14 @@ def read_parcels(path: str) -> list[Any]:
         raise InputError(f"Open images before the parcels {Path(path).name}: parcels are shown on their pixels.")
     panel.act(lambda: panel.data.open_labels(path))
     return NOTHING
+
+
+def _scene_is_open() -> bool:
+    """Whether images are open for a label raster to lie on; without them a raster is anybody's image."""
+    from ._companion import panel_of_current_viewer
+
+    panel = panel_of_current_viewer()
+    return panel is not None and panel.session.cube is not None
 
 
 def _holds_images(folder: Path) -> bool:

@@ -24,8 +24,8 @@ from cscl.products import LabelMap, Prediction
 from .composite import Composite, fitting, pyramid
 
 __all__ = [
-    "ROLES", "LayerData", "colours_layer", "confidence_layer", "frame", "grid_of", "labels_layer",
-    "named_layer", "parcels_layer", "pixel_at", "place_layer", "prediction_layer", "raster_layer",
+    "ROLES", "LayerData", "colours_layer", "confidence_layer", "frame", "grid_of", "is_of_other_labels",
+    "labels_layer", "named_layer", "parcels_layer", "pixel_at", "place_layer", "prediction_layer", "raster_layer",
     "replace_layer", "role_of", "season_layer",
 ]  # fmt: skip
 
@@ -138,7 +138,10 @@ def parcels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parce
     """
     if labels.parcel_ids is None:
         raise GridError(f"The labels {labels.name} hold no parcels: they came from a raster. Open parcels as polygons.")
-    name, held = f"outlines of {labels.name}", {"role": "outlines"}
+    name = _outlines_of(labels)
+    held: dict[str, Any] = {"role": "outlines"}
+    if not len(labels.legend):  # no crops are shown: these layers are all that keeps the labels open
+        held |= {"labels": labels, "parcels": parcels}
     if parcels is not None and len(pieces := outlines(parcels, labels.grid)) <= MOST_PIECES:
         look = {
             "name": name, "metadata": {KEY: {"grid": labels.grid, **held}}, **frame(labels.grid, origin),
@@ -218,6 +221,18 @@ def role_of(layer: Any) -> str | None:
     """Return what a layer of ours is for, one of `ROLES`; None for anybody else's."""
     role: str | None = layer.metadata.get(KEY, {}).get("role")
     return role
+
+
+def is_of_other_labels(layer: Any, labels: LabelMap) -> bool:
+    """Whether a layer shows crops or outlines of other labels than these."""
+    held = layer.metadata.get(KEY, {})
+    if held.get("role") == "crops":
+        return held["labels"] is not labels
+    return held.get("role") == "outlines" and layer.name != _outlines_of(labels)
+
+
+def _outlines_of(labels: LabelMap) -> str:
+    return f"outlines of {labels.name}"
 
 
 def _rank(layer: Any) -> int:

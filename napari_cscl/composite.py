@@ -122,6 +122,9 @@ class SeasonImage:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __deepcopy__(self, memo: Any) -> SeasonImage:
+        return self  # nobody writes into it, and napari copies the data of a layer that is duplicated
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         pictures = [self._picture(int(time), self._window) for time in self._times]
         return np.asarray(np.stack(pictures), dtype=dtype)

@@ -18,12 +18,12 @@ from cscl.legend import Legend
 from cscl.products import Prediction
 
 from .autosave import Painted, Slot, Work, painted_since, read_work
-from .bridge import KEY, LayerData, labels_layer, role_of
+from .bridge import KEY, LayerData, labels_layer
 from .opening import Images, Labels, open_images, open_labels
-from .region import corrected_layer, region_layer
+from .region import corrected_layer, is_region, region_layer
 from .session import Session
 
-__all__ = ["Restored", "is_region", "painted_on", "restore", "work_of"]
+__all__ = ["Restored", "painted_on", "restore", "work_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +50,6 @@ def work_of(session: Session, layers: Iterable[Any], scratch: Path) -> Work:
         str(session.model.folder.absolute()) if session.model is not None else "", _path(session.prediction),
         labels.legend.to_dict() if labels is not None else {}, shapes, corner, str(scratch),
     )  # fmt: skip
-
-
-def is_region(layer: Any) -> bool:
-    """Whether a layer holds shapes that the user draws."""
-    return role_of(layer) == "region" and type(layer).__name__ == "Shapes"
 
 
 def painted_on(layers: Iterable[Any], plain: dict[int, NDArray[Any]]) -> Painted | None:

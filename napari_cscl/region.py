@@ -14,10 +14,10 @@ from cscl.grid import GeoBox, Window, crop
 from cscl.legend import Legend
 from cscl.products import LabelMap
 
-from .bridge import KEY, LayerData, frame, labels_layer
+from .bridge import KEY, LayerData, frame, labels_layer, role_of
 
-__all__ = ["CORRECTED", "LOOK", "REGION", "corrected_labels", "corrected_layer", "look_layer", "region_layer",
-           "region_mask"]  # fmt: skip
+__all__ = ["CORRECTED", "LOOK", "REGION", "corrected_labels", "corrected_layer", "is_corrected", "is_region",
+           "look_layer", "region_layer", "region_mask"]  # fmt: skip
 
 REGION, CORRECTED, LOOK = "region", "corrected crops", "region, as mapped now"
 PINK, CLEAR = "#ff2dd1", "#00000000"
@@ -33,6 +33,16 @@ def region_layer(grid: GeoBox) -> LayerData:
         "metadata": {KEY: {"role": "region", "grid": grid}},
     }  # fmt: skip
     return [], look, "shapes"
+
+
+def is_region(layer: Any) -> bool:
+    """Whether a layer holds shapes that the user draws, whatever he calls it."""
+    return role_of(layer) == "region" and type(layer).__name__ == "Shapes"
+
+
+def is_corrected(layer: Any) -> bool:
+    """Whether a layer is a copy of known crops to paint on, whatever the user calls it."""
+    return "corrects" in layer.metadata.get(KEY, {})
 
 
 def region_mask(layer: Any, grid: GeoBox, origin: GeoBox | None = None) -> NDArray[np.bool_]:

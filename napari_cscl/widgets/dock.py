@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from cscl.errors import CSCLError
 from cscl.events import Event, Note
-from napari_cscl.bridge import KEY, LayerData, replace_layer
+from napari_cscl.bridge import KEY, LayerData, grid_of, is_of_other_labels, place_layer, replace_layer
 from napari_cscl.runner import JobRunner
 from napari_cscl.session import Session
 from napari_cscl.settings import preferences, scratch_folder
@@ -59,11 +59,12 @@ class CSCLDock(QWidget):
         self.session = Session()
         self.runner = JobRunner(self)
         self.folder = scratch_folder()
-        self._gone = QTimer(self, singleShot=True)
-        self._name = ""
+        self._soon = QTimer(self, singleShot=True)
+        self._name, self._scene = "", self.session.cube
         self._then: Callable[[Any], None] = lambda result: None
         self._on_event: Callable[[Event], None] | None = None
-        self._open = True
+        self._open, self._adding = True, False
+        self._brought: list[Any] = []  # layers that others put into the list, at its top
         self._build()
         self._connect()
         # A window that closes as a whole destroys its docks without a word; Qt drops methods of the dying dock itself.
@@ -96,13 +97,13 @@ class CSCLDock(QWidget):
         self.setMinimumWidth(MIN_WIDTH_PX)
 
     def _connect(self) -> None:
-        self._gone.timeout.connect(self._close_what_is_gone)
+        self._soon.timeout.connect(self._tidy)
         self.jobbar.cancel.clicked.connect(self.cancel)
         self.jobbar.keep.clicked.connect(self.finish)
         self.runner.reported.connect(self._report)
         self.runner.done.connect(self._done)
         self.runner.failed.connect(self.complain)
-        self.runner.cancelled.connect(lambda: self.say("Cancelled: nothing was changed."))
+        self.runner.cancelled.connect(self._stopped)
         self.runner.finished.connect(self._idle)
         self.viewer.layers.events.inserted.connect(self._inserted)
         self.viewer.layers.events.removed.connect(self._removed)
@@ -155,7 +156,7 @@ class CSCLDock(QWidget):
         if not self.runner.start(job, name, preferences().threads):
             self.say("Another job is running. Wait for it or cancel it.")
             return False
-        self._name, self._then, self._on_event = name, then, on_event
+        self._name, self._then, self._on_event, self._scene = name, then, on_event, self.session.cube
         self.say(f"{name} ...")
         self.jobbar.begin(can_finish)
         self._refresh()
@@ -184,7 +185,11 @@ class CSCLDock(QWidget):
         """Show a layer, in the place of a former one of the same name; the active layer stays the active one."""
         active = self.viewer.layers.selection.active
         self.filler.serve(layer[0])
-        added = replace_layer(self.viewer, layer)
+        self._adding = True
+        try:
+            added = replace_layer(self.viewer, layer)
+        finally:
+            self._adding = False
         if active is not None and active in self.viewer.layers:
             self.viewer.layers.selection.active = active
         return added
@@ -214,8 +219,17 @@ class CSCLDock(QWidget):
             self._on_event(event)
 
     def _done(self, result: Any) -> None:
+        if self.session.cube is not self._scene:  # it ended just before it heard that it should
+            self._stopped()
+            return
         self.say(f"{self._name}: done.")
         self.act(lambda: self._then(result))
+
+    def _stopped(self) -> None:
+        if self.session.cube is self._scene:
+            self.say("Cancelled: nothing was changed.")
+        else:
+            self.say(f"{self._name} was stopped, as its images were closed. {self._next()}")
 
     def _idle(self) -> None:
         self.jobbar.idle()
@@ -225,6 +239,8 @@ class CSCLDock(QWidget):
         """Results of a job belong to the images that it began with."""
         self.cancel()
         self._show_date()
+        if cube is not None:
+            self.say(f"{cube.name} is open. {self._next()}")
 
     def _refresh(self, *_: Any) -> None:
         for panel in self.panels:
@@ -242,17 +258,40 @@ class CSCLDock(QWidget):
 
     def _inserted(self, event: Any) -> None:
         self._adopt(event.value)
+        if not self._adding:
+            self._brought.append(event.value)
+        self._soon.start(0)
 
     def _removed(self, event: Any) -> None:
         """Look a moment later whether something was closed: a layer that is shown anew is removed and inserted."""
         if KEY in event.value.metadata:
-            self._gone.start(0)
+            self._soon.start(0)
+
+    def _tidy(self) -> None:
+        """Make what is open and what lies in the list of layers the same, and put what came where it belongs."""
+        self._close_what_is_gone()
+        self._take_up_labels()
+        brought, self._brought = self._brought, []
+        for layer in [la for la in brought if la in self.viewer.layers]:
+            place_layer(self.viewer, layer)
 
     def _close_what_is_gone(self) -> None:
-        """Close what no layer shows any more: what is open is what lies in the list of layers."""
+        """Close what no layer shows any more."""
         held = [value for layer in self.viewer.layers for value in layer.metadata.get(KEY, {}).values()]
         for name in self.session.close_all_but(held):
             self.say(f"{name} was closed, as its layer was removed.")
+
+    def _take_up_labels(self) -> None:
+        """Remove layers of former labels; where none are open, take up those that lie there still."""
+        session, layers = self.session, self.viewer.layers
+        if session.cube is None:
+            return
+        if session.labels is None:
+            for layer in [la for la in layers if grid_of(la.metadata) is not None and "labels" in la.metadata[KEY]]:
+                self._adopt(layer)
+        else:
+            for layer in [la for la in layers if is_of_other_labels(la, session.labels)]:
+                layers.remove(layer)
 
     def _adopt(self, layer: Any) -> None:
         """Take up what a layer of ours holds, however it came into the viewer."""
@@ -263,12 +302,21 @@ class CSCLDock(QWidget):
         if "cube" in held:
             self.act(lambda: self.session.open_cube(held["cube"]))
             self.viewer.canvas.overlays.scale_bar.visible = True
-            self.say(f"{held['cube'].name} is open. Add parcels or labels, or a model.")
         if "labels" in held and held["labels"] is not self.session.labels:
             self.act(lambda: self.session.open_labels(held["labels"], held.get("parcels")))
-            self.say(f"{held['labels'].name} is open. Now open a model, or train one.")
+            self.say(f"{held['labels'].name} is open. {self._next()}")
         if "prediction" in held and held["prediction"] is not self.session.prediction:
             self.act(lambda: self.session.open_prediction(held["prediction"]))
+
+    def _next(self) -> str:
+        """Say what the user may want to do now."""
+        if self.session.cube is None:
+            return "Open images to begin."
+        if self.session.model is not None:
+            return "Predict its crops in the Map panel, or train another model."
+        return (
+            "Add parcels or labels, or a model." if self.session.labels is None else "Now open a model, or train one."
+        )
 
     def _show_date(self, event: Any = None) -> None:
         text = self.viewer.canvas.overlays.text
@@ -306,7 +354,7 @@ class CSCLDock(QWidget):
         for panel in self.panels:
             panel.shut()
         with suppress(RuntimeError):  # Qt has deleted it where the window went as a whole
-            self._gone.stop()
+            self._soon.stop()
         self.viewer.layers.events.inserted.disconnect(self._inserted)
         self.viewer.layers.events.removed.disconnect(self._removed)
         self.viewer.dims.events.current_step.disconnect(self._show_date)

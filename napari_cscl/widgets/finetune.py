@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QSpinBox, QVBoxLayout
 
 from cscl.data.region import window_of
+from cscl.errors import OutputError
 from cscl.events import Event, Measure, Preview
 from cscl.grid import require_same
 from cscl.products import Prediction, Scene
 from napari_cscl.bridge import KEY, named_layer, prediction_layer
 from napari_cscl.finetuning import SCOPES, Step, fine_tune, map_of_the_model
-from napari_cscl.region import CORRECTED, LOOK, look_layer
+from napari_cscl.region import LOOK, is_corrected, look_layer
 from napari_cscl.settings import preferences, recall, remember
 
 from .changes import ChangesTable
@@ -88,19 +89,23 @@ class FinetunePanel(Panel):
         self.undo.clicked.connect(lambda: act(self.take_back))
         self.session.cube_changed.connect(self._another_cube)
         self.session.model_changed.connect(self._another_model)
+        self.dock.runner.finished.connect(lambda: self._drop(LOOK))
 
     def refresh(self) -> None:
         """Enable what can be done now; what was fine-tuned can be kept, undone, or compared with what was."""
         super().refresh()
         idle = not self.dock.runner.busy
+        model = self.session.model
+        passing = model is not None and model.folder.is_relative_to(self.dock.folder)
         tips = {
             self.keep: "Save the fine-tuned model in a folder of yours",
             self.undo: "Go back to the model and the map before, exactly as they were",
             self.former: "See the map before in the place of the new one",
         }
         for widget, tip in tips.items():
-            widget.setEnabled(bool(self.steps) and idle)
-            widget.setToolTip(tip if self.steps else NOTHING)
+            can = bool(self.steps) or (widget is self.keep and passing)
+            widget.setEnabled(can and idle)
+            widget.setToolTip(tip if can else NOTHING)
 
     # --- learning --------------------------------------------------------------------------------------------------
 
@@ -133,7 +138,6 @@ class FinetunePanel(Panel):
             self.dock.add(look_layer(event.array, window_of(region_YX), grid, legend, self.session.origin))
 
     def _fine_tuned(self, step: Step) -> None:
-        self._drop(LOOK)
         found, session = step.found, self.session
         if session.cube is None:
             return
@@ -143,8 +147,7 @@ class FinetunePanel(Panel):
         self.steps.append(step)
         self._open_model(found.model)
         self.dock.add(prediction_layer(found.after, session.origin))
-        painted = named_layer(self.dock.viewer, CORRECTED)
-        if painted is not None:
+        for painted in filter(is_corrected, self.dock.viewer.layers):
             painted.visible = False  # it lies above the maps
         self._tell()
         self.refresh()
@@ -180,9 +183,11 @@ class FinetunePanel(Panel):
         """Save the fine-tuned model in a folder and go on with it there."""
         from cscl.training.save import copy_model
 
-        if not self.steps:
+        if self.session.model is None:
             return
-        kept = copy_model(self.steps[-1].found.model, folder)
+        if Path(folder).exists():
+            raise OutputError(f"{folder} exists already. Choose another name.")
+        kept = copy_model(self.session.model.folder, folder)
         self._open_model(kept)
         self.dock.inform(f"The fine-tuned model lies in {kept}.")
 

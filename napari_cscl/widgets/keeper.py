@@ -14,7 +14,8 @@ from qtpy.QtCore import QObject, QTimer
 from cscl.errors import CSCLError
 from napari_cscl.autosave import Slot, Work, discard, find_left, read_work
 from napari_cscl.bridge import KEY, place_layer, prediction_layer, role_of
-from napari_cscl.recovery import Restored, is_region, painted_on, restore, work_of
+from napari_cscl.recovery import Restored, painted_on, restore, work_of
+from napari_cscl.region import is_region
 from napari_cscl.settings import home
 
 from .offer import Offer

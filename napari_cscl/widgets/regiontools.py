@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,15 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
 
 from cscl.grid import GeoBox
 from cscl.products import LabelMap
-from napari_cscl.bridge import KEY, named_layer, place_layer
-from napari_cscl.region import CORRECTED, REGION, corrected_labels, corrected_layer, region_layer, region_mask
+from napari_cscl.bridge import KEY, place_layer
+from napari_cscl.region import (
+    corrected_labels,
+    corrected_layer,
+    is_corrected,
+    is_region,
+    region_layer,
+    region_mask,
+)
 
 from .parts import row
 
@@ -57,8 +65,10 @@ class RegionTools(QWidget):
 
     def mask(self, grid: GeoBox) -> NDArray[np.bool_]:
         """Find the pixels of a grid in the drawn region, axes (y, x); none where nothing was drawn."""
-        layer = named_layer(self.dock.viewer, REGION)
-        return np.zeros(grid.shape, bool) if layer is None else region_mask(layer, grid, self.session.origin)
+        found = np.zeros(grid.shape, bool)
+        for layer in filter(is_region, self.dock.viewer.layers):
+            found |= region_mask(layer, grid, self.session.origin)
+        return found
 
     def corrected_labels(self) -> LabelMap | None:
         """Return the open labels as they were corrected; None without labels.
@@ -68,7 +78,7 @@ class RegionTools(QWidget):
         InputError
             If a number was painted that stands for no crop.
         """
-        layer, labels = named_layer(self.dock.viewer, CORRECTED), self.session.labels
+        layer, labels = self._layer(is_corrected), self.session.labels
         if layer is None or labels is None or layer.metadata[KEY].get("corrects") is not labels:
             return labels
         return corrected_labels(layer, labels)
@@ -79,7 +89,7 @@ class RegionTools(QWidget):
         """Let the user draw on the region layer, made where there is none; `mode` is one of napari's for shapes."""
         if self.session.cube is None:
             return
-        layer = named_layer(self.dock.viewer, REGION) or self.dock.add(region_layer(self.session.cube.grid))
+        layer = self._layer(is_region) or self.dock.add(region_layer(self.session.cube.grid))
         layer.visible = True
         self.dock.viewer.layers.selection.active = layer
         layer.mode = mode
@@ -90,9 +100,9 @@ class RegionTools(QWidget):
         viewer, labels = self.dock.viewer, self.session.labels
         if labels is None:
             return
-        layer = named_layer(viewer, CORRECTED) or self.dock.add(corrected_layer(labels, self.session.origin))
+        layer = self._layer(is_corrected) or self.dock.add(corrected_layer(labels, self.session.origin))
         layer.visible = True
-        region = named_layer(viewer, REGION)
+        region = self._layer(is_region)
         if region is not None:
             place_layer(viewer, region)  # its outline lies above what is painted
         viewer.layers.selection.active = layer
@@ -102,10 +112,12 @@ class RegionTools(QWidget):
 
     def put_down(self) -> None:
         """Let the mouse pan again, e.g. as learning begins."""
-        for name in (REGION, CORRECTED):
-            layer = named_layer(self.dock.viewer, name)
-            if layer is not None:
+        for layer in self.dock.viewer.layers:
+            if is_region(layer) or is_corrected(layer):
                 layer.mode = "pan_zoom"
+
+    def _layer(self, is_meant: Callable[[Any], bool]) -> Any:
+        return next(filter(is_meant, self.dock.viewer.layers), None)
 
     # --- what others change ----------------------------------------------------------------------------------------
 
@@ -113,12 +125,12 @@ class RegionTools(QWidget):
         """Offer the crops of the labels to paint; corrections of other labels go."""
         self.crop.clear()
         self.crop.addItems([c.name for c in labels.legend.classes] if labels is not None else [])
-        layer = named_layer(self.dock.viewer, CORRECTED)
+        layer = self._layer(is_corrected)
         if layer is not None and labels is not None and layer.metadata[KEY].get("corrects") is not labels:
             self.dock.viewer.layers.remove(layer)
 
     def _another_cube(self, cube: object) -> None:
         """Remove a region that was drawn on another place."""
-        layer, grid = named_layer(self.dock.viewer, REGION), self.session.origin
-        if layer is not None and grid is not None and layer.metadata[KEY]["grid"] != grid:
-            self.dock.viewer.layers.remove(layer)
+        layers, grid = self.dock.viewer.layers, self.session.origin
+        for layer in [la for la in layers if grid is not None and is_region(la) and la.metadata[KEY]["grid"] != grid]:
+            layers.remove(layer)
