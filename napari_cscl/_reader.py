@@ -52,7 +52,7 @@ def read_prediction(path: str) -> list[Any]:
 
 def read_model(path: str) -> list[Any]:
     """Hand a model folder to the panel."""
-    from ._companion import open_panel
+    from ._panel import open_panel
 
     panel = open_panel()
     if panel is not None:
@@ -76,7 +76,7 @@ def read_labels(path: str) -> list[Any]:
 
 def _scene_is_open() -> bool:
     """Whether images are open for a label raster to lie on; without them a raster is anybody's image."""
-    from ._companion import panel_of_current_viewer
+    from ._panel import panel_of_current_viewer
 
     panel = panel_of_current_viewer()
     return panel is not None and panel.session.cube is not None
