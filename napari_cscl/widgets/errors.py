@@ -45,7 +45,7 @@ __all__ = ["ErrorsPanel"]
 
 AT_ONCE_PX = 2**22  # a subset of so many pixels takes less than a fifth of a second
 COVERING = ("crops", "prediction", "confidence", "affinity", "edges", "colours")
-HELD_OUT, ALL = "held out", "all labelled"
+HELD_OUT, ALL = "held out", "labelled"
 
 
 class ErrorsPanel(Panel):
@@ -81,7 +81,7 @@ class ErrorsPanel(Panel):
         self.judged.setAccessibleName("Pixels that are judged")
         self.judged.setToolTip(
             "Held out: where the model was trained on this scene, only the blocks that it never saw.\n"
-            "All labelled: also the pixels that it has learnt from, which flatters it."
+            "Labelled: all of them, also the pixels that it has learnt from, which flatters it."
         )
         self.reach = QDoubleSpinBox(
             minimum=1, maximum=200, value=20, singleStep=5, decimals=0, prefix="within ", suffix=" m"

@@ -41,7 +41,7 @@ class ModelPanel(Panel):
         self._watcher = JobRunner(self)
         self._again = False
         layout = QVBoxLayout(self)
-        for widget in (row(self.open, self.sample), self.warnings, self.card, self.classes):
+        for widget in (row(self.open, self.sample, wide=(self.open,)), self.warnings, self.card, self.classes):
             layout.addWidget(widget)
         layout.addStretch()
         self.open.clicked.connect(self._choose)

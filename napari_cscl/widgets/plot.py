@@ -17,6 +17,8 @@ __all__ = ["LINE_COLOURS", "LiveLine", "PlotCanvas"]
 
 LINE_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442")  # Okabe and Ito, seen on both themes
 
+DPI = 100
+
 
 class PlotCanvas(QWidget):
     """A matplotlib figure in the colours of napari's theme, drawn only when it can be seen.
@@ -85,7 +87,8 @@ class PlotCanvas(QWidget):
             from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
             from matplotlib.figure import Figure
 
-            self._canvas = FigureCanvasQTAgg(Figure())
+            size = self.width() / DPI, self.height() / DPI  # margins in pixels are right from the first picture on
+            self._canvas = FigureCanvasQTAgg(Figure(figsize=size, dpi=DPI))
             self.layout().addWidget(self._canvas)
         return self._canvas
 

@@ -103,7 +103,7 @@ class TrainPanel(Panel):
         for widget in (
             form(("Stages", self.stages)), self.from_model, self.waiting,
             form(("Model folder", row(self.out, self.browse, wide=(self.out,)))), self.resume, self.said, self.start,
-            self.curves, row(self.command, self.python),
+            self.curves, row(self.command, self.python, wide=(self.python,)),
         ):  # fmt: skip
             layout.addWidget(widget)
         layout.addStretch()
