@@ -1,7 +1,8 @@
 """Unfinished work on the disk: one folder a viewer, written as the work goes on, and found again after a crash.
 
 A folder belongs to the process that its ``owner.json`` names, as long as that process lives; nobody else touches it.
-What lies in a folder without a living owner was left by a crash, or by a viewer that closed with work unsaved.
+What lies in a folder without a living owner was left by a crash, or by a viewer that closed with work unsaved. It
+knows plain values only: neither Qt nor napari.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Engine nouns become napari layers, and layers become nouns again. The only place that knows the scene's frame.
+"""Engine nouns become napari layers, and layers become nouns again. The only place that knows the scene's frame; no Qt.
 
 napari's canvas counts in float32: at a northing of 5 000 000 m one step is half a metre. So layers lie in a local frame
 of metres, rows down and columns right, whose origin is the upper left corner of the first scene. The true transform and

@@ -1,4 +1,4 @@
-"""Numbered marks on pixels of the scene, as a layer of points."""
+"""Numbered marks on pixels of the scene, as a layer of points. No Qt."""
 
 from __future__ import annotations
 
