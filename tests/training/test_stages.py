@@ -11,7 +11,10 @@ from safetensors.numpy import load_file
 
 from cscl.card import ModelCard
 from cscl.data.commands import Run
+from cscl.errors import InputError
 from cscl.events import Finish, Progress, run
+from cscl.legend import Legend
+from cscl.products import Scene
 from cscl.recipe import build
 from cscl.training.choices import choices
 from cscl.training.stages import carry_out, is_unfinished
@@ -55,6 +58,14 @@ def test_a_stopped_run_goes_on_where_it_was(stage: str, tmp_path: Path) -> None:
     again = run(carry_out(meant(tmp_path), [toys.scene()], resume=True))
     wanted = load_file(whole / "network.safetensors")
     assert all(np.array_equal(value, wanted[key]) for key, value in load_file(again / "network.safetensors").items())
+
+
+def test_labels_of_one_class_are_refused_before_pretraining(tmp_path: Path) -> None:
+    scene = toys.scene()
+    labels = replace(scene.labels, legend=Legend(toys.LEGEND.classes[:1]))
+    with pytest.raises(InputError, match="fewer than two classes"):
+        next(carry_out(meant(tmp_path), [Scene(scene.cube, labels)]))
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_that_is_registered_can_be_chosen() -> None:

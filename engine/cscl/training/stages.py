@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cscl.card import ModelCard
 from cscl.data.commands import Run
+from cscl.errors import InputError
 from cscl.events import Finish, Job
 from cscl.products import Scene
 
@@ -38,6 +39,11 @@ def carry_out(run: Run, scenes: Sequence[Scene], *, resume: bool = False) -> Job
         As `pretrain` and `train` do.
     """
     start = run.start
+    if run.training and max(len(scene.labels.legend) for scene in scenes) < 2:
+        raise InputError(  # before hours of pre-training
+            f"The labels {scenes[0].labels.name} know fewer than two classes, so there is nothing to tell apart. Check "
+            "the class column, or only pre-train on the outlines."
+        )
     if run.pretraining:
         if resume and (run.pretrained / "card.json").is_file():
             start = run.pretrained
