@@ -108,6 +108,7 @@ def docked(make_napari_viewer: Callable[..., Any], tmp_path: Path, monkeypatch: 
     from napari_cscl.widgets.dock import CSCLDock
 
     monkeypatch.setattr("napari_cscl.widgets.keeper.home", lambda: tmp_path / "kept")
+    monkeypatch.setattr("napari_cscl.widgets.keeper.WAIT_MS", 50)
     made = []
 
     def make() -> Any:
@@ -265,7 +266,7 @@ KILLED = """
     dock.data.open_images(sample_season())
     dock.finetune.region.draw("add_polygon")
     viewer.layers["region"].add([np.array([[10.0, 20.0], [90.0, 15.0], [55.0, 80.0]])], shape_type="polygon")
-    QTimer.singleShot(2500, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    QTimer.singleShot(1500, lambda: os.kill(os.getpid(), signal.SIGKILL))
     napari.run(force=True)
 """
 

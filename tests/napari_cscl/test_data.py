@@ -13,6 +13,7 @@ from affine import Affine
 from napari.layers import Layer
 from rasterio.transform import from_origin
 from shapely.geometry import box
+from window import finish, names
 
 from cscl.cube import SITSCube
 from cscl.data.sample import sample_season
@@ -24,14 +25,6 @@ from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.composite import MISSING
 
 HERE = from_origin(5e5, 5e6, 10, 10)
-
-
-def names(dock: Any) -> list[str]:
-    return [layer.name for layer in dock.viewer.layers]
-
-
-def finish(dock: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
 
 
 def write(folder: Path, dates: int = 2, crs: str = "EPSG:32631", transform: Affine = HERE, **bands: Any) -> Path:

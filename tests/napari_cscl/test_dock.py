@@ -6,20 +6,13 @@ from typing import Any
 import numpy as np
 import rasterio
 import toys
+from window import finish, names, press
 
 from cscl.data.sample import sample_season
 from napari_cscl._reader import get_reader
 from napari_cscl._writer import save_map
 
 OPEN = ["toy images", "crops of toy parcels"]
-
-
-def names(dock: Any) -> list[str]:
-    return [layer.name for layer in dock.viewer.layers]
-
-
-def finish(dock: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
 
 
 def test_the_sample_opens_with_its_date_scale_bar_and_crops(dock: Any, qtbot: Any) -> None:
@@ -46,8 +39,7 @@ def test_another_composite_takes_the_place_of_the_former(dock: Any) -> None:
 
 def test_predict_and_export_by_button(toy: Any, qtbot: Any, tmp_path: Path) -> None:
     assert toy.map.predict.isEnabled() and not toy.map.export.isEnabled()
-    toy.map.predict.click()
-    finish(toy, qtbot)
+    press(toy, qtbot, toy.map.predict)
     assert names(toy) == [*OPEN, "predicted crops (prediction)"]
     toy.map.export_to(tmp_path / "out")
     finish(toy, qtbot)
@@ -84,8 +76,7 @@ def test_reader_and_writer(toy: Any, qtbot: Any, tmp_path: Path) -> None:
     reader = get_reader(str(sample_season()))
     assert reader is not None and reader(str(sample_season()))[0][2] == "image"
     assert get_reader("picture.png") is None
-    toy.map.predict.click()
-    finish(toy, qtbot)
+    press(toy, qtbot, toy.map.predict)
     layer = toy.viewer.layers["predicted crops (prediction)"]
     assert save_map(str(tmp_path / "map.tif"), layer.data, {"metadata": layer.metadata}) == [str(tmp_path / "map.tif")]
     assert save_map(str(tmp_path / "x.tif"), layer.data, {"metadata": {}}) == []

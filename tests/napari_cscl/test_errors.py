@@ -14,6 +14,7 @@ import toys
 import xarray as xr
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from window import press
 
 from cscl.events import run
 from cscl.inference.explore import explore
@@ -43,13 +44,8 @@ def found(toy: Any, qtbot: Any) -> Any:
     toy.viewer.add_layer(Layer.create(*prediction_layer(known_errors(toy.session.labels))))
     toy.pages.turn_to(toy.errors)
     toy.errors.judged.setCurrentIndex(1)
-    find(toy, qtbot)
+    press(toy, qtbot, toy.errors.find)
     return toy
-
-
-def find(dock: Any, qtbot: Any) -> None:
-    dock.errors.find.click()
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=30_000)
 
 
 def test_finds_what_the_engine_finds(found: Any) -> None:
@@ -69,7 +65,7 @@ def test_finds_what_the_engine_finds(found: Any) -> None:
 def test_held_out_pixels_only(found: Any, qtbot: Any) -> None:
     before = (found.viewer.layers["errors"].data > 0).sum()
     found.errors.judged.setCurrentIndex(0)
-    find(found, qtbot)
+    press(found, qtbot, found.errors.find)
     assert "held back from training" in found.errors.summary.text()
     assert 0 < (found.viewer.layers["errors"].data > 0).sum() < before / 2
 

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 import toys
 from qtpy.QtGui import QDesktopServices
+from window import finish, press
 
 from cscl.events import Event, Note, Progress
 from cscl.products import Prediction
@@ -23,11 +24,6 @@ def mapped(toy: Any, qtbot: Any) -> Any:
     toy.pages.turn_to(toy.map)
     press(toy, qtbot, toy.map.predict)
     return toy
-
-
-def press(dock: Any, qtbot: Any, button: Any) -> None:
-    button.click()
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
 
 
 def names(folder: Path) -> list[str]:
@@ -101,7 +97,7 @@ def test_the_choices_are_remembered(mapped: Any, qtbot: Any, tmp_path: Path, mon
     for part, box in mapped.map.parts.items():
         box.setChecked(part == "confidence")
     mapped.map.export_to(tmp_path / "out")
-    qtbot.waitUntil(lambda: not mapped.runner.busy, timeout=30_000)
+    finish(mapped, qtbot)
     later = MapPanel(mapped)
     qtbot.addWidget(later)
     assert later.folder.text() == str(tmp_path / "out")

@@ -16,6 +16,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from window import finish, press
 
 import cscl.training.finetune
 from cscl.card import ModelCard
@@ -58,10 +59,6 @@ def limit_steps(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     monkeypatch.setattr(cscl.training.finetune, "FinetuneOptions", limited)
 
 
-def finish(panel: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not panel.dock.runner.busy, timeout=60_000)
-
-
 def draw(panel: Any) -> None:
     panel.region.rectangle.click()
     layer = panel.dock.viewer.layers[REGION]
@@ -78,13 +75,12 @@ def shown(panel: Any) -> Any:
 
 def test_a_region_is_improved_compared_and_undone_exactly(panel: Any, wrong: Path, qtbot: Any, tmp_path: Path) -> None:
     files = {p.name: p.read_bytes() for p in wrong.iterdir()}
-    panel.dock.map.predict.click()
-    finish(panel, qtbot)
+    press(panel.dock, qtbot, panel.dock.map.predict)
     before, expected = panel.session.prediction, shown(panel).copy()
     draw(panel)
     panel.start.click()
     assert panel.dock.jobbar.keep.isVisible() and not panel.start.isEnabled()
-    finish(panel, qtbot)
+    finish(panel.dock, qtbot)
     assert {"loss in the region", "outside"} <= set(panel.curve.curves)
     after, found = panel.session.prediction, panel.steps[0].found.comparison
     assert after is not before and panel.session.model.card.tuned["parent"] == "wrong"
@@ -118,7 +114,7 @@ def test_two_rounds_are_undone_one_by_one(panel: Any, wrong: Path, qtbot: Any, m
     maps = []
     for _ in range(2):
         panel.start.click()
-        finish(panel, qtbot)
+        finish(panel.dock, qtbot)
         maps.append(shown(panel).copy())
     assert panel.steps[1].model == panel.steps[0].found.model
     panel.undo.click()
@@ -143,7 +139,7 @@ def test_cancelling_leaves_nothing_and_stopping_keeps(
     panel.start.click()
     qtbot.waitUntil(lambda: bool(panel.curve.curves), timeout=30_000)
     panel.dock.jobbar.keep.click()
-    finish(panel, qtbot)
+    finish(panel.dock, qtbot)
     assert len(panel.steps) == 1 and panel.session.model.card.steps > 0
 
 
@@ -171,7 +167,7 @@ def test_corrected_crops_are_learnt_and_the_labels_stay(panel: Any, qtbot: Any) 
 def test_without_a_region_or_labels_it_says_what_is_missing(panel: Any, qtbot: Any) -> None:
     assert not panel.keep.isEnabled() and "Fine-tune first" in panel.keep.toolTip()
     panel.start.click()
-    finish(panel, qtbot)
+    finish(panel.dock, qtbot)
     assert "region is empty" in panel.dock.jobbar.status.text()
 
 

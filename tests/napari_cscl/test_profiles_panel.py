@@ -10,6 +10,7 @@ import pytest
 import toys
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from window import finish, press
 
 from cscl.data import profiles
 from cscl.data.profiles import class_profiles, parcel_profile, pixel_profile
@@ -73,8 +74,7 @@ def test_a_click_draws_the_curve_of_that_pixel_and_says_what_it_is(panel: Any, q
 def test_the_predicted_crop_comes_with_its_confidence(panel: Any, qtbot: Any) -> None:
     click(panel, qtbot)
     assert "predicted" not in panel.facts.text()
-    panel.dock.map.predict.click()
-    qtbot.waitUntil(lambda: panel.session.prediction is not None and not panel.dock.runner.busy, timeout=60_000)
+    press(panel.dock, qtbot, panel.dock.map.predict)
     assert "predicted" in panel.facts.text() and "%)" in panel.facts.text()
 
 
@@ -134,7 +134,7 @@ def test_crops_are_held_beside(panel: Any, qtbot: Any) -> None:
     combo = panel.beside.lists[1]
     assert [combo.itemText(i) for i in range(combo.count())] == ["none", *toys.LEGEND.names]
     choose(combo, "maïs")
-    qtbot.waitUntil(lambda: not panel.dock.runner.busy, timeout=10_000)
+    finish(panel.dock, qtbot)
     assert combo.currentText() == "maïs" and combo.isEnabled()
     expected = run(class_profiles(panel.session.cube, panel.session.labels, (9,)))[9]
     assert np.allclose(drawn(panel)["maïs"], expected.values[:, 0]) and list(drawn(panel)) == ["maïs", "1"]
@@ -150,7 +150,7 @@ def test_a_crop_whose_job_is_cancelled_is_not_beside(panel: Any, qtbot: Any, mon
     choose(panel.beside.lists[0], "maïs")
     assert panel.dock.runner.busy and not panel.beside.lists[1].isEnabled()
     panel.dock.cancel()
-    qtbot.waitUntil(lambda: not panel.dock.runner.busy, timeout=10_000)
+    finish(panel.dock, qtbot)
     assert panel.beside.lists[0].currentText() == "none" and panel.beside.lists[1].isEnabled()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import toys
 from qtpy.QtWidgets import QApplication
+from window import press
 
 from cscl.events import Event, Progress
 from napari_cscl.bridge import season_layer
@@ -79,8 +80,7 @@ def test_a_failing_job_is_one_clear_message(
 
 
 def test_a_removed_prediction_is_closed(toy: Any, qtbot: Any) -> None:
-    toy.map.predict.click()
-    qtbot.waitUntil(lambda: not toy.runner.busy, timeout=60_000)
+    press(toy, qtbot, toy.map.predict)
     assert toy.session.prediction is not None
     toy.viewer.layers.remove("predicted crops (prediction)")
     qtbot.waitUntil(lambda: toy.session.prediction is None, timeout=1000)

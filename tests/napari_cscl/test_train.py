@@ -11,6 +11,7 @@ import pytest
 import torch
 import toys
 from qtpy.QtWidgets import QApplication
+from window import finish
 
 from cscl.card import ModelCard
 from cscl.data.sample import sample_model, sample_season
@@ -19,10 +20,6 @@ from cscl.losses.segmentation import SegmentationLoss
 from cscl.recipe import Recipe
 
 LONG = toys.QUICK.with_settings(["train.batch=2", "train.steps=100000", "train.validate_every=50000"])
-
-
-def finish(dock: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
 
 
 @pytest.fixture
