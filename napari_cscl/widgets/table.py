@@ -15,7 +15,7 @@ from napari_cscl.errorview import Column
 __all__ = ["Table"]
 
 NOTHING = QModelIndex()
-SIZED_ROWS = 50  # that a column's width is made for: asking a thousand rows, as Qt does, takes seconds
+SIZED_ROWS = 20  # that a column's width is made for: asking a thousand rows, as Qt does, takes seconds
 WIDEST_PX = 92  # so that the most telling columns are seen without scrolling; tips hold the whole text
 
 
