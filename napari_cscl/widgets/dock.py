@@ -109,7 +109,7 @@ class CSCLDock(QWidget):
         self.viewer.layers.events.removed.connect(self._removed)
         self.viewer.dims.events.current_step.connect(self._show_date)
         session = self.session
-        session.cube_changed.connect(self._another_scene)
+        session.cube_changed.connect(self._cube_changed)
         for signal in (session.cube_changed, session.labels_changed, session.model_changed, session.prediction_changed):
             signal.connect(self._refresh)
         self.filler = Filler(self.viewer, self)
@@ -235,7 +235,7 @@ class CSCLDock(QWidget):
         self.jobbar.idle()
         self._refresh()
 
-    def _another_scene(self, cube: Any) -> None:
+    def _cube_changed(self, cube: Any) -> None:
         """Results of a job belong to the images that it began with."""
         self.cancel()
         self._show_date()

@@ -87,8 +87,8 @@ class FinetunePanel(Panel):
         self.former.toggled.connect(self._show_former)
         self.keep.clicked.connect(self._choose_place)
         self.undo.clicked.connect(lambda: act(self.take_back))
-        self.session.cube_changed.connect(self._another_cube)
-        self.session.model_changed.connect(self._another_model)
+        self.session.cube_changed.connect(self._cube_changed)
+        self.session.model_changed.connect(self._model_changed)
         self.dock.runner.finished.connect(lambda: self._drop(LOOK))
 
     def refresh(self) -> None:
@@ -225,11 +225,11 @@ class FinetunePanel(Panel):
 
     # --- what others change ----------------------------------------------------------------------------------------
 
-    def _another_model(self, model: Any) -> None:
+    def _model_changed(self, model: Any) -> None:
         if not self._own:
             self._forget()
 
-    def _another_cube(self, cube: Any) -> None:
+    def _cube_changed(self, cube: Any) -> None:
         self._forget()
         self._drop(LOOK)
 

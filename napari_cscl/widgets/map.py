@@ -119,8 +119,8 @@ class MapPanel(Panel):
         self.folder.textChanged.connect(lambda _: self.refresh())
         for box in self.parts.values():
             box.toggled.connect(lambda _: self.refresh())
-        self.session.cube_changed.connect(self._another_scene)
-        self.session.prediction_changed.connect(self._another_map)
+        self.session.cube_changed.connect(self._cube_changed)
+        self.session.prediction_changed.connect(self._prediction_changed)
 
     def refresh(self) -> None:
         """Enable what can be done now; an export needs a folder and a part."""
@@ -205,12 +205,12 @@ class MapPanel(Panel):
         self.sure.setChecked(shown)
         self.sure.blockSignals(False)
 
-    def _another_map(self, prediction: Prediction | None) -> None:
+    def _prediction_changed(self, prediction: Prediction | None) -> None:
         """Drop the confidence on show: it is that of another map."""
         if self._drop_confidence():
             self._tick(False)
 
-    def _another_scene(self, *_: Any) -> None:
+    def _cube_changed(self, *_: Any) -> None:
         self.former = None
         self.warning.hide()
 

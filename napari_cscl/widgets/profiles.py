@@ -55,7 +55,7 @@ class ProfilesPanel(Panel):
         self._listening = False
         self._build()
         self._connect()
-        self._another_cube(self.session.cube)
+        self._cube_changed(self.session.cube)
 
     def _build(self) -> None:
         self.quantity = QComboBox()
@@ -90,8 +90,8 @@ class ProfilesPanel(Panel):
         self.reader.done.connect(self._was_read)
         self.reader.failed.connect(self._not_read)
         self.reader.finished.connect(self._read_next)
-        self.session.cube_changed.connect(self._another_cube)
-        self.session.labels_changed.connect(self._other_labels)
+        self.session.cube_changed.connect(self._cube_changed)
+        self.session.labels_changed.connect(self._labels_changed)
         self.session.prediction_changed.connect(lambda _: self._tell())
         self.dock.viewer.dims.events.current_step.connect(self._slid)
 
@@ -179,7 +179,7 @@ class ProfilesPanel(Panel):
 
     # --- the session -----------------------------------------------------------------------------------------------
 
-    def _another_cube(self, cube: SITSCube | None) -> None:
+    def _cube_changed(self, cube: SITSCube | None) -> None:
         self._drop()
         self.beside.forget()
         before = self.quantity.currentText()
@@ -190,7 +190,7 @@ class ProfilesPanel(Panel):
             self.quantity.setCurrentIndex(max(0, self.quantity.findText(before)))
         self._forget()
 
-    def _other_labels(self, labels: LabelMap | None) -> None:
+    def _labels_changed(self, labels: LabelMap | None) -> None:
         self.beside.offer(labels)
         if self.parcel.isChecked():
             self._read_anew()

@@ -58,8 +58,8 @@ class RegionTools(QWidget):
         self.polygon.clicked.connect(lambda: dock.act(lambda: self.draw("add_polygon")))
         self.correct.clicked.connect(lambda: dock.act(self.correct_crops))
         self.crop.activated.connect(lambda: dock.act(self.correct_crops))
-        self.session.cube_changed.connect(self._another_cube)
-        self.session.labels_changed.connect(self._other_labels)
+        self.session.cube_changed.connect(self._cube_changed)
+        self.session.labels_changed.connect(self._labels_changed)
 
     # --- what was drawn --------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class RegionTools(QWidget):
 
     # --- what others change ----------------------------------------------------------------------------------------
 
-    def _other_labels(self, labels: LabelMap | None) -> None:
+    def _labels_changed(self, labels: LabelMap | None) -> None:
         """Offer the crops of the labels to paint; corrections of other labels go."""
         self.crop.clear()
         self.crop.addItems([c.name for c in labels.legend.classes] if labels is not None else [])
@@ -129,7 +129,7 @@ class RegionTools(QWidget):
         if layer is not None and labels is not None and layer.metadata[KEY].get("corrects") is not labels:
             self.dock.viewer.layers.remove(layer)
 
-    def _another_cube(self, cube: object) -> None:
+    def _cube_changed(self, cube: object) -> None:
         """Remove a region that was drawn on another place."""
         layers, grid = self.dock.viewer.layers, self.session.origin
         for layer in [la for la in layers if grid is not None and is_region(la) and la.metadata[KEY]["grid"] != grid]:
