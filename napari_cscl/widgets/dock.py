@@ -63,7 +63,7 @@ class CSCLDock(QWidget):
         self._name, self._scene = "", self.session.cube
         self._then: Callable[[Any], None] = lambda result: None
         self._on_event: Callable[[Event], None] | None = None
-        self._open, self._adding = True, False
+        self._open, self._adding, self._lost = True, False, False
         self._brought: list[Any] = []  # layers that others put into the list, at its top
         self._build()
         self._connect()
@@ -265,11 +265,14 @@ class CSCLDock(QWidget):
     def _removed(self, event: Any) -> None:
         """Look a moment later whether something was closed: a layer that is shown anew is removed and inserted."""
         if KEY in event.value.metadata:
+            self._lost = True
             self._soon.start(0)
 
     def _tidy(self) -> None:
         """Make what is open and what lies in the list of layers the same, and put what came where it belongs."""
-        self._close_what_is_gone()
+        if self._lost:
+            self._lost = False
+            self._close_what_is_gone()
         self._take_up_labels()
         brought, self._brought = self._brought, []
         for layer in [la for la in brought if la in self.viewer.layers]:
