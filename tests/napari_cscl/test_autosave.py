@@ -19,6 +19,7 @@ from cscl.errors import InputError, MissingError
 from cscl.products import Prediction
 from napari_cscl import autosave
 from napari_cscl.autosave import Painted, Slot, Work, discard, find_left, painted_since, read_work
+from napari_cscl.bridge import prediction_layer
 from napari_cscl.region import CORRECTED, REGION
 
 CORNERS = [[[100.0, 40.0], [100.0, 300.0], [350.0, 300.0], [350.0, 40.0]], [[10.0, 20.0], [90.0, 15.0], [55.0, 80.0]]]
@@ -160,7 +161,7 @@ def write_a_map(dock: Any) -> None:
         with rasterio.open(folder / name, "w", **place) as dst:
             dst.write(labels.ids.astype(np.uint8), 1)
     (folder / "prediction.json").write_text(json.dumps({"legend": labels.legend.to_dict()}))
-    dock.session.open_prediction(Prediction.open(folder))
+    dock.add(prediction_layer(Prediction.open(folder), dock.session.origin))  # what no layer shows may be closed
 
 
 def test_work_is_the_same_after_a_crash(docked: Any, qtbot: Any, toy_model: Path) -> None:
