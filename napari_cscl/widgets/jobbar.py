@@ -24,7 +24,9 @@ class JobBar(QWidget):
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Progress of the running job")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop the running job; nothing half-made is kept")
+        self.cancel.setToolTip(
+            "Stop the running job; nothing is changed. A training that was begun can be gone on with later"
+        )
         self.keep = QPushButton("Stop and keep")
         self.keep.setToolTip("End the running job now, with the best that it has so far")
         layout = QVBoxLayout(self)

@@ -45,6 +45,8 @@ class Strays(QObject):
         self.panel, self.dock, self.session = panel, panel.dock, panel.session
         self.offer = Offer()
         self._aside: list[Any] = []
+        self._scene: SITSCube | None = None
+        self._replaced = False
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._tidy)
 
@@ -59,6 +61,8 @@ class Strays(QObject):
 
     def tidy_soon(self) -> None:
         """Take out what belongs to a former scene, once the viewer has done what it is about."""
+        self._replaced |= self._scene is not None
+        self._scene = self.session.cube
         self._soon.start()
 
     def shut(self) -> None:
@@ -78,6 +82,7 @@ class Strays(QObject):
             self.ask_about_images(cubes[-1], [layer for layer in aside if "cube" not in layer.metadata[KEY]])
         elif aside and self.session.origin is not None:
             self._complain_of(aside, self.session.origin)
+        self._replaced = False
         self.tidied.emit()
 
     def _complain_of(self, layers: Sequence[Any], scene: GeoBox) -> None:
@@ -99,7 +104,7 @@ class Strays(QObject):
             return layer.metadata[KEY]["cube"] is scene
         if role == "prediction" and layer.metadata[KEY].get("prediction") is self.session.prediction:
             return True
-        return role in WITH_THE_PLACE and same(grid, scene.grid)
+        return same(grid, scene.grid) and (role in WITH_THE_PLACE or not self._replaced)
 
     # --- what is asked ---------------------------------------------------------------------------------------------
 

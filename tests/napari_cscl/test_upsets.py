@@ -58,3 +58,19 @@ def test_a_dropped_label_raster_lies_on_the_scene(toy: Any, tmp_path: Path) -> N
 def test_a_dropped_model_is_opened(dock: Any, toy_model: Path) -> None:
     dock.viewer.open(str(toy_model), plugin="napari-cscl")
     assert dock.session.model.folder == toy_model and dock.pages.current is dock.model
+
+
+def test_a_panel_that_is_opened_again_leaves_the_layers_as_they_are(toy: Any, qtbot: Any) -> None:
+    from napari_cscl.bridge import raster_layer
+    from napari_cscl.widgets.dock import CSCLDock
+
+    grid = toy.session.cube.grid
+    toy.add(raster_layer(np.zeros(grid.shape, np.float32), grid, "edges", (0, 1)))
+    before = [layer.name for layer in toy.viewer.layers]
+    toy.shut()
+    again = CSCLDock(toy.viewer)
+    with qtbot.waitSignal(again.data.strays.tidied, timeout=1000):
+        pass
+    assert [layer.name for layer in toy.viewer.layers] == before
+    assert again.session.cube is toy.session.cube and again.session.labels is toy.session.labels
+    again.shut()
