@@ -17,7 +17,7 @@ __all__ = ["doubt", "neighbour_votes", "said_with_confidence"]
 
 Floats = NDArray[np.float64]
 AT_ONCE = 2**22
-MOST_REFERENCES = 20_000
+MOST_VOTERS = 5_000
 
 
 def doubt(shares_UK: Floats, declared_U: NDArray[Any]) -> tuple[Floats, NDArray[np.int64]]:
@@ -78,12 +78,13 @@ def neighbour_votes(
     Returns
     -------
     ndarray
-        Axes (asked parcel, class), rows sum to 1. Of more than 20 000 parcels with a vote as many are drawn at random.
+        Axes (asked parcel, class), rows sum to 1. Of more than 5 000 parcels with a vote as many are drawn at random.
     """
     unit = feature_UD / np.maximum(np.linalg.norm(feature_UD, axis=1, keepdims=True), 1e-12)
+    unit = unit.astype(np.float32)
     voters, asked = np.flatnonzero(declared_U >= 0), np.flatnonzero(asked_U)
-    if len(voters) > MOST_REFERENCES:
-        voters = np.sort(np.random.default_rng(0).choice(voters, MOST_REFERENCES, replace=False))
+    if len(voters) > MOST_VOTERS:
+        voters = np.sort(np.random.default_rng(0).choice(voters, MOST_VOTERS, replace=False))
     count = min(neighbours, len(voters) - 1)
     votes = np.zeros((len(asked), classes))
     step = max(1, AT_ONCE // max(1, len(voters)))
