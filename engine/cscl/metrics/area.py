@@ -17,7 +17,7 @@ from scipy import special
 
 from cscl.errors import InputError
 
-__all__ = ["AreaEstimate", "estimate_area"]
+__all__ = ["AreaEstimate", "estimate_area", "half_width"]
 
 Counts = NDArray[np.int64]
 Values = NDArray[np.float64]
