@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from cscl.errors import CSCLError
 from cscl.events import Event, Note
-from napari_cscl.bridge import KEY, LayerData, grid_of, is_of_other_labels, place_layer, replace_layer
+from napari_cscl.bridge import LayerData
 from napari_cscl.runner import JobRunner
 from napari_cscl.session import Session
 from napari_cscl.settings import preferences, scratch_folder
@@ -27,6 +26,7 @@ from .help import HelpPanel
 from .jobbar import JobBar
 from .keeper import Keeper
 from .keys import Keys
+from .layerlist import LayerList
 from .map import MapPanel
 from .model import ModelPanel
 from .pages import Pages
@@ -59,18 +59,15 @@ class CSCLDock(QWidget):
         self.session = Session()
         self.runner = JobRunner(self)
         self.folder = scratch_folder()
-        self._soon = QTimer(self, singleShot=True)
         self._name, self._scene = "", self.session.cube
         self._then: Callable[[Any], None] = lambda result: None
         self._on_event: Callable[[Event], None] | None = None
-        self._open, self._adding, self._lost = True, False, False
-        self._brought: list[Any] = []  # layers that others put into the list, at its top
+        self._open = True
         self._build()
         self._connect()
         # A window that closes as a whole destroys its docks without a word; Qt drops methods of the dying dock itself.
         self.destroyed.connect(lambda: self.shut())
-        for layer in list(self.viewer.layers):
-            self._adopt(layer)
+        self.layers = LayerList(self)
         self._refresh()
         self.keeper.begin()
 
@@ -97,7 +94,6 @@ class CSCLDock(QWidget):
         self.setMinimumWidth(MIN_WIDTH_PX)
 
     def _connect(self) -> None:
-        self._soon.timeout.connect(self._tidy)
         self.jobbar.cancel.clicked.connect(self.cancel)
         self.jobbar.keep.clicked.connect(self.finish)
         self.runner.reported.connect(self._report)
@@ -105,8 +101,6 @@ class CSCLDock(QWidget):
         self.runner.failed.connect(self.complain)
         self.runner.cancelled.connect(self._stopped)
         self.runner.finished.connect(self._idle)
-        self.viewer.layers.events.inserted.connect(self._inserted)
-        self.viewer.layers.events.removed.connect(self._removed)
         self.viewer.dims.events.current_step.connect(self._show_date)
         session = self.session
         session.cube_changed.connect(self._cube_changed)
@@ -183,16 +177,7 @@ class CSCLDock(QWidget):
 
     def add(self, layer: LayerData) -> Any:
         """Show a layer, in the place of a former one of the same name; the active layer stays the active one."""
-        active = self.viewer.layers.selection.active
-        self.filler.serve(layer[0])
-        self._adding = True
-        try:
-            added = replace_layer(self.viewer, layer)
-        finally:
-            self._adding = False
-        if active is not None and active in self.viewer.layers:
-            self.viewer.layers.selection.active = active
-        return added
+        return self.layers.add(layer)
 
     def say(self, text: str) -> None:
         """Show a sentence in the status line."""
@@ -229,7 +214,7 @@ class CSCLDock(QWidget):
         if self.session.cube is self._scene:
             self.say("Cancelled: nothing was changed.")
         else:
-            self.say(f"{self._name} was stopped, as its images were closed. {self._next()}")
+            self.say(f"{self._name} was stopped, as its images were closed. {self.what_next()}")
 
     def _idle(self) -> None:
         self.jobbar.idle()
@@ -240,7 +225,7 @@ class CSCLDock(QWidget):
         self.cancel()
         self._show_date()
         if cube is not None:
-            self.say(f"{cube.name} is open. {self._next()}")
+            self.say(f"{cube.name} is open. {self.what_next()}")
 
     def _refresh(self, *_: Any) -> None:
         for panel in self.panels:
@@ -256,62 +241,7 @@ class CSCLDock(QWidget):
         if self.isVisible():
             self.act(lambda: self.pages.current.hovered(row, col, modifiers))
 
-    def _inserted(self, event: Any) -> None:
-        self._adopt(event.value)
-        if not self._adding:
-            self._brought.append(event.value)
-        self._soon.start(0)
-
-    def _removed(self, event: Any) -> None:
-        """Look a moment later whether something was closed: a layer that is shown anew is removed and inserted."""
-        if KEY in event.value.metadata:
-            self._lost = True
-            self._soon.start(0)
-
-    def _tidy(self) -> None:
-        """Make what is open and what lies in the list of layers the same, and put what came where it belongs."""
-        if self._lost:
-            self._lost = False
-            self._close_what_is_gone()
-        self._take_up_labels()
-        brought, self._brought = self._brought, []
-        for layer in [la for la in brought if la in self.viewer.layers]:
-            place_layer(self.viewer, layer)
-
-    def _close_what_is_gone(self) -> None:
-        """Close what no layer shows any more."""
-        held = [value for layer in self.viewer.layers for value in layer.metadata.get(KEY, {}).values()]
-        for name in self.session.close_all_but(held):
-            self.say(f"{name} was closed, as its layer was removed.")
-
-    def _take_up_labels(self) -> None:
-        """Remove layers of former labels; where none are open, take up those that lie there still."""
-        session, layers = self.session, self.viewer.layers
-        if session.cube is None:
-            return
-        if session.labels is None:
-            for layer in [la for la in layers if grid_of(la.metadata) is not None and "labels" in la.metadata[KEY]]:
-                self._adopt(layer)
-        else:
-            for layer in [la for la in layers if is_of_other_labels(la, session.labels)]:
-                layers.remove(layer)
-
-    def _adopt(self, layer: Any) -> None:
-        """Take up what a layer of ours holds, however it came into the viewer."""
-        if not self.data.strays.arrived(layer):
-            return
-        self.filler.serve(layer.data)
-        held = layer.metadata.get(KEY, {})
-        if "cube" in held:
-            self.act(lambda: self.session.open_cube(held["cube"]))
-            self.viewer.canvas.overlays.scale_bar.visible = True
-        if "labels" in held and held["labels"] is not self.session.labels:
-            self.act(lambda: self.session.open_labels(held["labels"], held.get("parcels")))
-            self.say(f"{held['labels'].name} is open. {self._next()}")
-        if "prediction" in held and held["prediction"] is not self.session.prediction:
-            self.act(lambda: self.session.open_prediction(held["prediction"]))
-
-    def _next(self) -> str:
+    def what_next(self) -> str:
         """Say what the user may want to do now."""
         if self.session.cube is None:
             return "Open images to begin."
@@ -351,14 +281,11 @@ class CSCLDock(QWidget):
         self._open = False
         self.runner.close()
         self.filler.shut()
+        self.layers.shut()
         self.keeper.shut()
         self.pointer.shut()
         self.keys.shut()
         for panel in self.panels:
             panel.shut()
-        with suppress(RuntimeError):  # Qt has deleted it where the window went as a whole
-            self._soon.stop()
-        self.viewer.layers.events.inserted.disconnect(self._inserted)
-        self.viewer.layers.events.removed.disconnect(self._removed)
         self.viewer.dims.events.current_step.disconnect(self._show_date)
         shutil.rmtree(self.folder, ignore_errors=True)
