@@ -150,7 +150,10 @@ def bins_in_words(curve: pd.DataFrame, unit: str) -> str:
 
 
 def accuracy_plot(curve: pd.DataFrame) -> Callable[[Figure], None]:
-    """Paint accuracy by distance, with the share of mixed pixels behind it and the kinds of error above it."""
+    """Paint accuracy by distance, with the share of mixed pixels behind it and the kinds of error above it.
+
+    The intervals come from drawing whole parcels anew (`cscl.metrics.bootstrap`).
+    """
 
     def paint(figure: Figure) -> None:
         axes = figure.add_axes((0.13, 0.32, 0.85, 0.56))
@@ -163,7 +166,11 @@ def accuracy_plot(curve: pd.DataFrame) -> Callable[[Figure], None]:
             share = 100 * curve[kind.name.lower()] / curve["pixels"].clip(lower=1)
             axes.bar(at, share, 0.34, bottom=base, color=kind.colour, edgecolor="#808080", linewidth=0.4, zorder=2)
             base += share
-        axes.plot(at, right, "o-", color="#009e73", linewidth=1.8, markersize=4, label="right", zorder=3)
+        unsure = np.abs(100 * curve[["low", "high"]].to_numpy().T - right)  # NaN, not drawn, where parcels are few
+        axes.errorbar(
+            at, right, unsure, fmt="o-", color="#009e73", linewidth=1.8, markersize=4, capsize=3, elinewidth=1,
+            label="right, 95% interval", zorder=3,
+        )  # fmt: skip
         axes.set_xticks(at, [f"{name}\n{_short(n)}" for name, n in zip(_names(curve), curve["pixels"], strict=True)])
         axes.set_ylim(0, 100)
         axes.set_xlim(-0.6, len(curve) - 0.4)
