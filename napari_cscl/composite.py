@@ -24,7 +24,7 @@ TILE_PX = 512
 COARSEST_PX = 1500  # a picture of at most this size is shown as it is; larger ones get levels of half the size
 SAMPLE_PX, SAMPLE_WINDOWS, SAMPLE_DATES = 64, 5, 8
 SHADES = 1024
-GAMMA = 0.8
+GAMMA = 0.6  # vegetation is dark beside bare soil
 # An index from bare to dense: from light to dark, so that it can be read without colour, too.
 GREENNESS = {0.0: (250, 244, 222), 0.25: (222, 200, 140), 0.5: (140, 185, 90), 0.75: (40, 125, 55), 1.0: (0, 60, 30)}
 

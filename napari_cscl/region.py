@@ -29,7 +29,7 @@ def region_layer(grid: GeoBox) -> LayerData:
     height_m, _ = frame(grid)["scale"]
     look = {
         "name": REGION, "ndim": 2, "units": ("m", "m"), "axis_labels": ("y", "x"),
-        "edge_color": PINK, "edge_width": height_m, "face_color": CLEAR,
+        "edge_color": PINK, "edge_width": height_m, "face_color": CLEAR, "opacity": 1.0,
         "metadata": {KEY: {"role": "region", "grid": grid}},
     }  # fmt: skip
     return [], look, "shapes"
