@@ -200,10 +200,17 @@ class DataPanel(Panel):
 
     def open_labels(self, path: str | Path, column: str | None = None, warp: bool = False) -> None:
         """Open parcels or a label raster of the scene; of parcels the crop column can be chosen afterwards."""
+        self.strays.offer.end()
+        go_on = partial(self._open_labels, path, column, warp)
+        if self.dock.finetune.region.has_corrections():
+            self.strays.ask_about_corrections(lambda: self.dock.act(go_on))
+        else:
+            go_on()
+
+    def _open_labels(self, path: str | Path, column: str | None, warp: bool) -> None:
         scene = self.session.cube
         if scene is None:
             return
-        self.strays.offer.end()
         place = None if warp else elsewhere(path, scene.grid)
         if place is not None:
             self.strays.ask_about_labels(Path(path), place, scene.grid)
@@ -216,6 +223,11 @@ class DataPanel(Panel):
     def _open_labels_again(self) -> None:
         if self._labels_path is not None:
             self.open_labels(self._labels_path, self.column.currentText() or None)
+
+    def show_column(self) -> None:
+        """Show the column again that the open labels come from."""
+        parcels = self.session.parcels
+        self.column.setCurrentText((parcels.class_column if parcels is not None else None) or "")
 
     def take_labels(self, path: Path, opened: Labels) -> None:
         """Make labels those of the scene, and show them."""

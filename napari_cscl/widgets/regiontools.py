@@ -83,6 +83,13 @@ class RegionTools(QWidget):
             return labels
         return corrected_labels(layer, labels)
 
+    def has_corrections(self) -> bool:
+        """Whether crops of the open labels were painted over."""
+        layer, labels = self._layer(is_corrected), self.session.labels
+        if layer is None or labels is None or layer.metadata[KEY].get("corrects") is not labels:
+            return False
+        return not np.array_equal(layer.data, corrected_layer(labels, self.session.origin)[0])
+
     # --- drawing ---------------------------------------------------------------------------------------------------
 
     def draw(self, mode: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,3 +148,15 @@ class Strays(QObject):
             ],
         )
         self.dock.say(f"{path.name} lies elsewhere than the open scene. Choose in the Data panel what to do.")
+
+    def ask_about_corrections(self, go_on: Callable[[], None]) -> None:
+        """Ask before other labels are opened, as corrections by hand belong to those that are open."""
+        self.offer.ask(
+            "The crops were corrected by hand. Other labels take the place of the open ones and their corrections.",
+            [
+                ("Go on without them", "The corrections are gone then", go_on),
+                ("Keep them", "Keep the open labels and their corrections", self.panel.show_column),
+            ],
+        )
+        self.dock.say("Other labels would remove your corrections. Choose in the Data panel what to do.")
+        self.dock.pages.turn_to(self.panel)

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import toys
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 from window import finish, press
 
 import cscl.training.finetune
@@ -162,6 +163,25 @@ def test_corrected_crops_are_learnt_and_the_labels_stay(panel: Any, qtbot: Any) 
     panel.start.click()
     assert "76" not in panel.dock.jobbar.status.text() and "77" in panel.dock.jobbar.status.text()
     assert not panel.dock.runner.busy
+
+
+def test_corrections_are_not_lost_to_other_labels_without_a_question(panel: Any, tmp_path: Path) -> None:
+    data, labels = panel.dock.data, panel.session.labels
+    panel.region.correct.click()
+    panel.dock.viewer.layers[CORRECTED].paint((5, 6), 10)
+    other = tmp_path / "other.tif"
+    grid = panel.session.cube.grid
+    size = {"height": grid.shape[0], "width": grid.shape[1], "count": 1, "dtype": "uint8", "nodata": 255}
+    with rasterio.open(other, "w", driver="GTiff", crs=str(grid.crs), transform=grid.transform, **size) as file:
+        file.write(toys.scene(seed=4).labels.ids.astype("uint8"), 1)
+    data.open_labels(other)
+    assert panel.session.labels is labels and panel.dock.pages.current is data
+    offer = data.strays.offer
+    next(b for b in offer.findChildren(QPushButton) if b.text() == "Keep them").click()
+    assert panel.session.labels is labels and CORRECTED in panel.dock.viewer.layers
+    data.open_labels(other)
+    next(b for b in offer.findChildren(QPushButton) if b.text() == "Go on without them").click()
+    assert panel.session.labels.name == "other.tif" and CORRECTED not in panel.dock.viewer.layers
 
 
 def test_without_a_region_or_labels_it_says_what_is_missing(panel: Any, qtbot: Any) -> None:
