@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cscl.events import Event, Job, Measure, Note, Preview, Progress, run
+from cscl.events import Event, Job, Measure, Note, Preview, Progress, remaining_s, run, time_in_words
 
 
 def counting(upto: int, log: list[str]) -> Job[int]:
@@ -66,3 +66,8 @@ def test_a_preview_owns_its_array() -> None:
     preview = Preview("predict", "classes", array)
     array += 1
     assert preview.array.sum() == 0
+
+
+def test_the_time_left_follows_the_pace_so_far() -> None:
+    assert remaining_s(10.0, 5, 20) == 40 and remaining_s(0.5, 5, 20) is None and remaining_s(9.0, 0, 20) is None
+    assert [time_in_words(s) for s in (0.2, 89, 100, 5399, 9000)] == ["1 s", "89 s", "2 min", "90 min", "2.5 h"]

@@ -45,9 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nStopped. Nothing half-written is left; an unfinished training goes on with --resume.", file=sys.stderr)
         return 130
     except Exception as error:  # a full memory has a kind of its own on each device; anything else goes on
-        if "out of memory" not in str(error).lower():
+        from cscl.device import memory_is_full
+
+        if not memory_is_full(error):
             raise
-        first = str(error).splitlines()[0]
+        first = (str(error) or type(error).__name__).splitlines()[0]
         return _complain(f"The memory is full ({first}). Use smaller tiles or batches, or --device cpu.")
     return 0
 

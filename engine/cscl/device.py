@@ -52,9 +52,9 @@ def memory_is_full(error: BaseException) -> bool:
     """Whether an error says that memory cannot be had: numpy, the CPU's allocator, CUDA and MPS each have their own."""
     import torch
 
-    words = ("out of memory", "allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    words = ("out of memory", "allocate memory", "cublas_status_alloc_failed")
     known = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-    return known or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
+    return known or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words))
 
 
 def free_memory(device: torch.device) -> int:

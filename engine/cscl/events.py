@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Event", "Finish", "Job", "Measure", "Note", "Preview", "Progress", "run"]
+__all__ = ["Event", "Finish", "Job", "Measure", "Note", "Preview", "Progress", "remaining_s", "run", "time_in_words"]
 
 R = TypeVar("R")
 
@@ -90,3 +90,15 @@ def run(job: Job[R], on_event: Callable[[Event], None] | None = None) -> R:
         return result
     finally:
         job.close()
+
+
+def remaining_s(spent_s: float, done: int, left: int) -> float | None:
+    """Return the time for what is left, seconds, at the pace so far; None while too little was done to tell."""
+    return spent_s / done * left if done > 0 and spent_s > 1 else None
+
+
+def time_in_words(seconds: float) -> str:
+    """Say a time in two words: seconds up to 90, then minutes, then hours."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

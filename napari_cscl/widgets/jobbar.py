@@ -6,7 +6,7 @@ import time
 
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from cscl.events import Event, Measure, Progress
+from cscl.events import Event, Measure, Progress, remaining_s, time_in_words
 
 from .parts import row, words
 
@@ -73,16 +73,6 @@ class JobBar(QWidget):
         self.progress.setRange(0, event.total)
         self.progress.setValue(event.done)
         left = remaining_s(now - self._began, event.done - self._first, event.total - event.done)
-        self.progress.setFormat(f"{event.stage}  %v of %m" + (f", {said(left)} left" if left is not None else ""))
-
-
-def remaining_s(spent_s: float, done: int, left: int) -> float | None:
-    """Return the time for what is left, at the pace so far; None while too little was done to tell."""
-    return spent_s / done * left if done > 0 and spent_s > 1 else None
-
-
-def said(seconds: float) -> str:
-    """Say a time in words short enough for a progress bar."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        self.progress.setFormat(
+            f"{event.stage}  %v of %m" + (f", {time_in_words(left)} left" if left is not None else "")
+        )

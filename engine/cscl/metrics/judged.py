@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cscl.errors import InputError
 from cscl.legend import UNKNOWN
 
-__all__ = ["WHOLE", "Indices", "judged_only", "mean_of", "share"]
+__all__ = ["WHOLE", "Indices", "judged_only", "mean_of", "require_classes", "share"]
 
 Indices = NDArray[np.int16]
 Values = NDArray[np.float64]
@@ -41,13 +41,24 @@ def judged_only(truth_YX: NDArray[Any], guess_YX: NDArray[Any], classes: int) ->
     if truth_YX.shape != guess_YX.shape:
         raise InputError(f"Truth and prediction differ in shape: {truth_YX.shape} and {guess_YX.shape} pixels.")
     judged = (truth_YX >= 0) & (guess_YX >= 0)
-    top = max((int(m.max(initial=-1, where=judged)) for m in (truth_YX, guess_YX)), default=-1)
+    require_classes(classes, truth_YX[judged], guess_YX[judged])
+    truth, guess = (np.where(judged, m, UNKNOWN).astype(np.int16) for m in (truth_YX, guess_YX))
+    return truth, guess
+
+
+def require_classes(classes: int, *indices: NDArray[Any]) -> None:
+    """Refuse class indices of `classes` or more.
+
+    Raises
+    ------
+    InputError
+        With the greatest of them.
+    """
+    top = max((int(some.max(initial=-1)) for some in indices), default=-1)
     if top >= classes:
         raise InputError(
             f"Class index {top} is not one of {classes} classes: give the number of classes of the legend."
         )
-    truth, guess = (np.where(judged, m, UNKNOWN).astype(np.int16) for m in (truth_YX, guess_YX))
-    return truth, guess
 
 
 def share(part: Any, whole: Any) -> Values:

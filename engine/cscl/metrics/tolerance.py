@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cscl.errors import InputError
 
 from .boundary import ground_distance, reach_px
-from .judged import WHOLE, mean_of, share
+from .judged import WHOLE, mean_of, require_classes, share
 
 __all__ = ["TolerantAccuracy", "ToleranceTally"]
 
@@ -102,9 +102,7 @@ class ToleranceTally:
         truth = truth_YX[inner]
         judged = (truth >= 0) & (guess_YX >= 0)
         t, g = truth[judged].astype(np.intp), guess_YX[judged].astype(np.intp)
-        top = max(t.max(initial=-1), g.max(initial=-1))
-        if top >= classes:
-            raise InputError(f"Class index {top} is not one of {classes} classes: give the number of the legend.")
+        require_classes(classes, t, g)
         first = np.zeros(len(t), np.intp)
         wrong = t != g
         first[wrong] = 1 + _nearest(truth_YX, inner, np.argwhere(judged)[wrong], g[wrong], pixel_size_m, limits)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cscl.cube import SITSCube
 from cscl.data.network import build_network, make_loss
 from cscl.device import free_memory, pick
-from cscl.events import Job, Progress
+from cscl.events import Job, Progress, time_in_words
 from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe, StageSettings
@@ -62,7 +62,7 @@ class Needs:
         """Say it in one sentence."""
         memory = f"{_said(self.memory_bytes)} of memory ({_said(self.memory_free)} free)"
         disk = f"{_said(self.disk_bytes)} of disk ({_said(self.disk_free)} free)"
-        long = "" if self.seconds is None else f" and {_time_said(self.seconds)}"
+        long = "" if self.seconds is None else f" and {time_in_words(self.seconds)}"
         return f"Needs about {memory}, {disk}{long} on the device '{self.device}'."
 
 
@@ -190,9 +190,3 @@ def _said(size: float) -> str:
     power = 3 if size >= 999.5e6 else 2 if size >= 999.5e3 else 1
     size /= 1000**power
     return f"{size:.{0 if size >= 9.95 else 1}f} {('kB', 'MB', 'GB')[power - 1]}"
-
-
-def _time_said(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
