@@ -184,3 +184,20 @@ def test_ctrl_c_stops_cleanly_and_the_run_resumes(season: Path, tmp_path: Path) 
         [*command, "--resume", "--quiet", "--set", "train.steps=1"], capture_output=True, text=True
     )
     assert process.returncode == 0 and (out / "card.json").is_file()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB")])
+def test_a_full_memory_is_a_sentence_and_other_faults_go_on(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop_at(fault: Exception) -> None:
+        def stoppable() -> None:
+            raise fault
+
+        monkeypatch.setattr("cscl.cli.stoppable", stoppable)
+
+    stop_at(error)
+    assert main(["doctor"]) == 2 and "Use smaller tiles or batches" in capsys.readouterr().err
+    stop_at(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        main(["doctor"])
