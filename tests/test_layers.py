@@ -26,7 +26,7 @@ LAYER = {
     **dict.fromkeys(["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.kept", "napari_cscl.marks"], "bridge"),
     **dict.fromkeys(["napari_cscl.opening", "napari_cscl.region", "napari_cscl.stage"], "bridge"),
     **dict.fromkeys(["napari_cscl.training", "napari_cscl.finetuning"], "acts"),
-    **dict.fromkeys(["napari_cscl.errorview", "napari_cscl.looking", "napari_cscl.sights"], "views"),
+    **dict.fromkeys(["napari_cscl.boundaryview", "napari_cscl.looking", "napari_cscl.sights"], "views"),
     "napari_cscl.recovery": "views",
     "napari_cscl.runner": "runner",
     "napari_cscl.forms": "forms",

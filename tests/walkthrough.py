@@ -138,12 +138,12 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
     walk.press(dock.map.predict)
     walk.picture("map")
 
-    walk.turn_to(dock.errors)
-    walk.press(dock.errors.find)
+    walk.turn_to(dock.boundary)
+    walk.press(dock.boundary.find)
     walk.picture("errors")
-    dock.errors.parcels.selectRow(0)
+    dock.boundary.parcels.selectRow(0)
     walk.picture("errors-worst-parcel")
-    worst = dock.errors.parcels.frame.iloc[0]
+    worst = dock.boundary.parcels.frame.iloc[0]
     viewer.reset_view()
 
     walk.turn_to(dock.finetune)

@@ -18,8 +18,8 @@ from napari_cscl.session import Session
 from napari_cscl.settings import preferences, scratch_folder
 
 from .affinity import AffinityPanel
+from .boundary import BoundaryPanel
 from .data import DataPanel
-from .errors import ErrorsPanel
 from .filler import Filler
 from .finetune import FinetunePanel
 from .help import HelpPanel
@@ -77,9 +77,9 @@ class CSCLDock(QWidget):
         self.data, self.profiles = DataPanel(self), ProfilesPanel(self)
         self.model, self.train = ModelPanel(self), TrainPanel(self)
         self.affinity, self.map = AffinityPanel(self), MapPanel(self)
-        self.errors, self.finetune, self.help = ErrorsPanel(self), FinetunePanel(self), HelpPanel(self)
+        self.boundary, self.finetune, self.help = BoundaryPanel(self), FinetunePanel(self), HelpPanel(self)
         self.panels: tuple[Panel, ...] = (
-            self.data, self.profiles, self.model, self.train, self.affinity, self.map, self.errors, self.finetune,
+            self.data, self.profiles, self.model, self.train, self.affinity, self.map, self.boundary, self.finetune,
             self.help,
         )  # fmt: skip
         self.pages = Pages(self.panels)

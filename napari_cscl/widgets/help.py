@@ -20,7 +20,7 @@ __all__ = ["HelpPanel"]
 TOUR = (
     "<b>Data</b> opens images and parcels, <b>Model</b> a model, <b>Train</b> makes one. Or begin with "
     "File &gt; Open Sample &gt; CSCL.",
-    "<b>Map</b> predicts the crops and exports them; <b>Errors</b> shows where they are wrong, <b>Profiles</b> and "
+    "<b>Map</b> predicts the crops and exports them; <b>Boundary</b> shows where they are wrong, <b>Profiles</b> and "
     "<b>Affinity</b> why.",
     "<b>Fine-tune</b> improves the model in a region that you draw, and says what that changed elsewhere.",
 )

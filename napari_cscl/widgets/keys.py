@@ -41,7 +41,7 @@ class Keys:
             *(self._turn(number, panel) for number, panel in enumerate(dock.panels[:-1], 1)),
             Shortcut("F1", "this help, and back", self._help),
             Shortcut("Alt-M", "predict the crops", lambda: self._press(dock.map, dock.map.predict)),
-            Shortcut("Alt-E", "find the errors", lambda: self._press(dock.errors, dock.errors.find)),
+            Shortcut("Alt-E", "find the errors", lambda: self._press(dock.boundary, dock.boundary.find)),
             Shortcut("Alt-U", "fine-tune in the region", lambda: self._press(dock.finetune, dock.finetune.start)),
             Shortcut("Alt-X", "export the map", lambda: self._press(dock.map, dock.map.export)),
             Shortcut("Alt-Right", "next colours of the images", lambda: self._composite(1)),

@@ -10,7 +10,7 @@ import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_cscl.errorview import Column
+from napari_cscl.boundaryview import Column
 
 __all__ = ["Table"]
 

@@ -43,7 +43,7 @@ def test_every_panel_has_its_key_and_the_help_lists_them(toy: Any) -> None:
 
 def test_keys_press_buttons_or_say_why_not(toy: Any, qtbot: Any) -> None:
     strike(toy, Qt.Key.Key_E)
-    assert toy.pages.current is toy.errors and "Open a prediction first" in toy.jobbar.status.text()
+    assert toy.pages.current is toy.boundary and "Open a prediction first" in toy.jobbar.status.text()
     strike(toy, Qt.Key.Key_M)
     qtbot.waitUntil(lambda: toy.session.prediction is not None, timeout=60_000)
     qtbot.waitUntil(lambda: not toy.runner.busy, timeout=60_000)

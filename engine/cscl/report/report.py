@@ -14,6 +14,7 @@ from cscl.results import require_name
 
 from .numbers import AccuracyReport, BoundaryReport, plain
 from .page import markdown
+from .parts import Part
 from .tables import write_tables
 
 __all__ = ["Report"]
@@ -33,17 +34,21 @@ class Report:
         Names of prediction and labels, date, window, pixel size: plain values.
     remarks : tuple of str
         What the reader must know about the comparison.
+    parts : tuple of Part
+        What further measures say.
     """
 
     accuracy: AccuracyReport
     boundary: BoundaryReport
     facts: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        parts = {"accuracy": self.accuracy.to_dict(), "boundary": self.boundary.to_dict()}
-        return {"facts": plain(self.facts), "remarks": list(self.remarks), **parts}
+        known = {"accuracy": self.accuracy.to_dict(), "boundary": self.boundary.to_dict()}
+        parts = {part.key: part.to_dict() for part in self.parts}
+        return {"facts": plain(self.facts), "remarks": list(self.remarks), **known, "parts": parts}
 
     def to_markdown(self) -> str:
         """Return the report as a page to read: what each table counts, then the table."""

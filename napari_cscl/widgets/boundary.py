@@ -1,4 +1,4 @@
-"""Errors panel: where the map is wrong, of what kind, and the parcels and edges where it is worst."""
+"""Boundary panel: where the map is wrong, of what kind, and the parcels and edges where it is worst."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from cscl.events import Event, run
 from cscl.inference.subset import Selection, Subset, select
-from napari_cscl.errorview import (
+from napari_cscl.boundaryview import (
     EDGE_COLUMNS,
     PARCEL_COLUMNS,
     accuracy_plot,
@@ -30,7 +30,7 @@ from napari_cscl.errorview import (
 )
 from napari_cscl.stage import Stage
 
-from .errorparts import Filters, KindLegend
+from .boundaryparts import Filters, KindLegend
 from .panel import Panel
 from .parts import row, words
 from .plot import PlotCanvas
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
     from .dock import CSCLDock
 
-__all__ = ["ErrorsPanel"]
+__all__ = ["BoundaryPanel"]
 
 AT_ONCE_PX = 2**22  # a subset of so many pixels takes less than a fifth of a second
 COVERING = ("crops", "prediction", "confidence", "affinity", "edges", "colours")
 HELD_OUT, ALL = "held out", "labelled"
 
 
-class ErrorsPanel(Panel):
+class BoundaryPanel(Panel):
     """Where the map is wrong, and at which boundaries."""
 
-    title = "Errors"
+    title = "Boundary"
     purpose = "Where the map is wrong, and at which boundaries"
 
     def __init__(self, dock: CSCLDock) -> None:

@@ -1,4 +1,4 @@
-"""Parts of the errors panel: the legend of the kinds, and the filters."""
+"""Parts of the boundary panel: the legend of the kinds, and the filters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from cscl.inference.subset import Subset
 from cscl.report.kinds import WRONG
-from napari_cscl.errorview import kinds_in_words
+from napari_cscl.boundaryview import kinds_in_words
 
 from .parts import row
 

@@ -1,4 +1,4 @@
-"""The errors panel in a real window: find, see, filter, fly there and pick, on a map that is wrong in a known way."""
+"""The boundary panel in a real window: find, see, filter, fly there and pick, on a map that is wrong in a known way."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def found(toy: Any, qtbot: Any) -> Any:
 
     qtbot.wait(50)  # once a scene is open, what belonged to a former one is taken out
     toy.viewer.add_layer(Layer.create(*prediction_layer(known_errors(toy.session.labels))))
-    toy.pages.turn_to(toy.errors)
-    toy.errors.judged.setCurrentIndex(1)
-    press(toy, qtbot, toy.errors.find)
+    toy.pages.turn_to(toy.boundary)
+    toy.boundary.judged.setCurrentIndex(1)
+    press(toy, qtbot, toy.boundary.find)
     return toy
 
 
 def test_finds_what_the_engine_finds(found: Any) -> None:
-    panel, labels = found.errors, found.session.labels
+    panel, labels = found.boundary, found.session.labels
     atlas = run(explore(found.session.prediction, labels))
     layer = found.viewer.layers["errors"]
     assert np.array_equal(layer.data, atlas.kinds_YX) and layer.data.max() > Kind.RIGHT
@@ -64,14 +64,14 @@ def test_finds_what_the_engine_finds(found: Any) -> None:
 
 def test_held_out_pixels_only(found: Any, qtbot: Any) -> None:
     before = (found.viewer.layers["errors"].data > 0).sum()
-    found.errors.judged.setCurrentIndex(0)
-    press(found, qtbot, found.errors.find)
-    assert "held back from training" in found.errors.summary.text()
+    found.boundary.judged.setCurrentIndex(0)
+    press(found, qtbot, found.boundary.find)
+    assert "held back from training" in found.boundary.summary.text()
     assert 0 < (found.viewer.layers["errors"].data > 0).sum() < before / 2
 
 
 def test_a_chosen_row_is_flown_to_and_outlined(found: Any) -> None:
-    panel, viewer = found.errors, found.viewer
+    panel, viewer = found.boundary, found.viewer
     panel.parcels.selectRow(0)
     assert np.allclose(viewer.scene.camera.center[-2:], (200, 280))
     height_px = viewer.scene.camera.zoom * 80
@@ -88,7 +88,7 @@ def test_a_chosen_row_is_flown_to_and_outlined(found: Any) -> None:
 
 
 def test_a_click_in_the_scene_selects_the_row(found: Any, qtbot: Any) -> None:
-    panel, viewer = found.errors, found.viewer
+    panel, viewer = found.boundary, found.viewer
     panel.tables.setCurrentWidget(panel.edges)
     viewer.scene.camera.center, viewer.scene.camera.zoom = (200, 280), 5
     qtbot.wait(100)
@@ -105,7 +105,7 @@ def test_a_click_in_the_scene_selects_the_row(found: Any, qtbot: Any) -> None:
 
 
 def test_filters_bring_all_views_to_one_subset(found: Any) -> None:
-    panel, layer = found.errors, found.viewer.layers["errors"]
+    panel, layer = found.boundary, found.viewer.layers["errors"]
     cases = {
         Subset(declared=4): lambda f: f.declared.setCurrentText("winter wheat"),
         Subset(4, 9): lambda f: f.predicted.setCurrentText("maïs"),
@@ -128,7 +128,7 @@ def test_filters_bring_all_views_to_one_subset(found: Any) -> None:
 
 
 def test_tables_sort_and_are_saved(found: Any, tmp_path: Path) -> None:
-    panel = found.errors
+    panel = found.boundary
     panel.parcels.sortByColumn(1, Qt.SortOrder.AscendingOrder)
     assert panel.parcels.frame["wrong"].is_monotonic_increasing
     assert panel.parcels.rows.data(panel.parcels.rows.index(0, 3)) in {c.name for c in toys.LEGEND.classes}
@@ -137,8 +137,8 @@ def test_tables_sort_and_are_saved(found: Any, tmp_path: Path) -> None:
 
 
 def test_another_map_takes_the_errors_away(found: Any) -> None:
-    found.errors.parcels.selectRow(0)
+    found.boundary.parcels.selectRow(0)
     found.session.open_prediction(known_errors(found.session.labels))
-    assert found.errors.atlas is None and not found.errors.plot.isVisible()
+    assert found.boundary.atlas is None and not found.boundary.plot.isVisible()
     assert {"errors", "selected"}.isdisjoint(layer.name for layer in found.viewer.layers)
-    found.errors.picked(20, 30, frozenset())
+    found.boundary.picked(20, 30, frozenset())
