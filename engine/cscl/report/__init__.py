@@ -5,6 +5,6 @@ from .parts import Part, Value
 from .report import Report
 
 __all__ = [
-    "AccuracyReport", "BoundaryReport", "BoundarySplit", "ClassScore", "DistanceCurve", "ParcelReport", "Part", "Report",
-    "Value",
+    "AccuracyReport", "BoundaryReport", "BoundarySplit", "ClassScore", "DistanceCurve", "ParcelReport", "Part",
+    "Report", "Value",
 ]  # fmt: skip

@@ -68,7 +68,7 @@ class Part:
     remarks: Sequence[str] = ()
 
     def __getitem__(self, key: str) -> float:
-        """Number of a value."""
+        """Return the number of a value."""
         return next(value.value for value in self.values if value.key == key)
 
     def to_dict(self) -> dict[str, Any]:
