@@ -82,11 +82,11 @@ def summary(runs: pd.DataFrame) -> str:
         )
         for (low, high), rows in part.groupby(["from_m", "to_m"]):
             by = rows.pivot(index="seed", columns="first", values="accuracy")
-            gain = by[True] - by[False]
-            plain = rows[~rows["first"]]
+            plain, gain = rows[~rows["first"]], by[True] - by[False]
+            mean, spread = by.mean(), by.std()
             lines.append(
                 f"  {low:>3.0f}-{high:<8.0f} {100 * plain.mixed.sum() / plain.pixels.sum():5.1f} %  "
-                f"{by[False].mean():5.2f} ± {by[False].std():4.2f}  {by[True].mean():5.2f} ± {by[True].std():4.2f}   "
+                f"{mean[False]:5.2f} ± {spread[False]:4.2f}  {mean[True]:5.2f} ± {spread[True]:4.2f}   "
                 f"{gain.mean():+5.2f} ± {gain.std():4.2f}      {plain.pure.mean():5.2f} / {plain.among_mixed.mean():5.2f}"
             )
     return "\n".join(lines)
