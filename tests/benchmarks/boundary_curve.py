@@ -87,7 +87,8 @@ def summary(runs: pd.DataFrame) -> str:
             lines.append(
                 f"  {low:>3.0f}-{high:<8.0f} {100 * plain.mixed.sum() / plain.pixels.sum():5.1f} %  "
                 f"{mean[False]:5.2f} ± {spread[False]:4.2f}  {mean[True]:5.2f} ± {spread[True]:4.2f}   "
-                f"{gain.mean():+5.2f} ± {gain.std():4.2f}      {plain.pure.mean():5.2f} / {plain.among_mixed.mean():5.2f}"
+                f"{gain.mean():+5.2f} ± {gain.std():4.2f}      "
+                f"{plain.pure.mean():5.2f} / {plain.among_mixed.mean():5.2f}"
             )
     return "\n".join(lines)
 
