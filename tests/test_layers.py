@@ -19,7 +19,7 @@ LAYER = {
     **dict.fromkeys(["cscl.data", "cscl.export"], "files"),
     **dict.fromkeys(["cscl.data.batches", "cscl.data.network", "cscl.inference.tiles"], "doors"),
     **dict.fromkeys(["cscl.training", "cscl.inference", "cscl.simulate", "cscl.demo", "cscl.doctor"], "jobs"),
-    **dict.fromkeys(["cscl.api", "cscl.cli", "cscl.options", "cscl.terminal"], "cli"),
+    **dict.fromkeys(["cscl.api", "cscl.cli", "cscl.commands", "cscl.options", "cscl.terminal"], "cli"),
     "napari_cscl": "plugin",
     "napari_cscl.session": "session",
     **dict.fromkeys(["napari_cscl.settings", "napari_cscl.autosave"], "settings"),

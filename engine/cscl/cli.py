@@ -10,16 +10,15 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import cscl
+from cscl.commands import learning
+from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive, stoppable
 
 __all__ = ["main"]
-
-Arguments = argparse.Namespace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,27 +58,6 @@ def _complain(text: str) -> int:
     return 2
 
 
-def _recipe(args: Arguments) -> Any:
-    from cscl.recipe import Recipe
-
-    recipe = Recipe.open(args.recipe) if args.recipe else Recipe()
-    return recipe.with_settings(args.set)
-
-
-def _scenes(args: Arguments, *, classes: bool) -> list[Any]:
-    from cscl.data.readers import ReadOptions, open_cube
-    from cscl.data.scenes import LabelOptions, open_labels
-    from cscl.products import Scene
-
-    reading, labelling = read_fields(args, ReadOptions), read_fields(args, LabelOptions)
-    scenes: list[Scene] = []
-    for images, labels in [(args.images, args.labels), *args.also]:
-        cube = open_cube(images, reading)
-        known = scenes[-1].labels.legend if scenes else None
-        scenes.append(Scene(cube, open_labels(labels, cube.grid, labelling, classes=classes, known=known)))
-    return scenes
-
-
 # --- commands ----------------------------------------------------------------------------------------------------
 
 
@@ -108,55 +86,6 @@ def _simulate(args: Arguments) -> None:
 
     season = drive(simulate(read_fields(args, SeasonOptions)), args.quiet)
     print(drive(write_season(season, args.out), args.quiet))
-
-
-def _pretrain(args: Arguments) -> None:
-    from cscl.grid import Window
-    from cscl.training.pretrain import pretrain
-
-    recipe = _recipe(args)
-    scenes = _scenes(args, classes=recipe.pretrain.target == "class")
-    window = Window.parse(args.window, scenes[0].cube.shape) if args.window else None
-    job = pretrain(
-        scenes, args.out, recipe, window=window, device=args.device, resume=args.resume, overwrite=args.overwrite
-    )
-    print(drive(job, args.quiet))
-
-
-def _train(args: Arguments) -> None:
-    from cscl.grid import Window
-    from cscl.training.segment import train
-
-    recipe, scenes = _recipe(args), _scenes(args, classes=True)
-    window = Window.parse(args.window, scenes[0].cube.shape) if args.window else None
-    job = train(
-        scenes, args.out, recipe, start=args.start, window=window, device=args.device, resume=args.resume,
-        overwrite=args.overwrite,
-    )  # fmt: skip
-    print(drive(job, args.quiet))
-
-
-def _finetune(args: Arguments) -> None:
-    import tempfile
-
-    from cscl.card import ModelCard
-    from cscl.data.readers import ReadOptions, open_cube
-    from cscl.data.region import region_of
-    from cscl.data.scenes import LabelOptions, open_labels
-    from cscl.products import Scene
-    from cscl.training.finetune import FinetuneOptions
-    from cscl.training.refine import refine
-
-    known, cube = ModelCard.open(args.model).legend, open_cube(args.images, read_fields(args, ReadOptions))
-    labels = open_labels(args.labels, cube.grid, read_fields(args, LabelOptions), known=known)
-    region, options = region_of(cube.grid, args.window, args.region), read_fields(args, FinetuneOptions)
-    with tempfile.TemporaryDirectory() as maps:
-        job = refine(
-            Scene(cube, labels), args.model, args.out, region, maps, options, device=args.device,
-            overwrite=args.overwrite,
-        )  # fmt: skip
-        found = drive(job, args.quiet)
-    print(found.model if args.quiet else found.comparison.to_markdown())
 
 
 def _predict(args: Arguments) -> None:
@@ -221,30 +150,9 @@ def _demo(args: Arguments) -> None:
 # --- parsers -----------------------------------------------------------------------------------------------------
 
 
-def _images(parser: argparse.ArgumentParser) -> None:
-    from cscl.data.readers import ReadOptions
-
-    add_fields(parser, ReadOptions, "reading the images")
-
-
-def _labels(parser: argparse.ArgumentParser) -> None:
-    from cscl.data.scenes import LabelOptions
-
-    add_fields(parser, LabelOptions, "reading the labels")
-
-
-def _running(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="Where to compute")
-    _overwriting(parser)
-
-
-def _overwriting(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--overwrite", action="store_true", help="Replace what is there")
-
-
 def _info_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="Images, parcels, a model folder or a prediction")
-    _images(parser)
+    add_images(parser)
 
 
 def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -254,51 +162,12 @@ def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
     add_fields(parser, SeasonOptions, "the season")
 
 
-def _learning_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
-    parser.add_argument("labels", help="Parcels (GeoPackage, GeoJSON, Shapefile, ...) or a label raster")
-    parser.add_argument("out", help="Model folder to make")
-    parser.add_argument(
-        "--also", nargs=2, action="append", default=[], metavar=("IMAGES", "LABELS"), help="A further scene; repeatable"
-    )
-    parser.add_argument("--window", metavar="R:R,C:C", help="Train on these rows and columns only, e.g. 0:101,0:50")
-    parser.add_argument("--recipe", metavar="FILE", help="TOML file of settings")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="One setting, e.g. train.steps=800; repeatable"
-    )
-    parser.add_argument("--resume", action="store_true", help="Go on with the unfinished run of this model folder")
-    _running(parser)
-    _images(parser)
-    _labels(parser)
-
-
-def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    _learning_arguments(parser)
-    parser.add_argument("--start", metavar="MODEL", help="Model folder to start from, e.g. a pre-trained one")
-
-
-def _finetune_arguments(parser: argparse.ArgumentParser) -> None:
-    from cscl.training.finetune import FinetuneOptions
-
-    parser.add_argument("model", help="Model folder to start from; it stays as it is")
-    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
-    parser.add_argument("labels", help="Parcels (GeoPackage, GeoJSON, Shapefile, ...) or a label raster")
-    parser.add_argument("out", help="Model folder to make")
-    region = parser.add_mutually_exclusive_group(required=True)
-    region.add_argument("--window", metavar="R:R,C:C", help="The region by rows and columns, e.g. 0:64,50:100")
-    region.add_argument("--region", metavar="FILE", help="The region as a file of polygons")
-    _running(parser)
-    add_fields(parser, FinetuneOptions, "fine-tuning")
-    _images(parser)
-    _labels(parser)
-
-
 def _using_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="Model folder")
     parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
     parser.add_argument("out", help="What to make")
-    _running(parser)
-    _images(parser)
+    add_running(parser)
+    add_images(parser)
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -316,8 +185,8 @@ def _assess_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", help="Report folder to make")
     parser.add_argument("--window", metavar="R:R,C:C", help="Score these rows and columns only, e.g. 0:101,50:100")
     parser.add_argument("--held-out-of", metavar="MODEL", help="Score only what this model held back as test blocks")
-    _overwriting(parser)
-    _labels(parser)
+    add_overwriting(parser)
+    add_labels(parser)
     add_fields(parser, AssessOptions, "the report")
 
 
@@ -325,14 +194,14 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prediction", help="Folder that cscl predict made")
     parser.add_argument("out", help="Folder to make")
     parser.add_argument("--parcels", metavar="FILE", help="Parcels to give their majority crop")
-    _overwriting(parser)
-    _labels(parser)
+    add_overwriting(parser)
+    add_labels(parser)
 
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", nargs="?", default="cscl-demo", help="Folder to make (default: cscl-demo)")
     parser.add_argument("--quick", action="store_true", help="A small form: shows that all works, maps poorly")
-    _running(parser)
+    add_running(parser)
 
 
 def _no_arguments(parser: argparse.ArgumentParser) -> None:
@@ -343,9 +212,17 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
     "demo": (_demo, _demo_arguments, "Run the whole chain on simulated data and write a page about it"),
     "info": (_info, _info_arguments, "Describe images, parcels, a model or a prediction"),
     "simulate": (_simulate, _simulate_arguments, "Make a simulated Sentinel-2 season with parcels"),
-    "pretrain": (_pretrain, _learning_arguments, "Pre-train a network on parcel outlines or crop labels"),
-    "train": (_train, _train_arguments, "Train a network on crop labels, from scratch or pre-trained"),
-    "finetune": (_finetune, _finetune_arguments, "Fine-tune a model on a region, and say what that changes"),
+    "pretrain": (
+        learning.pretrain,
+        learning.learning_arguments,
+        "Pre-train a network on parcel outlines or crop labels",
+    ),
+    "train": (learning.train, learning.train_arguments, "Train a network on crop labels, from scratch or pre-trained"),
+    "finetune": (
+        learning.finetune,
+        learning.finetune_arguments,
+        "Fine-tune a model on a region, and say what that changes",
+    ),
     "predict": (_predict, _predict_arguments, "Map images with a trained model"),
     "embed": (_embed, _using_arguments, "Write what the network sees of each pixel"),
     "assess": (_assess, _assess_arguments, "Score a prediction, inside parcels and at their boundaries"),

@@ -1,0 +1,36 @@
+"""What several commands share: places, devices, and how images and labels are read."""
+
+from __future__ import annotations
+
+import argparse
+
+from cscl.options import add_fields
+
+__all__ = ["Arguments", "add_images", "add_labels", "add_overwriting", "add_running"]
+
+Arguments = argparse.Namespace
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options that say how images are read."""
+    from cscl.data.readers import ReadOptions
+
+    add_fields(parser, ReadOptions, "reading the images")
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options that say how labels are read."""
+    from cscl.data.scenes import LabelOptions
+
+    add_fields(parser, LabelOptions, "reading the labels")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the device and ``--overwrite``."""
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="Where to compute")
+    add_overwriting(parser)
+
+
+def add_overwriting(parser: argparse.ArgumentParser) -> None:
+    """Give a parser ``--overwrite``."""
+    parser.add_argument("--overwrite", action="store_true", help="Replace what is there")
