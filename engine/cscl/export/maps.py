@@ -28,15 +28,13 @@ from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import Kind
 
+from .colours import TRUE_COLOUR, coloured, first_bands, limits
 from .paper import INK, LABEL_PT, MISSING, TITLE_PT, label_text, sheet
 
 __all__ = ["class_map", "edge_strength_map", "error_map", "season_strip"]
 
 MAP_PX = 1000
 WINDOW_PX = 1024
-
-# Red, green and blue of the usual band names.
-_TRUE_COLOUR = (("B04", "B03", "B02"), ("B4", "B3", "B2"), ("red", "green", "blue"))
 
 
 def season_strip(cube: SITSCube, count: int = 6, title: str | None = None) -> Figure:
@@ -51,8 +49,8 @@ def season_strip(cube: SITSCube, count: int = 6, title: str | None = None) -> Fi
     title : str, optional
         Instead of the cube's name.
     """
-    found = [names for names in _TRUE_COLOUR if set(names) <= set(cube.bands)]
-    bands = found[0] if found else cube.bands[:1]
+    found = first_bands(cube, TRUE_COLOUR)
+    bands = found or cube.bands[:1]
     share = cube.valid_share()
     chosen = _clearest(share, count)
     shown = cube.select(bands=bands, times=chosen)
@@ -208,21 +206,9 @@ def _clearest(share: NDArray[np.float64], count: int) -> list[int]:
 
 
 def _stretch(pixels_TCYX: NDArray[np.float32], valid_TYX: NDArray[np.bool_], missing: str) -> NDArray[np.float64]:
-    """Colours 0..1, axes (time, y, x, channel), between limits that all dates share.
-
-    They are the 1st and 99th percentile of the pixels of all dates, so that bare and ripe fields of the brightest date
-    keep their shades; the curve between them lifts the dark dates of full green instead. The limits lie half-way
-    between one range for all bands (true hues, but blue with haze) and one for each (free of haze).
-    """
+    """Colours 0..1, axes (time, y, x, channel), between limits that all dates share."""
     pixels_TYXC = pixels_TCYX.transpose(0, 2, 3, 1)
-    low, high = np.array([[0.0], [1.0]])
-    if valid_TYX.any():
-        low, high = np.percentile(pixels_TYXC[valid_TYX], (1, 99), axis=0)
-        low, high = (low + low.min()) / 2, (high + high.max()) / 2
-    scaled = (pixels_TYXC - low) / np.maximum(high - low, 1e-6)
-    colours = np.broadcast_to(scaled.clip(0, 1) ** 0.6, (*valid_TYX.shape, 3)).astype(np.float64)
-    colours[~valid_TYX] = to_rgb(missing)
-    return colours
+    return coloured(pixels_TYXC, valid_TYX, *limits(pixels_TYXC[valid_TYX]), missing)
 
 
 # --- drawing -----------------------------------------------------------------------------------------------------
