@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -49,7 +49,15 @@ HELD_OUT, ALL = "held out", "labelled"
 
 
 class BoundaryPanel(Panel):
-    """Where the map is wrong, and at which boundaries."""
+    """Where the map is wrong, and at which boundaries.
+
+    Signals
+    -------
+    case_changed(object)
+        The row, a pandas Series of `atlas.parcels` or `atlas.edges`, that is looked at now; None when there is none.
+    """
+
+    case_changed = Signal(object)
 
     title = "Boundary"
     purpose = "Where the map is wrong, and at which boundaries"
@@ -104,6 +112,8 @@ class BoundaryPanel(Panel):
         for widget in (row(self.find, self.judged, self.reach), self.summary, self.kinds, self.plot, self.filters):
             layout.addWidget(widget)
         layout.addWidget(self.tables, 1)
+        self.case_place = QVBoxLayout()  # what belongs to one case stands here
+        layout.addLayout(self.case_place)
         layout.addWidget(row(self.filters.reset, self.save))
 
     # --- acts ------------------------------------------------------------------------------------------------------
@@ -146,6 +156,7 @@ class BoundaryPanel(Panel):
         self._drop("_mark")
         sides = outlines(self.atlas, row)
         self._mark = self.dock.add(outline_layer(sides, self.atlas.grid, self.session.origin))
+        self.case_changed.emit(row)
 
     def picked(self, row: int, col: int, modifiers: frozenset[str]) -> None:
         """Go to the row of the parcel that was clicked in the scene; the view stays."""
@@ -168,6 +179,7 @@ class BoundaryPanel(Panel):
     def forget(self, *_: Any) -> None:
         """Labels, map or scene are other ones: what was found no longer holds."""
         self.atlas = self.selection = None
+        self.case_changed.emit(None)
         self._drop("_layer")
         self._drop("_mark")
         self.summary.setText("Predict the crops and open labels, then find the errors of the map.")
