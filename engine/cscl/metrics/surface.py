@@ -40,6 +40,7 @@ ELEMENTS: dict[Kind, str] = {
     "pixels": "Edges are pixels that share a side with a known pixel of another class; each weighs the same. Unknown "
     "pixels and the scene's border make no edge.",
 }
+MOST_TABLES = 32  # of so many pieces the counts are added up: the memory of a large map stays flat
 DECIMALS = 4  # distances that agree to a tenth of a millimetre are one distance
 
 
@@ -73,9 +74,12 @@ class EdgeDistances:
     average_m : ndarray
         Average symmetric surface distance: mean over both edges together. Metres, axis (class,); inf also where any
         part of an edge is beyond the tally's reach.
+    capped_m : ndarray
+        The same, but distances beyond the tally's reach count as the reach: always finite where the reach is, and the
+        same in pieces as in one. Metres, axis (class,).
     mean_f1, mean_nsd : ndarray
         Axis (tolerance,).
-    mean_hausdorff_m, mean_average_m : float
+    mean_hausdorff_m, mean_average_m, mean_capped_m : float
         Metres.
     """
 
@@ -90,10 +94,12 @@ class EdgeDistances:
     nsd: Values = field(repr=False)
     hausdorff_m: Values = field(repr=False)
     average_m: Values = field(repr=False)
+    capped_m: Values = field(repr=False)
     mean_f1: Values
     mean_nsd: Values
     mean_hausdorff_m: float
     mean_average_m: float
+    mean_capped_m: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +115,7 @@ class SurfaceTally:
     reach_m : float
         How far was looked; inf in one piece.
     tables : tuple of DataFrame
-        One a piece. Columns: ``index`` (class), ``side`` (0 true edges, 1 predicted ones), ``distance_m`` (to the edge
+        One a piece, or of several. Columns: ``index`` (class), ``side`` (0 true edges, 1 predicted ones), ``distance_m`` (to the edge
         of the other map, inf where none lies within reach), ``weight`` (of one element), ``count`` (of elements).
     """
 
@@ -163,7 +169,10 @@ class SurfaceTally:
         return cls(elements, classes, float(reach_m), (pd.concat(tables, ignore_index=True),))
 
     def __add__(self, other: SurfaceTally) -> SurfaceTally:
-        return SurfaceTally(self.elements, self.classes, self.reach_m, self.tables + other.tables)
+        tables = self.tables + other.tables
+        if len(tables) > MOST_TABLES:
+            tables = (_merged(tables),)
+        return SurfaceTally(self.elements, self.classes, self.reach_m, tables)
 
     def result(self, tolerances_m: Sequence[float] = (10.0, 20.0), percentile: float = 95.0) -> EdgeDistances:
         """Read the figures off the histograms.
@@ -185,25 +194,33 @@ class SurfaceTally:
         f1[np.isnan(f1) & (total.sum(0) > 0)] = 0.0
         far = np.array([[_percentile(d, w, percentile) for d, w in side] for side in sides])
         hausdorff = np.where(total.sum(0) > 0, np.fmax(*far), np.nan)
-        sums = np.array([[(d * w).sum() for d, w in side] for side in sides]).sum(0)
-        average, nsd = share(sums, total.sum(0)), share(near.sum(0), total.sum(0))
-        there = total[0] > 0
-        means = [mean_of(figure, np.broadcast_to(there, figure.shape)) for figure in (f1, nsd, hausdorff, average)]
+        average, capped = (
+            share(sum(np.array([(np.minimum(d, most) * w).sum() for d, w in side]) for side in sides), total.sum(0))
+            for most in (math.inf, self.reach_m)
+        )
+        nsd, there = share(near.sum(0), total.sum(0)), total[0] > 0
+        figures = (f1, nsd, hausdorff, average, capped)
+        means = [mean_of(figure, np.broadcast_to(there, figure.shape)) for figure in figures]
         return EdgeDistances(
             ELEMENTS[self.elements], limits, percentile, total[0], total[1],
-            recall, precision, f1, nsd, hausdorff, average,
-            means[0], means[1], float(means[2]), float(means[3]),
+            recall, precision, f1, nsd, hausdorff, average, capped,
+            means[0], means[1], *(float(m) for m in means[2:]),
         )  # fmt: skip
 
     def _histograms(self) -> list[list[tuple[Values, Values]]]:
         """By side and class: distances, rising, and the weight of the elements that have each of them."""
-        keys = ["side", "index", "distance_m", "weight"]
-        merged = pd.concat(self.tables).groupby(keys, as_index=False)["count"].sum()
+        merged = _merged(self.tables)
         sides = []
         for side in (0, 1):
             rows = [merged[(merged["side"] == side) & (merged["index"] == c)] for c in range(self.classes)]
             sides.append([(r["distance_m"].to_numpy(), (r["weight"] * r["count"]).to_numpy()) for r in rows])
         return sides
+
+
+def _merged(tables: tuple[pd.DataFrame, ...]) -> pd.DataFrame:
+    """Add up the counts of all pieces; distances rise within a class and side."""
+    keys = ["side", "index", "distance_m", "weight"]
+    return pd.concat(tables).groupby(keys, as_index=False)["count"].sum()
 
 
 def surface_margin_px(pixel_size_m: tuple[float, float], reach_m: float) -> tuple[int, int]:
