@@ -14,7 +14,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely.geometry import box
@@ -27,6 +26,7 @@ from cscl.parcels import Parcels
 from cscl.products import Prediction
 
 from .draft import draft, refuse
+from .gpkg import Layer, beside, storable, write_layers
 from .styles import vector_style
 
 __all__ = ["COLUMNS", "SMALL_PX", "export_parcels", "parcel_table"]
@@ -85,7 +85,7 @@ def parcel_table(prediction: Prediction, parcels: Parcels) -> Job[gpd.GeoDataFra
     yield Progress("judging parcels", total, total, "window")
     verdict = tally.verdict(prediction.legend).assign(area_ha=_area_ha(here, prediction.grid))[list(COLUMNS)]
     verdict.index = parcels.table.index
-    return _beside(parcels.table, verdict)
+    return beside(parcels.table, verdict)
 
 
 def export_parcels(
@@ -117,7 +117,8 @@ def export_parcels(
             "see the column 'status'."
         )
     with draft(path.parent, path.name) as folder:
-        _write(_storable(table), folder / path.name)
+        layer = Layer("parcels", storable(table, ("parcel_id", "code", *COLUMNS)))
+        yield from write_layers(folder / path.name, [layer])
         style = vector_style(prediction.legend, "pred_code")
         (folder / path.with_suffix(".qml").name).write_text(style, encoding="utf-8")
     return path
@@ -225,51 +226,3 @@ def _area_ha(here: gpd.GeoSeries, grid: GeoBox) -> NDArray[np.float64]:
     metres = flat.crs.axis_info[0].unit_conversion_factor
     area_m2: NDArray[np.float64] = np.asarray(flat.area, float) * metres**2
     return area_m2 / 10_000
-
-
-def _beside(table: gpd.GeoDataFrame, verdict: pd.DataFrame) -> gpd.GeoDataFrame:
-    """Join the two; GeoPackage does not tell upper from lower case, so neither does the check for equal names."""
-    taken = {str(c).lower() for c in (*table.columns, *verdict.columns)}
-    names = {}
-    for column in table.columns:
-        if str(column).lower() in verdict.columns:
-            names[column] = _free(f"{column}_given", taken)
-    joined: gpd.GeoDataFrame = table.rename(columns=names).join(verdict)
-    return joined
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name.lower() in taken:
-        name += "_"
-    taken.add(name.lower())
-    return name
-
-
-def _storable(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Make a table that GeoPackage can hold: names that differ by more than case, no ``fid``, plain values."""
-    seen, names = {"fid", "geom"}, {}
-    for column in (*("parcel_id", "code", *COLUMNS), *table.columns):
-        if column not in names and column in table.columns:
-            names[column] = str(column) if str(column).lower() not in seen else _free(f"{column}_given", seen)
-            seen.add(names[column].lower())
-    table = table.rename(columns={k: v for k, v in names.items() if k != table.geometry.name})
-    for column in table.columns.drop(table.geometry.name):
-        values = table[column]
-        if isinstance(values, gpd.GeoSeries):
-            table[column] = values.to_wkt()
-        elif isinstance(values.dtype, pd.CategoricalDtype) or values.dtype == object:
-            table[column] = [v if v is None or isinstance(v, str) else _text(v) for v in values]
-    return table
-
-
-def _write(table: gpd.GeoDataFrame, path: Path) -> None:
-    # Version 1.2 holds all that is needed; of later ones older programs warn that they may be only partly supported.
-    table.to_file(path, driver="GPKG", layer="parcels", engine="pyogrio", VERSION="1.2")
-    # A disk that fills at the very end goes unreported and costs the file its spatial index.
-    info = pyogrio.read_info(path, layer="parcels", force_feature_count=True)
-    if info["features"] != len(table) or not info["capabilities"]["fast_spatial_filter"]:
-        raise OSError("what is read back is not what was written")
-
-
-def _text(value: Any) -> str | None:
-    return None if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
