@@ -7,7 +7,7 @@ from cscl.data.scenes import LabelOptions, open_labels, open_parcels
 from cscl.events import run
 from cscl.export.bundle import export
 from cscl.grid import Window
-from cscl.inference.assess import AssessOptions, assess
+from cscl.inference.assess import Assessment, AssessOptions, assess
 from cscl.inference.embed import affinity, edge_strength, embed
 from cscl.inference.predict import PredictOptions, predict
 from cscl.legend import Legend
@@ -21,8 +21,9 @@ from cscl.training.refine import refine
 from cscl.training.segment import train
 
 __all__ = [
-    "AffinityMap", "AssessOptions", "Embedding", "FinetuneOptions", "LabelMap", "LabelOptions", "Legend", "ModelCard",
-    "Parcels", "PredictOptions", "Prediction", "ReadOptions", "Recipe", "SITSCube", "Scene", "SeasonOptions", "Window",
-    "affinity", "assess", "edge_strength", "embed", "export", "finetune", "open_cube", "open_labels", "open_parcels",
-    "predict", "pretrain", "rasterise", "refine", "run", "simulate", "train", "write_season",
+    "AffinityMap", "AssessOptions", "Assessment", "Embedding", "FinetuneOptions", "LabelMap", "LabelOptions",
+    "Legend", "ModelCard", "Parcels", "PredictOptions", "Prediction", "ReadOptions", "Recipe", "SITSCube", "Scene",
+    "SeasonOptions", "Window", "affinity", "assess", "edge_strength", "embed", "export", "finetune", "open_cube",
+    "open_labels", "open_parcels", "predict", "pretrain", "rasterise", "refine", "run", "simulate", "train",
+    "write_season",
 ]  # fmt: skip

@@ -108,25 +108,24 @@ def _embed(args: Arguments) -> None:
 
 def _assess(args: Arguments) -> None:
     from cscl.data.scenes import LabelOptions, open_labels
-    from cscl.data.split import Side, only
     from cscl.export.report_figures import write_report_figures
     from cscl.grid import Window, crop
-    from cscl.inference.assess import AssessOptions, assess, error_map
+    from cscl.inference.assess import AssessOptions, assess
+    from cscl.inference.judging import held_out
     from cscl.products import Prediction
 
     prediction = Prediction.open(args.prediction)
     labels = open_labels(args.labels, prediction.grid, read_fields(args, LabelOptions), known=prediction.legend)
-    if args.held_out_of:
-        from cscl.training.save import split_of
-
-        labels = only(labels, split_of(args.held_out_of, labels.grid), Side.TEST)
+    judged = held_out(labels, args.held_out_of)
     window = Window.parse(args.window, labels.ids.shape) if args.window else None
-    report = drive(assess(prediction, labels, read_fields(args, AssessOptions), window=window), args.quiet)
-    report.write(args.out, overwrite=args.overwrite)
-    grid = crop(prediction.grid, window) if window else prediction.grid
-    errors = drive(error_map(prediction, labels, window), args.quiet)
-    write_report_figures(report, errors, grid, args.out)
-    print(args.out if args.quiet else report.to_markdown())
+    job = assess(prediction, labels, read_fields(args, AssessOptions), judged=judged, window=window)
+    found = drive(job, args.quiet)
+    found.report.write(args.out, overwrite=args.overwrite)
+    errors, grid = found.atlas.kinds_YX, prediction.grid
+    if window:
+        errors, grid = errors[window.slices], crop(grid, window)
+    write_report_figures(found.report, errors, grid, args.out)
+    print(args.out if args.quiet else found.report.to_markdown())
 
 
 def _export(args: Arguments) -> None:

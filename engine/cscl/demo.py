@@ -17,7 +17,7 @@ from cscl.export.bundle import export
 from cscl.export.figures import class_map, edge_strength_map, learning_curve, season_strip
 from cscl.export.page import Figure, Section, Table, write_page
 from cscl.export.report_figures import report_figures
-from cscl.inference.assess import assess, error_map
+from cscl.inference.assess import assess
 from cscl.inference.embed import edge_strength, embed
 from cscl.inference.predict import predict
 from cscl.products import Scene
@@ -85,7 +85,8 @@ def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrit
     prediction = yield from predict(model, cube, out / "prediction", device=device)
     edges = yield from edge_strength((yield from embed(start, cube, out / "embedding.zarr", device=device)))
     labels = open_labels(season / "parcels.gpkg", cube.grid, CROPS, known=prediction.legend)
-    report = yield from assess(prediction, labels)
+    found = yield from assess(prediction, labels)
+    report = found.report
     report.write(out / "report")
     parcels = open_parcels(season / "parcels.gpkg", CROPS)
     yield from export(prediction, out / "export", parcels)
@@ -104,7 +105,7 @@ def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrit
         Figure(f"log_{model.name}", learning_curve(_log(model), f"Learning: {model.name}"), "By step.")
         for model in (start, model)
     ]
-    wrong = report_figures(report, (yield from error_map(prediction, labels)), cube.grid)
+    wrong = report_figures(report, found.atlas.kinds_YX, cube.grid)
     return write_page(
         out, "A crop map and its boundaries, on simulated data", _sections(report, seen, made, wrong, logs)
     )

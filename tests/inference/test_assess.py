@@ -14,7 +14,8 @@ from affine import Affine
 from cscl.errors import GridError, InputError
 from cscl.events import Note, Progress, run
 from cscl.grid import GeoBox, Window
-from cscl.inference.assess import AssessOptions, assess, error_map
+from cscl.inference.assess import AssessOptions, assess
+from cscl.inference.judging import Judged
 from cscl.legend import CropClass, Legend
 from cscl.metrics.boundary import class_boundary, parcel_boundary
 from cscl.metrics.kinds import error_kinds
@@ -52,7 +53,7 @@ def prediction(labels: LabelMap) -> Prediction:
 
 
 def test_figures(prediction: Prediction, labels: LabelMap) -> None:
-    report = run(assess(prediction, labels))
+    report = run(assess(prediction, labels)).report
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values)
     judged = (truth >= 0) & (guess >= 0)
     right = truth == guess
@@ -77,7 +78,7 @@ def test_figures(prediction: Prediction, labels: LabelMap) -> None:
 
 
 def test_parcels(prediction: Prediction, labels: LabelMap) -> None:
-    parcels = run(assess(prediction, labels)).boundary.parcels
+    parcels = run(assess(prediction, labels)).report.boundary.parcels
     assert parcels is not None and labels.parcel_ids is not None
     known = np.unique(labels.parcel_ids[(labels.ids != 255) & (labels.parcel_ids > 0)])
     np.testing.assert_array_equal(parcels.parcel_id, known)
@@ -95,8 +96,8 @@ def test_parcels(prediction: Prediction, labels: LabelMap) -> None:
 def test_blocks_change_nothing(
     prediction: Prediction, labels: LabelMap, limits: tuple[float, ...], window: Window | None
 ) -> None:
-    whole = run(assess(prediction, labels, AssessOptions(1000, limits), window=window))
-    cut = run(assess(prediction, labels, AssessOptions(7, limits), window=window))
+    whole = run(assess(prediction, labels, AssessOptions(1000, limits), window=window)).report
+    cut = run(assess(prediction, labels, AssessOptions(7, limits), window=window)).report
     assert json.dumps(cut.to_dict()["boundary"]) == json.dumps(whole.to_dict()["boundary"])
     np.testing.assert_array_equal(cut.accuracy.counts, whole.accuracy.counts)
     for name, column in vars(cut.boundary.parcels).items():
@@ -105,7 +106,7 @@ def test_blocks_change_nothing(
 
 def test_window_sees_edges_beyond_it(prediction: Prediction, labels: LabelMap) -> None:
     window = Window(13, 24, 40, 57)
-    report = run(assess(prediction, labels, window=window))
+    report = run(assess(prediction, labels, window=window)).report
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values)
     at_edge = ((guess >= 0) & class_boundary(truth))[window.slices]
     assert report.boundary.split("class boundary").boundary.pixels == at_edge.sum()
@@ -118,7 +119,7 @@ def test_reports_progress_and_can_be_closed(prediction: Prediction, labels: Labe
 
 
 def test_without_parcels(prediction: Prediction, labels: LabelMap) -> None:
-    report = run(assess(prediction, replace(labels, parcel_ids=None)))
+    report = run(assess(prediction, replace(labels, parcel_ids=None))).report
     assert [split.name for split in report.boundary.splits] == ["class boundary", "class boundary, published"]
     assert [curve.name for curve in report.boundary.curves] == ["class edge"]
     assert report.boundary.parcels is None and "parcels" in report.remarks[0]
@@ -129,7 +130,7 @@ def test_classes_are_matched_by_id(prediction: Prediction, labels: LabelMap) -> 
     few = Legend(tuple(CropClass(i, c, f"{c} crop", "#000000") for i, c in ((9, "n"), (3, "t"), (5, "f"))), ignore=8)
     ids = prediction.ids.where(prediction.ids != 255, 8)
     events: list[object] = []
-    report = run(assess(replace(prediction, ids=ids, legend=few), labels), events.append)
+    report = run(assess(replace(prediction, ids=ids, legend=few), labels), events.append).report
     assert [(s.id, s.code) for s in report.accuracy.classes] == [(3, "t"), (5, "f"), (8, "8"), (9, "n")]
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values)
     judged = (truth >= 0) & (guess >= 0) & (guess != 2)
@@ -145,21 +146,31 @@ def test_codes_that_disagree_are_named(prediction: Prediction, labels: LabelMap)
     theirs = Legend.from_codes(["rye", "soy"])
     ids = np.where(labels.ids == 3, 1, np.where(labels.ids == 5, 2, 255)).astype(np.uint8)
     guess = replace(prediction, ids=lazy(ids), legend=theirs)
-    report = run(assess(guess, replace(labels, ids=ids, legend=mine)))
+    report = run(assess(guess, replace(labels, ids=ids, legend=mine))).report
     assert "1 (oat / rye), 2 (rye / soy)" in report.remarks[0]
 
 
-def test_error_map(prediction: Prediction, labels: LabelMap, monkeypatch: pytest.MonkeyPatch) -> None:
-    errors = run(error_map(prediction, labels))
+def test_atlas_and_report_count_the_same(prediction: Prediction, labels: LabelMap) -> None:
+    found = run(assess(prediction, labels, AssessOptions(reach_m=35.0)))
+    errors, report = found.atlas.kinds_YX, found.report
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values)
-    np.testing.assert_array_equal(errors, error_kinds(truth, guess, (10, 10), 20))
-    report = run(assess(prediction, labels))
+    np.testing.assert_array_equal(errors, error_kinds(truth, guess, (10, 10), 35))
     assert (errors > Kind.RIGHT).sum() == report.accuracy.pixels - np.trace(report.accuracy.counts)
-    monkeypatch.setattr("cscl.inference.assess.BLOCK_PX", 16)
     window = Window(13, 24, 40, 57)
-    np.testing.assert_array_equal(run(error_map(prediction, labels, window)), errors[window.slices])
-    farther = run(error_map(prediction, labels, reach_m=35.0))
-    np.testing.assert_array_equal(farther, error_kinds(truth, guess, (10, 10), 35))
+    part = run(assess(prediction, labels, AssessOptions(16, reach_m=35.0), window=window)).atlas.kinds_YX
+    np.testing.assert_array_equal(part[window.slices], errors[window.slices])
+    assert (part > 0).sum() == (errors[window.slices] > 0).sum()
+
+
+def test_held_out_pixels_keep_their_edges(prediction: Prediction, labels: LabelMap) -> None:
+    """A strip that is judged alone is counted as it is in the whole map: its neighbours still make edges."""
+    where = np.zeros(SHAPE, bool)
+    where[:, 24:40] = True
+    found = run(assess(prediction, labels, judged=Judged(where, "of a strip")))
+    strip = run(assess(prediction, labels, window=Window(0, 24, SHAPE[0], 16))).report
+    assert found.report.facts["judged"] == "pixels of a strip" and (found.atlas.kinds_YX[~where] == 0).all()
+    assert json.dumps(found.report.to_dict()["boundary"]) == json.dumps(strip.to_dict()["boundary"])
+    np.testing.assert_array_equal(found.report.accuracy.counts, strip.accuracy.counts)
 
 
 def test_refusals(prediction: Prediction, labels: LabelMap) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cscl.data.split import Side, only
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Progress
 from cscl.export.bundle import PARTS, export, exported
@@ -15,9 +14,9 @@ from cscl.export.report_figures import report_figures
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.registry import nearest
-from cscl.training.save import split_of
 
-from .assess import assess, error_map
+from .assess import assess
+from .judging import Judged, held_out
 
 __all__ = ["deliver"]
 
@@ -81,18 +80,16 @@ def _figures(prediction: Prediction, labels: LabelMap | None, model: str | Path 
     yield Progress("drawing figures", 0, 1, "figure")
     drawn = [Figure("crop_map", class_map(prediction))]
     if labels is not None:
-        judged = _unseen(labels, model)
         try:
-            report = yield from assess(prediction, judged)
+            found = yield from assess(prediction, labels, judged=_unseen(labels, model))
         except InputError:
             return drawn  # no labelled pixel to judge by
-        errors = yield from error_map(prediction, judged)
-        drawn += report_figures(report, errors, labels.grid)
+        drawn += report_figures(found.report, found.atlas.kinds_YX, labels.grid)
     return drawn
 
 
-def _unseen(labels: LabelMap, model: str | Path | None) -> LabelMap:
+def _unseen(labels: LabelMap, model: str | Path | None) -> Judged:
     try:
-        return labels if model is None else only(labels, split_of(model, labels.grid), Side.TEST)
+        return held_out(labels, model)
     except MissingError:
-        return labels  # the model was not trained here
+        return Judged()  # a map may outlive its model

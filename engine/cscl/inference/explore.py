@@ -2,95 +2,37 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
-import shapely
 from numpy.typing import NDArray
 
-from cscl.card import ModelCard
-from cscl.data.split import Side
-from cscl.errors import InputError, MissingError
-from cscl.events import Job, Note, Progress
-from cscl.grid import GeoBox, Window, pixel_size_m, require_same, tile_count, tiles
+from cscl.errors import InputError
+from cscl.events import Job, Progress
+from cscl.grid import GeoBox, Window, pixel_size_m, tile_count
 from cscl.legend import Legend
 from cscl.metrics.bootstrap import drawn_units
-from cscl.metrics.boundary import distance_to_class_edge
-from cscl.metrics.classes import CommonLegend
-from cscl.metrics.error_tally import ErrorTally, Piece, class_pairs
-from cscl.metrics.kinds import across_edge, error_kinds
-from cscl.metrics.mixed import crossed_pixels
-from cscl.metrics.regions import class_regions
-from cscl.metrics.tally import margin_px
+from cscl.metrics.error_tally import ErrorTally, class_pairs
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import WRONG, Kind
-from cscl.training.save import split_of
 
-from .assess import REACH_M, AssessOptions
+from .judging import Judged, everything, held_out
+from .look import ExploreOptions, Look, Matched, in_words
 
-__all__ = ["ErrorAtlas", "ExploreOptions", "Judged", "everything", "explore", "held_out"]
-
-
-@dataclass(frozen=True)
-class ExploreOptions(AssessOptions):
-    """How errors are explored."""
-
-    reach_m: Annotated[
-        float,
-        {"min": 1.0, "max": 200.0, "step": 5.0, "tooltip": "How far from an edge an error is laid to it, metres"},
-    ] = REACH_M
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.reach_m < math.inf:
-            raise InputError(f"The reach of an edge must be more than 0 m, not {self.reach_m}. Try 20.")
+__all__ = ["ErrorAtlas", "ExploreOptions", "Judged", "everything", "explore", "explored", "held_out"]
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """Which pixels are judged.
+class Addable(Protocol):
+    """Counts of a block that add up to those of several."""
 
-    Parameters
-    ----------
-    where_YX : ndarray of bool or None
-        Axes (y, x); None for all.
-    words : str
-        Completes the sentence "so many pixels ...".
-    """
-
-    where_YX: NDArray[np.bool_] | None = field(repr=False)
-    words: str
+    def __add__(self, other: Self, /) -> Self: ...
 
 
-def held_out(labels: LabelMap, model: str | Path | None) -> Judged:
-    """Judge what a model has not seen: where it was trained on this grid the blocks held back for the test, else all.
-
-    Edges and unknown land are still those of all labels. `model` is None where it is not known.
-
-    Raises
-    ------
-    MissingError, InputError
-        If there is no such model or it is damaged.
-    """
-    if model is None:
-        return Judged(None, "with a label")
-    ModelCard.open(model)  # a model that is gone must not pass for one that has seen nothing
-    try:
-        return Judged(split_of(model, labels.grid) == Side.TEST, "of the blocks that were held back from training")
-    except MissingError:
-        return Judged(None, "of a scene that the model never saw")
-
-
-def everything(labels: LabelMap, model: str | Path | None) -> Judged:
-    """Judge every pixel with a label, and say so where the model has learnt from some of them."""
-    if held_out(labels, model).where_YX is None:
-        return held_out(labels, model)
-    return Judged(None, "with a label, among them those that the model has learnt from, which flatters it")
+T = TypeVar("T", bound=Addable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +87,18 @@ class ErrorAtlas:
     mixed_YX: NDArray[np.bool_] | None = field(default=None, repr=False)
     remarks: tuple[str, ...] = ()
 
+    @classmethod
+    def empty(cls, matched: Matched) -> ErrorAtlas:
+        """Make room for an atlas, to be filled block by block."""
+        labels, shape, none = matched.labels, matched.labels.ids.shape, pd.DataFrame()
+        kinds, guess = np.zeros(shape, np.uint8), np.full(shape, -1, matched.index_dtype)
+        bins = np.full(shape, len(matched.options.distances_m), np.uint8)
+        return cls(
+            kinds, bins, guess, matched.units_YX, matched.common.legend, labels, none, none, none, none, (0, 0),
+            matched.judged, "region" if labels.parcel_ids is None else "parcel", matched.options, matched.mixed_YX,
+            matched.common.remarks,
+        )  # fmt: skip
+
     @property
     def grid(self) -> GeoBox:
         """Where the pixels lie."""
@@ -186,6 +140,7 @@ def explore(
     """Find the errors of a map, their kinds, and the parcels and edges where they are. Read block by block.
 
     Edges are those of all labels, judged or not: a parcel that is held out keeps its neighbours.
+    `cscl.inference.assess.assess` gives the same atlas together with a report.
 
     Parameters
     ----------
@@ -207,80 +162,48 @@ def explore(
     InputError
         If no judged pixel has both a label and a prediction.
     """
-    options, judged = options or ExploreOptions(), judged or Judged(None, "with a label")
-    require_same(prediction.grid, labels.grid, f"The map {prediction.name} and the labels {labels.name}")
-    size_m, common = pixel_size_m(labels.grid), CommonLegend.of(labels.legend, prediction.legend)
-    for remark in common.remarks:
-        yield Note(remark, warning=True)
-    mixed = None if parcels is None else crossed_pixels(_outlines(parcels, labels.grid), labels.ids.shape)
-    units = labels.parcel_ids if labels.parcel_ids is not None else class_regions(labels.ids, labels.legend.ignore)
-    atlas = _empty(labels, units, mixed, common, judged, options)
-    tally, total = None, tile_count(labels.ids.shape, options.block_px)
-    for number, block in enumerate(tiles(labels.ids.shape, options.block_px), 1):
-        piece = _look(prediction, atlas, common, block)
-        part = ErrorTally.of(piece, len(options.distances_m) + 1, size_m)
-        tally = part if tally is None else tally + part
-        yield Progress("finding errors", number, total, "block")
-    if tally is None or not tally.by_bin.sum():
+    matched = yield from Matched.of(prediction, labels, options or ExploreOptions(), judged, parcels)
+    atlas, _ = yield from explored(matched, Window(0, 0, *labels.ids.shape), "finding errors", lambda look: 0)
+    return atlas
+
+
+def explored(matched: Matched, window: Window, words: str, count: Callable[[Look], T]) -> Job[tuple[ErrorAtlas, T]]:
+    """Look at each block of a window once: make the atlas, and add up what else is counted in each.
+
+    Raises
+    ------
+    InputError
+        If no judged pixel has both a label and a prediction.
+    """
+    atlas, bins, size_m = ErrorAtlas.empty(matched), len(matched.options.distances_m) + 1, matched.pixel_size_m
+    tally, more, total = None, None, tile_count((window.height, window.width), matched.options.block_px)
+    for number, block in enumerate(matched.blocks(window), 1):
+        if matched.known(block):
+            look = matched.look(block)
+            _fill(atlas, look)
+            parts = ErrorTally.of(look, bins, size_m), count(look)
+            tally, more = parts if tally is None or more is None else (tally + parts[0], more + parts[1])
+        else:
+            atlas.guess_YX[block.slices] = matched.guess(block)
+        yield Progress(words, number, total, "block")
+    if tally is None or more is None:
         raise InputError(
-            f"No pixel {judged.words} has both a label in {labels.name} and a class in {prediction.name}. "
-            "Judge all labelled pixels, or check that the classes of the labels are in their legend."
+            f"The labels {atlas.labels.name} hold no pixel of known class in {in_words(window)}, so there is nothing "
+            "to compare. Choose another window, or check that the classes of the labels are in their legend."
         )
-    edges = tally.edges_table(common.legend)
+    if not tally.by_bin.sum():
+        raise InputError(
+            f"No pixel {atlas.judged.words} has both a label in {atlas.labels.name} and a class in "
+            f"{matched.prediction.name}. Judge all labelled pixels, or check that the classes of the labels are in "
+            "their legend."
+        )
+    edges = tally.edges_table(atlas.legend)
     return replace(
-        atlas, curve=tally.curve(options.distances_m), edges=edges, pairs=class_pairs(edges),
-        parcels=tally.parcels(common.legend, size_m[0] * size_m[1]), near=(int(tally.near[0]), int(tally.near[1])),
-    )  # fmt: skip
+        atlas, curve=tally.curve(matched.options.distances_m), edges=edges, pairs=class_pairs(edges),
+        parcels=tally.parcels(atlas.legend, size_m[0] * size_m[1]), near=(int(tally.near[0]), int(tally.near[1])),
+    ), more  # fmt: skip
 
 
-def _empty(
-    labels: LabelMap, units: NDArray[Any], mixed: NDArray[np.bool_] | None, common: CommonLegend, judged: Judged,
-    options: ExploreOptions,
-) -> ErrorAtlas:  # fmt: skip
-    """Make room for an atlas, to be filled block by block."""
-    shape, none = labels.ids.shape, pd.DataFrame()
-    dtype = np.int8 if len(common.legend) < 128 else np.int16
-    unit = "region" if labels.parcel_ids is None else "parcel"
-    return ErrorAtlas(
-        np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), np.full(shape, -1, dtype), units, common.legend, labels,
-        none, none, none, none, (0, 0), judged, unit, options, mixed, common.remarks,
-    )  # fmt: skip
-
-
-def _look(prediction: Prediction, atlas: ErrorAtlas, common: CommonLegend, block: Window) -> Piece:
-    """Fill a block of an atlas; labels are read as far around it as edges reach."""
-    labels, options = atlas.labels, atlas.options
-    size_m, shape = pixel_size_m(labels.grid), labels.ids.shape
-    seen = block.grown(margin_px(size_m, (max(*options.distances_m, options.reach_m),)), shape)
-    inner = block.within(seen).slices
-    around, units = labels.legend.to_index(labels.ids[seen.slices]), atlas.units_YX[seen.slices]
-    ids, confidence = prediction.read(block)
-    guess = np.full(around.shape, -1, atlas.guess_YX.dtype)
-    guess[inner] = common.index(ids)
-    distance = distance_to_class_edge(around, size_m, max(*options.distances_m, options.reach_m))
-    swapped, across = across_edge(around, guess, distance, size_m, options.reach_m, units)
-    kinds = error_kinds(around, guess, size_m, options.reach_m, distance_YX=distance, swapped_YX=swapped)[inner]
-    if atlas.judged.where_YX is not None:
-        kinds[~atlas.judged.where_YX[block.slices]] = Kind.NONE
-    bins = np.searchsorted(np.asarray(options.distances_m, np.float32), np.nan_to_num(distance[inner], nan=np.inf))
-    atlas.kinds_YX[block.slices], atlas.bins_YX[block.slices] = kinds, bins
-    atlas.guess_YX[block.slices] = guess[inner]
-    near = distance[inner] <= np.float32(options.reach_m)
-    wider = Window(block.row, block.col, block.height + 1, block.width + 1).within(seen).slices
-    return Piece(
-        kinds, bins.astype(np.uint8), around[inner], guess[inner], confidence, near,
-        None if atlas.mixed_YX is None else atlas.mixed_YX[block.slices], units[inner], across[inner],
-        atlas.drawn(block), around[wider], units[wider], (block.row, block.col),
-    )  # fmt: skip
-
-
-def _outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
-    """Straight pieces of all outlines, axes (segment, end, coordinate): column and row in pixels of the grid."""
-    table = parcels.table.to_crs(str(grid.crs)) if parcels.table.crs != grid.crs else parcels.table
-    lines = shapely.get_parts(shapely.boundary(table.geometry.values))
-    points, line = shapely.get_coordinates(lines, return_index=True)
-    back = ~grid.transform
-    x, y = points.T
-    places = np.stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f], axis=1)
-    same = line[1:] == line[:-1]
-    return np.stack([places[:-1][same], places[1:][same]], axis=1)
+def _fill(atlas: ErrorAtlas, look: Look) -> None:
+    part = look.block.slices
+    atlas.kinds_YX[part], atlas.bins_YX[part], atlas.guess_YX[part] = look.kinds, look.bins, look.guess

@@ -20,7 +20,7 @@ from cscl.metrics.label_errors import doubt, neighbour_votes, said_with_confiden
 from cscl.metrics.parcel_sums import ParcelSums, Sight
 from cscl.products import Embedding, LabelMap, Prediction
 
-from .explore import Judged
+from .judging import Judged
 
 __all__ = ["SuspectOptions", "label_next", "pooled", "suspects"]
 
@@ -73,7 +73,7 @@ def suspects(
     embedding : Embedding or None
         Of the same model. Without it the score is the doubt of the probabilities alone.
     judged : Judged
-        Pixels that the network has not learnt from: `cscl.inference.explore.held_out`.
+        Pixels that the network has not learnt from: `cscl.inference.judging.held_out`.
     options : SuspectOptions, optional
         Neighbours, least size, blocks.
 

@@ -21,8 +21,8 @@ from cscl.metrics.paired import Outcome, PairedTally, outcomes
 from cscl.metrics.tally import margin_px
 from cscl.products import LabelMap, Prediction
 
-from .assess import AssessOptions
-from .explore import Judged, held_out
+from .judging import Judged, held_out
+from .look import BlockOptions
 
 __all__ = ["Outcome", "Versus", "held_out_of_all", "versus"]
 
@@ -97,7 +97,7 @@ class Versus:
 
 
 def held_out_of_all(labels: LabelMap, *models: str | Path | None) -> Judged:
-    """Judge what none of some models has seen; see `cscl.inference.explore.held_out`.
+    """Judge what none of some models has seen; see `cscl.inference.judging.held_out`.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def versus(
     first: Prediction,
     second: Prediction,
     labels: LabelMap,
-    options: AssessOptions | None = None,
+    options: BlockOptions | None = None,
     *,
     judged: Judged | None = None,
     names: tuple[str, str] | None = None,
@@ -135,7 +135,7 @@ def versus(
         Maps of one scene; classes are matched with the labels by id.
     labels : LabelMap
         The truth, on the same grid. Without parcel ids blocks of 320 m are drawn for the intervals.
-    options : AssessOptions, optional
+    options : BlockOptions, optional
         Classes of distance, size of blocks.
     judged : Judged, optional
         From `held_out_of_all`; by default all labelled pixels.
@@ -151,7 +151,7 @@ def versus(
     InputError
         If no judged pixel has a label and a class in both maps.
     """
-    options, judged = options or AssessOptions(), judged or Judged(None, "with a label")
+    options, judged = options or BlockOptions(), judged or Judged()
     for one in (first, second):
         require_same(one.grid, labels.grid, f"The map {one.name} and the labels {labels.name}")
     common = CommonLegend.of_all(labels.legend, first.legend, second.legend)
@@ -177,7 +177,7 @@ def versus(
 
 def _look(
     maps: tuple[Prediction, ...], common: tuple[CommonLegend, ...], labels: LabelMap, judged: Judged,
-    options: AssessOptions, block: Window, found: NDArray[Any],
+    options: BlockOptions, block: Window, found: NDArray[Any],
 ) -> PairedTally:  # fmt: skip
     """Fill in the outcomes of a block and count them; labels are read as far around it as edges reach."""
     size_m, shape = pixel_size_m(labels.grid), labels.ids.shape

@@ -87,6 +87,7 @@ class Tally:
         classes: int,
         pixel_size_m: tuple[float, float],
         limits_m: Sequence[float],
+        judged_YX: NDArray[np.bool_] | None = None,
     ) -> Tally:
         """Count a piece.
 
@@ -107,8 +108,11 @@ class Tally:
             Height and width of a pixel.
         limits_m : sequence of float
             Upper limits of the classes of distance, rising, finite.
+        judged_YX : ndarray of bool, optional
+            Which pixels of the piece are counted; by default all. Edges are those of all.
         """
         truth, most = around_YX[inner], limits_m[-1]
+        truth = truth if judged_YX is None else np.where(judged_YX, truth, UNKNOWN)
         masks = {CLASS: class_boundary(around_YX), PUBLISHED: class_boundary(around_YX, void_counts=True)}
         distances = {CLASS_EDGE: distance_to_class_edge(around_YX, pixel_size_m, most)}
         tallies: tuple[ParcelTally, ...] = ()

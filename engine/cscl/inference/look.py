@@ -1,0 +1,266 @@
+"""A map and labels met block by block: all that the measures need to know of a block is worked out here, once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from cscl.errors import InputError
+from cscl.events import Job, Note
+from cscl.grid import GeoBox, Window, pixel_size_m, require_same, tiles
+from cscl.legend import UNKNOWN
+from cscl.metrics.bootstrap import drawn_units
+from cscl.metrics.boundary import distance_to_class_edge, distance_to_parcel_edge
+from cscl.metrics.classes import CommonLegend
+from cscl.metrics.error_tally import Piece
+from cscl.metrics.kinds import across_edge, error_kinds
+from cscl.metrics.mixed import crossed_pixels
+from cscl.metrics.regions import class_regions
+from cscl.metrics.tally import margin_px
+from cscl.parcels import Parcels
+from cscl.products import LabelMap, Prediction
+from cscl.report.kinds import Kind
+
+from .judging import Judged
+
+__all__ = ["BlockOptions", "ExploreOptions", "Look", "Matched", "in_words"]
+
+BLOCK_PX = 512
+REACH_M = 20.0
+
+
+@dataclass(frozen=True)
+class BlockOptions:
+    """How maps and labels meet. Blocks change neither the figures nor, beyond their own size, the memory."""
+
+    block_px: Annotated[
+        int, {"min": 64, "max": 4096, "step": 64, "tooltip": "Side of the blocks that are read, pixels"}
+    ] = BLOCK_PX
+    distances_m: Annotated[
+        tuple[float, ...], {"tooltip": "Upper limits of the classes of distance to an edge, metres, rising"}
+    ] = (10.0, 20.0, 30.0, 50.0, 80.0)
+
+    def __post_init__(self) -> None:
+        limits = (0.0, *self.distances_m)
+        if len(limits) < 2 or any(b <= a for a, b in itertools.pairwise(limits)) or math.isinf(limits[-1]):
+            raise InputError(
+                f"The distances {self.distances_m} must be positive, finite and rising, e.g. 10, 20, 50. "
+                "What lies beyond the last one is a class of its own."
+            )
+
+
+@dataclass(frozen=True)
+class ExploreOptions(BlockOptions):
+    """How errors are explored."""
+
+    reach_m: Annotated[
+        float,
+        {"min": 1.0, "max": 200.0, "step": 5.0, "tooltip": "How far from an edge an error is laid to it, metres"},
+    ] = REACH_M
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.reach_m < math.inf:
+            raise InputError(f"The reach of an edge must be more than 0 m, not {self.reach_m}. Try 20.")
+
+
+@dataclass(frozen=True, eq=False)
+class Look(Piece):
+    """A block of a map and its labels, and what lies around it as far as edges reach: ``seen``.
+
+    Parameters
+    ----------
+    block : Window
+        Where the piece lies in the scene.
+    inner : tuple of slice
+        Where it lies in what is seen.
+    judged : ndarray of bool
+        Axes (y, x) of the piece: whether the pixel has a label and is among those to be judged, predicted or not.
+    truth_seen, guess_seen : ndarray of int
+        Class indices of all that is seen, negative where unknown or not predicted.
+    parcels_seen : ndarray of int or None
+        Parcel ids, 0 outside all parcels; None where labels know no parcels.
+    class_edge_m : ndarray of float32
+        Distance of all that is seen to the class edge, at least as far as `edges_m` reach inside the piece.
+    edges_m : float
+        How far edges were looked for.
+    pixel_size_m : tuple of float
+        Height and width of a pixel.
+    classes : int
+        How many classes there are.
+    """
+
+    block: Window
+    inner: tuple[slice, slice]
+    judged: NDArray[np.bool_]
+    truth_seen: NDArray[Any]
+    guess_seen: NDArray[Any]
+    parcels_seen: NDArray[Any] | None
+    class_edge_m: NDArray[np.float32]
+    edges_m: float
+    pixel_size_m: tuple[float, float]
+    classes: int
+
+    @cached_property
+    def judged_truth(self) -> NDArray[Any]:
+        """True class indices of the piece, negative where unknown or not to be judged."""
+        return np.where(self.judged, self.truth, self.truth.dtype.type(UNKNOWN))
+
+    @cached_property
+    def parcel_edge_m(self) -> NDArray[np.float32] | None:
+        """Distance of the pixels of the piece to the parcel edge; None where labels know no parcels."""
+        if self.parcels_seen is None:
+            return None
+        return distance_to_parcel_edge(self.parcels_seen, self.pixel_size_m, self.edges_m)[self.inner]
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """A map and labels of one grid, their classes matched by id, and what is to be judged.
+
+    Parameters
+    ----------
+    prediction, labels
+        The map and the truth.
+    common : CommonLegend
+        The classes of both.
+    units_YX : ndarray of int
+        Id of the parcel, or of the region of one class where labels know no parcels; 0 outside.
+    judged : Judged
+        Which pixels are judged.
+    options : ExploreOptions
+        Reach and classes of distance.
+    edges_m : float
+        How far edges are looked for, metres.
+    mixed_YX : ndarray of bool or None
+        Pixels through which the outline of a parcel runs; None without polygons.
+    """
+
+    prediction: Prediction
+    labels: LabelMap
+    common: CommonLegend
+    units_YX: NDArray[Any] = field(repr=False)
+    judged: Judged
+    options: ExploreOptions
+    edges_m: float
+    mixed_YX: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        prediction: Prediction,
+        labels: LabelMap,
+        options: ExploreOptions,
+        judged: Judged | None = None,
+        parcels: Parcels | None = None,
+        reach_m: float = 0.0,
+    ) -> Job[Matched]:
+        """Match a map with labels; edges are looked for at least as far as `reach_m`.
+
+        Raises
+        ------
+        GridError
+            If the grids differ or count degrees.
+        """
+        require_same(prediction.grid, labels.grid, f"The map {prediction.name} and the labels {labels.name}")
+        pixel_size_m(labels.grid)
+        common = CommonLegend.of(labels.legend, prediction.legend)
+        for remark in common.remarks:
+            yield Note(remark, warning=True)
+        units = labels.parcel_ids if labels.parcel_ids is not None else class_regions(labels.ids, labels.legend.ignore)
+        mixed = None if parcels is None else crossed_pixels(_outlines(parcels, labels.grid), labels.ids.shape)
+        edges_m = max(*options.distances_m, options.reach_m, reach_m)
+        return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed)
+
+    @property
+    def pixel_size_m(self) -> tuple[float, float]:
+        """Height and width of a pixel."""
+        return pixel_size_m(self.labels.grid)
+
+    @property
+    def index_dtype(self) -> Any:
+        """Smallest integers that hold the class indices."""
+        return np.int8 if len(self.common.legend) < 128 else np.int16
+
+    @cached_property
+    def margin_px(self) -> int:
+        """Pixels that are seen around a block."""
+        return margin_px(self.pixel_size_m, (self.edges_m,))
+
+    def blocks(self, window: Window) -> Iterator[Window]:
+        """Cut a window of the scene into blocks."""
+        for tile in tiles((window.height, window.width), self.options.block_px):
+            yield Window(window.row + tile.row, window.col + tile.col, tile.height, tile.width)
+
+    def known(self, block: Window) -> bool:
+        """Whether a block holds a pixel of known class."""
+        return bool((self.labels.legend.to_index(self.labels.ids[block.slices]) >= 0).any())
+
+    def guess(self, block: Window) -> NDArray[Any]:
+        """Read the predicted class indices of a block, negative where there is no prediction."""
+        return self._guess(self.prediction.read(block)[0])
+
+    def drawn(self, block: Window) -> NDArray[np.int64]:
+        """Find what is drawn whole for intervals, axes (y, x) of a block: parcels, or blocks where there are none."""
+        parcels = None if self.labels.parcel_ids is None else self.labels.parcel_ids[block.slices]
+        return drawn_units(parcels, (block.height, block.width), (block.row, block.col), self.pixel_size_m)
+
+    def look(self, block: Window) -> Look:
+        """Work out all that is to be known of a block; map and labels are read as far around it as edges reach."""
+        labels, options, size_m = self.labels, self.options, self.pixel_size_m
+        seen = block.grown(self.margin_px, labels.ids.shape)
+        inner = block.within(seen).slices
+        truth = labels.legend.to_index(labels.ids[seen.slices]).astype(self.index_dtype)
+        ids, confidence = self.prediction.read(seen)
+        guess = self._guess(ids)
+        units = self.units_YX[seen.slices]
+        edge_m = distance_to_class_edge(truth, size_m, self.edges_m)
+        swapped, across = across_edge(truth, guess, edge_m, size_m, options.reach_m, units)
+        kinds = error_kinds(truth, guess, size_m, options.reach_m, distance_YX=edge_m, swapped_YX=swapped)[inner]
+        judged = self.judged.of(block) & (truth[inner] >= 0)
+        kinds[~judged] = Kind.NONE
+        wider = Window(block.row, block.col, block.height + 1, block.width + 1).within(seen).slices
+        return Look(
+            kinds=kinds, bins=_classes_of(edge_m[inner], options.distances_m), truth=truth[inner], guess=guess[inner],
+            confidence=confidence[inner], near=edge_m[inner] <= np.float32(options.reach_m),
+            mixed=None if self.mixed_YX is None else self.mixed_YX[block.slices],
+            units=units[inner], across=across[inner], drawn=self.drawn(block),
+            truth_around=truth[wider], units_around=units[wider], corner=(block.row, block.col),
+            block=block, inner=inner, judged=judged, truth_seen=truth, guess_seen=guess,
+            parcels_seen=None if labels.parcel_ids is None else labels.parcel_ids[seen.slices],
+            class_edge_m=edge_m, edges_m=self.edges_m, pixel_size_m=size_m, classes=len(self.common.legend),
+        )  # fmt: skip
+
+    def _guess(self, ids: NDArray[Any]) -> NDArray[Any]:
+        return self.common.index(ids).astype(self.index_dtype)
+
+
+def in_words(window: Window) -> str:
+    """Say which rows and columns a window holds."""
+    return f"rows {window.row}:{window.row + window.height}, columns {window.col}:{window.col + window.width}"
+
+
+def _classes_of(distance_m: NDArray[np.float32], limits_m: tuple[float, ...]) -> NDArray[np.uint8]:
+    """Which class of distance each pixel is in; the last holds all without an edge, the unknown among them."""
+    limits = np.asarray(limits_m, np.float32)
+    return np.searchsorted(limits, np.nan_to_num(distance_m, nan=np.inf)).astype(np.uint8)
+
+
+def _outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
+    """Straight pieces of all outlines, axes (segment, end, coordinate): column and row in pixels of the grid."""
+    table = parcels.table.to_crs(str(grid.crs)) if parcels.table.crs != grid.crs else parcels.table
+    lines = shapely.get_parts(shapely.boundary(table.geometry.values))
+    points, line = shapely.get_coordinates(lines, return_index=True)
+    back = ~grid.transform
+    x, y = points.T
+    places = np.stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f], axis=1)
+    same = line[1:] == line[:-1]
+    return np.stack([places[:-1][same], places[1:][same]], axis=1)
