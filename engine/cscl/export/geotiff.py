@@ -101,9 +101,12 @@ def write_cog(
 
 
 def export_classes(
-    prediction: Prediction, path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
-) -> Job[Path]:
+    prediction: Prediction, path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = (),
+    description: str = "predicted crop class",
+) -> Job[Path]:  # fmt: skip
     """Write the crop map: class ids as COG, class names and counts in ``.aux.xml``, a QGIS style in ``.qml``.
+
+    Any other map of classes can be written so, too, with its own `description` of what the values are.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def export_classes(
     # Nodata is white where a program draws it all the same: black, as GDAL has it, would look like a class.
     colours = {legend.ignore: (255, 255, 255), **{c.id: c.rgb for c in legend.classes}}
     band = Band(
-        legend.dtype.name, legend.ignore, "predicted crop class", "nearest", colours if legend.dtype == np.uint8 else {}
+        legend.dtype.name, legend.ignore, description, "nearest", colours if legend.dtype == np.uint8 else {}
     )
     with draft(path.parent, path.name) as folder:
         yield from _fill(folder / path.name, read, prediction.grid, band)

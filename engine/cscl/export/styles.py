@@ -29,7 +29,7 @@ def raster_style(legend: Legend) -> str:
     return _document(root)
 
 
-def vector_style(legend: Legend, column: str) -> str:
+def vector_style(legend: Legend, column: str, other: str = "no prediction") -> str:
     """Style of parcels by the class code in `column`; parcels without a code are outlines.
 
     Parameters
@@ -38,13 +38,15 @@ def vector_style(legend: Legend, column: str) -> str:
         Codes, names and colours.
     column : str
         Column of the table that holds class codes, as text.
+    other : str
+        Name of parcels without a code.
     """
     root = ET.Element("qgis", _VERSION)
     kind = {"type": "categorizedSymbol", "attr": column, "symbollevels": "0", "forceraster": "0", "enableorderby": "0"}
     renderer = ET.SubElement(root, "renderer-v2", kind)
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     for number, c in enumerate((*legend.classes, None)):
-        code, label = (xml_text(c.code), xml_text(c.name)) if c else ("", "no prediction")
+        code, label = (xml_text(c.code), xml_text(c.name)) if c else ("", other)
         entry = {"value": code, "label": label, "symbol": str(number), "render": "true", "type": "string"}
         ET.SubElement(categories, "category", entry)
         _add_fill(symbols, str(number), c)
