@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtr, ndtri
 
+from cscl.events import Job, Progress, run
+
 __all__ = [
-    "FEWEST_UNITS", "Intervals", "Resampling", "confusion_figures", "confusion_intervals", "drawn_units", "intervals",
-    "ratio_intervals",
+    "FEWEST_UNITS", "Intervals", "Resampling", "confusion_figures", "confusion_intervals", "draw_ratios", "drawn_units",
+    "intervals", "ratio_intervals",
 ]  # fmt: skip
 
 FEWEST_UNITS = 10
@@ -103,6 +105,13 @@ def intervals(
     resampling : Resampling
         How units are drawn. The same seed gives the same intervals.
     """
+    return run(_draw(counts, figures, columns, resampling))
+
+
+def _draw(
+    counts: Counts, figures: Callable[[Values], Values], columns: NDArray[np.bool_], resampling: Resampling
+) -> Job[Intervals]:
+    """Find intervals, some draws at a time."""
     table: Any = sparse.csr_array(counts, dtype=float)
     part = np.asarray(abs(table) @ columns.T.astype(float)) > 0
     table, taking_part = table[part.any(1)], part.sum(0)
@@ -111,8 +120,11 @@ def intervals(
     if units < FEWEST_UNITS:
         nothing = np.full(estimate.shape, np.nan)
         return Intervals(estimate, nothing, nothing, taking_part, resampling.level)
-    drawn = np.concatenate([figures((table.T @ w.T).T) for w in _weights(units, resampling)])
-    low, high = _bca(estimate, drawn, _acceleration(table, figures, estimate), resampling.level)
+    drawn: list[Values] = []
+    for weights in _weights(units, resampling):
+        drawn.append(figures((table.T @ weights.T).T))
+        yield Progress("drawing parcels", sum(map(len, drawn)), resampling.draws, "draw")
+    low, high = _bca(estimate, np.concatenate(drawn), _acceleration(table, figures, estimate), resampling.level)
     few = taking_part < FEWEST_UNITS
     return Intervals(estimate, np.where(few, np.nan, low), np.where(few, np.nan, high), taking_part, resampling.level)
 
@@ -128,10 +140,15 @@ def ratio_intervals(part: Counts, whole: Counts, resampling: Resampling = Resamp
     resampling : Resampling
         How units are drawn.
     """
+    return run(draw_ratios(part, whole, resampling))
+
+
+def draw_ratios(part: Counts, whole: Counts, resampling: Resampling = Resampling()) -> Job[Intervals]:
+    """Find what `ratio_intervals` finds as a job, in steps of some hundredths of a second."""
     both = sparse.hstack([sparse.csr_array(part), sparse.csr_array(whole)])
     count = whole.shape[1]
     columns = np.concatenate([np.zeros((count, count), bool), np.eye(count, dtype=bool)], 1)
-    return intervals(both, lambda sums: _ratio(sums[..., :count], sums[..., count:]), columns, resampling)
+    return _draw(both, lambda sums: _ratio(sums[..., :count], sums[..., count:]), columns, resampling)
 
 
 def confusion_intervals(counts: Counts, classes: int, resampling: Resampling = Resampling()) -> Intervals:
