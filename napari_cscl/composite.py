@@ -86,6 +86,7 @@ class SeasonImage:
     def __init__(self, cube: SITSCube, composite: Composite, masked: bool = True) -> None:
         chosen = cube.select(bands=composite.bands)
         self._source = chosen if masked else chosen.unmasked()
+        self._whole = chosen, self._source
         self._colours = _Colours.of(chosen, composite)
         self.kept = Kept(KEPT_BYTES)
         self._step = 1
@@ -98,6 +99,19 @@ class SeasonImage:
         """Return the same picture with every `step`-th pixel, from overviews of the files where there are any."""
         source = self._source.coarser(step)
         return self._but(_source=source, _step=step, _window=Window(0, 0, *source.shape))
+
+    def look(self, time: int, window: Window) -> tuple[NDArray[np.uint8], float]:
+        """Read a window of one date in full detail, past what is kept: its colours, and the share that is usable.
+
+        Raises
+        ------
+        CSCLError
+            If it cannot be read.
+        """
+        masked, shown = self._whole
+        values, valid = shown.select(times=[time]).read(window)
+        usable = valid if shown is masked else masked.select(times=[time]).read(window)[1]
+        return self._colours(values[0], valid[0]), float(usable.mean())
 
     def gauge(self) -> None:
         """Read a tile, to know how long it takes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from cscl.cube import SITSCube
 from cscl.grid import GeoBox, require_same, same
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
+
+from .notes import Notes
 
 __all__ = ["Model", "Session"]
 
@@ -30,7 +32,8 @@ class Model:
 class Session:
     """One viewer's scene: a cube, its labels, a model and what the model made of them.
 
-    Setting a thing checks that it belongs to the cube, and emits its signal. Another cube clears all but the model.
+    Setting a thing checks that it belongs to the cube, and emits its signal. Another cube clears all but the model
+    and the notes on cases, which know their labels, their map and their place.
     """
 
     cube: SITSCube | None = None
@@ -38,6 +41,7 @@ class Session:
     parcels: Parcels | None = None
     model: Model | None = None
     prediction: Prediction | None = None
+    notes: Notes = field(default_factory=Notes)
 
     cube_changed = Signal(object)
     labels_changed = Signal(object)

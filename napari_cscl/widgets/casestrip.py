@@ -1,0 +1,171 @@
+"""The strip of pictures of a case: the season, truth, map, errors and edges, read beside the window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
+
+from cscl.events import Event, Preview
+from napari_cscl.cases import Case, Picture, dates_to_try, map_pictures, season_image, season_pictures
+from napari_cscl.runner import JobRunner
+
+from .parts import row, words
+from .picturegrid import PictureGrid
+
+if TYPE_CHECKING:
+    from cscl.inference.explore import ErrorAtlas
+
+    from .dock import CSCLDock
+
+__all__ = ["CaseStrip"]
+
+SMALL_PX, LARGE_PX = 84, 320
+
+
+class CaseStrip(QWidget):
+    """Pictures of the case that is selected; a click on a date shows it, a double click enlarges them all.
+
+    Pictures of the maps are there at once. The season is read in a thread of its own, so that the window never waits
+    and a job that runs goes on; what was read for a case that is no longer selected is dropped.
+
+    Parameters
+    ----------
+    dock : CSCLDock
+        Whose scene it shows.
+    """
+
+    def __init__(self, dock: CSCLDock) -> None:
+        super().__init__()
+        self.dock = dock
+        self.case: Case | None = None
+        self.atlas: ErrorAtlas | None = None
+        self.season: list[Picture] = []
+        self.maps: tuple[Picture, ...] = ()
+        self.runner = JobRunner(self)
+        self._read: Case | None = None  # the case that the running job reads
+        self._come = 0
+        self._build()
+        self.runner.reported.connect(self._came)
+        self.runner.done.connect(self._done)
+        self.runner.failed.connect(dock.complain)
+        self.runner.finished.connect(self._go_on)
+        dock.viewer.dims.events.current_step.connect(self._show_now)
+        self.show_case(None, None)
+
+    def _build(self) -> None:
+        self.title, self.larger = words(), QPushButton("Larger ...")
+        self.larger.setToolTip("Show these pictures in a window of their own, which follows the selection")
+        self.grid, self.large = PictureGrid(SMALL_PX), PictureGrid(LARGE_PX)
+        self.dialog = QDialog(self)
+        self.dialog.setWindowTitle("Case")
+        self.dialog.setWindowFlag(Qt.WindowType.WindowMaximizeButtonHint)
+        QVBoxLayout(self.dialog).addWidget(self.large)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(row(self.title, self.larger, wide=(self.title,)))
+        layout.addWidget(self.grid)
+        self.larger.clicked.connect(self.enlarge)
+        for grid in (self.grid, self.large):
+            grid.pressed.connect(lambda picture: self.dock.act(lambda: self._pressed(picture)))
+            grid.opened.connect(lambda _: self.enlarge())
+
+    # --- what can be asked of it -----------------------------------------------------------------------------------
+
+    def show_case(self, atlas: ErrorAtlas | None, row: Any) -> None:
+        """Picture a row of the tables of an atlas; None shows nothing."""
+        self.atlas, self.case = atlas, None
+        self.setVisible(atlas is not None and row is not None)
+        if atlas is None or row is None:
+            self.dialog.hide()
+            self.runner.cancel()
+            return
+        self.case = Case.of(atlas, row)
+        window = self.case.window
+        size = f"{window.height} x {window.width} pixels around it"
+        self.title.setText(f"{self.case.name[:1].upper()}{self.case.name[1:]}, {size}")
+        self.dialog.setWindowTitle(self.case.name)
+        self._begin()
+
+    def refresh(self) -> None:
+        """Picture the case anew, e.g. as the scene was looked at meanwhile, or is shown in other colours."""
+        if self.case is not None:
+            self.show_case(self.atlas, self.case.row)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """What is shown: the season, then the maps."""
+        return [*self.season, *self.maps]
+
+    def enlarge(self) -> None:
+        """Show the pictures in a window of their own."""
+        if self.case is not None:
+            self.dialog.resize(900, 520)
+            self.dialog.show()
+            self.dialog.raise_()
+
+    def shut(self) -> None:
+        """Read nothing any more, and leave the viewer's events."""
+        self.dock.viewer.dims.events.current_step.disconnect(self._show_now)
+        self.runner.close()
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Show the maps at once, and read the season."""
+        cube, case, atlas = self.dock.session.cube, self.case, self.atlas
+        if case is None or atlas is None:
+            return
+        seen = self.dock.affinity.sights.seen
+        edges = seen[0].edges_YX if seen and seen[0].edges_YX.shape == atlas.kinds_YX.shape else None
+        self.maps = map_pictures(atlas, case, edges)
+        self.season = [Picture("", None) for _ in dates_to_try(len(cube.dates))] if cube is not None else []
+        self._show()
+        if self.runner.busy:
+            self.runner.cancel()  # the new one begins once the former one has ended
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Read the season of the case that is selected, unless it was read already."""
+        cube, case = self.dock.session.cube, self.case
+        image = None if cube is None else season_image(self.dock.viewer.layers, cube)
+        if case is None or case is self._read or cube is None or image is None:
+            return
+        self._read, self._come = case, 0
+        self.runner.start(season_pictures(image, cube.dates, case), "Reading the case", None)
+
+    def _came(self, event: Event) -> None:
+        """Show a date as soon as it is there; what comes late is of a case that is no longer selected."""
+        if isinstance(event, Preview) and self._read is self.case and self._come < len(self.season):
+            time = int(event.stage)
+            self.season[self._come] = Picture(event.name, event.array, time=time)
+            self._come += 1
+            self._show()
+
+    def _done(self, pictures: tuple[Picture, ...]) -> None:
+        if self._read is self.case:
+            self.season = list(pictures)
+            self._show()
+
+    def _show(self) -> None:
+        if self.case is not None:
+            for grid in (self.grid, self.large):
+                grid.show_rows([self.season, self.maps], self.case.sides)
+            self._show_now()
+
+    def _show_now(self, event: Any = None) -> None:
+        dims = self.dock.viewer.dims
+        time = dims.current_step[-3] if dims.ndim > 2 else None
+        for grid in (self.grid, self.large):
+            grid.show_now(time)
+
+    def _pressed(self, picture: Picture) -> None:
+        """Go to the date; look at the scene if that is what the picture waits for."""
+        dims, affinity = self.dock.viewer.dims, self.dock.affinity
+        if picture.time is not None and dims.ndim > 2:
+            dims.set_current_step(dims.ndim - 3, picture.time)
+        elif picture.colours_YXC is None and picture.note:
+            self.dock.say(picture.note)
+            self.dock.pages.turn_to(affinity)
