@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import cscl
-from cscl.commands import learning
+from cscl.commands import compare, learning, suspects
 from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
@@ -225,6 +225,13 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
     "predict": (_predict, _predict_arguments, "Map images with a trained model"),
     "embed": (_embed, _using_arguments, "Write what the network sees of each pixel"),
     "assess": (_assess, _assess_arguments, "Score a prediction, inside parcels and at their boundaries"),
+    "compare": (compare.compare, compare.compare_arguments, "Compare two predictions with the same labels"),
+    "suspects": (suspects.suspects, suspects.suspects_arguments, "Rank the parcels that are probably declared wrongly"),
+    "label-next": (
+        suspects.label_next,
+        suspects.label_next_arguments,
+        "Rank the parcels that are worth labelling next",
+    ),
     "export": (_export, _export_arguments, "Turn a prediction into files for QGIS: map, styles, parcels"),
     "doctor": (_doctor, _no_arguments, "Say what is installed and what is missing"),
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from cscl.options import add_fields
 
-__all__ = ["Arguments", "add_images", "add_labels", "add_overwriting", "add_running"]
+__all__ = ["Arguments", "add_images", "add_labels", "add_overwriting", "add_running", "warn"]
 
 Arguments = argparse.Namespace
 
@@ -34,3 +35,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 def add_overwriting(parser: argparse.ArgumentParser) -> None:
     """Give a parser ``--overwrite``."""
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there")
+
+
+def warn(text: str) -> None:
+    """Say what must not be overlooked."""
+    print(f"WARNING: {text}", file=sys.stderr)

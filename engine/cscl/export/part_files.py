@@ -1,0 +1,137 @@
+"""Parts of a report as files: Markdown, JSON, a CSV for each table, and a section of a page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cscl.errors import OutputError
+from cscl.report.numbers import plain
+from cscl.report.parts import Part, Value
+from cscl.results import require_place
+
+from .draft import draft
+from .page import Figure, Section, Table
+
+__all__ = ["in_words", "part_markdown", "part_section", "result_folder", "write_part", "write_table"]
+
+MOST_ROWS = 40
+
+
+@contextmanager
+def result_folder(out: str | Path, mark: str, *, overwrite: bool) -> Generator[Path, None, None]:
+    """Lend a folder to write a result into; its files appear in `out` when all are whole. Other files in `out` stay.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the result, made if it is not there.
+    mark : str
+        File that each result of this kind holds: a folder without it is never written into.
+    overwrite : bool
+        Replace the files of a former result.
+
+    Raises
+    ------
+    OutputError
+        If something is there that may not be replaced, or the files cannot be written.
+    """
+    out = Path(out)
+    require_place(out, mark, overwrite=overwrite)
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {out} cannot be made ({error}). Choose another place.") from error
+    try:
+        with draft(out, "result") as folder:
+            yield folder
+        made = False
+    finally:
+        if made:
+            with suppress(OSError):
+                out.rmdir()
+
+
+def write_part(part: Part, facts: Mapping[str, Any], folder: Path) -> None:
+    """Write ``<key>.md``, ``<key>.json`` and ``<table>.csv`` for each table; `facts` say what was compared."""
+    text = f"{part_markdown(part, facts)}\n"
+    (folder / f"{part.key}.md").write_text(text, encoding="utf-8")
+    known = json.dumps({"facts": plain(facts), **part.to_dict()}, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / f"{part.key}.json").write_text(known, encoding="utf-8")
+    for name, table in part.tables.items():
+        write_table(table, folder / f"{name}.csv")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV in UTF-8: true and false in lower case, undefined values empty."""
+    truths = {name: table[name].map({True: "true", False: "false"}) for name in table.select_dtypes("bool").columns}
+    table.assign(**truths).to_csv(path, index=False, float_format="%.10g")
+
+
+def part_markdown(part: Part, facts: Mapping[str, Any] | None = None, *, most: int = MOST_ROWS) -> str:
+    """Return a part as Markdown: what was measured, remarks, numbers, and the first rows of its tables."""
+    blocks = [f"# {part.title}", part.definition]
+    if facts:
+        blocks.append("\n".join(f"- {name}: {value}" for name, value in facts.items()))
+    blocks.append("\n".join(f"- {remark}" for remark in part.remarks))
+    if part.values:
+        blocks.append(_rows(("figure", "value"), [(value.words, in_words(value)) for value in part.values]))
+    for name, table in part.tables.items():
+        rows = [[_cell(value) for value in row] for row in table.head(most).itertuples(index=False)]
+        more = f" (the first {most} of {len(table)} rows; {name}.csv holds all)" if len(table) > most else ""
+        blocks += [f"## {name.replace('_', ' ').capitalize()}{more}", _rows(list(table.columns), rows)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def part_section(part: Part, figures: Sequence[Figure] = (), *, text: str = "", most: int = MOST_ROWS) -> Section:
+    """Return a part as a section of a page; `text` comes first, and tables are cut to their first rows."""
+    tables = []
+    if part.values:
+        tables.append(Table(("figure", "value"), [(value.words, in_words(value)) for value in part.values]))
+    for name, table in part.tables.items():
+        rows = [[_plain(value) for value in row] for row in table.head(most).itertuples(index=False)]
+        more = f": the first {most} of {len(table)} rows, {name}.csv holds all" if len(table) > most else ""
+        columns = [str(column).replace("_", " ") for column in table.columns]
+        tables.append(Table(columns, rows, name.replace("_", " ").capitalize() + more))
+    return Section(part.title, "\n\n".join(b for b in (text, part.definition, *part.remarks) if b), figures, tables)
+
+
+def in_words(value: Value) -> str:
+    """Return a value with its unit and, where it has one, its 95 % interval."""
+    if math.isnan(value.value):
+        return "not defined"
+    text = _number(value.value, value.unit)
+    if math.isnan(value.low):
+        return text
+    return f"{text} (95 % interval {_number(value.low, value.unit)} to {_number(value.high, value.unit)})"
+
+
+def _number(number: float, unit: str) -> str:
+    if unit == "share":
+        return f"{number:.1%}"
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:,.1f}"
+    return f"{shown} {unit}".strip()
+
+
+def _plain(value: Any) -> Any:
+    known = plain(value)
+    return {True: "yes", False: "no"}[known] if isinstance(known, bool) else known
+
+
+def _cell(value: Any) -> str:
+    known = _plain(value)
+    if known is None:
+        return "–"
+    return f"{known:.4g}" if isinstance(known, float) else str(known).replace("|", "\\|").replace("\n", " ")
+
+
+def _rows(header: Sequence[Any], rows: Sequence[Sequence[str]]) -> str:
+    lines = [tuple(map(str, header)), ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
