@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree as ET
 
 from cscl.legend import CropClass, Legend
 
-__all__ = ["raster_style", "vector_style", "xml_text"]
+__all__ = ["STYLE", "add_symbol", "document", "raster_style", "vector_style", "xml_text"]
 
-_VERSION = {"version": "3.28", "styleCategories": "Symbology"}
+STYLE = {"version": "3.28", "styleCategories": "Symbology"}
+"""What the root of a style says."""
+
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -20,13 +23,13 @@ def xml_text(text: str) -> str:
 
 def raster_style(legend: Legend) -> str:
     """Style of a class map: one palette entry a class, in the order of the legend."""
-    root = ET.Element("qgis", _VERSION)
+    root = ET.Element("qgis", STYLE)
     renderer = {"type": "paletted", "band": "1", "alphaBand": "-1", "opacity": "1", "nodataColor": ""}
     palette = ET.SubElement(ET.SubElement(ET.SubElement(root, "pipe"), "rasterrenderer", renderer), "colorPalette")
     for c in legend.classes:
         entry = {"value": str(c.id), "color": c.colour, "alpha": "255", "label": xml_text(c.name)}
         ET.SubElement(palette, "paletteEntry", entry)
-    return _document(root)
+    return document(root)
 
 
 def vector_style(legend: Legend, column: str, other: str = "no prediction") -> str:
@@ -41,7 +44,7 @@ def vector_style(legend: Legend, column: str, other: str = "no prediction") -> s
     other : str
         Name of parcels without a code.
     """
-    root = ET.Element("qgis", _VERSION)
+    root = ET.Element("qgis", STYLE)
     kind = {"type": "categorizedSymbol", "attr": column, "symbollevels": "0", "forceraster": "0", "enableorderby": "0"}
     renderer = ET.SubElement(root, "renderer-v2", kind)
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
@@ -50,12 +53,26 @@ def vector_style(legend: Legend, column: str, other: str = "no prediction") -> s
         entry = {"value": code, "label": label, "symbol": str(number), "render": "true", "type": "string"}
         ET.SubElement(categories, "category", entry)
         _add_fill(symbols, str(number), c)
-    return _document(root)
+    return document(root)
+
+
+def add_symbol(symbols: ET.Element, name: str, kind: str, layers: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+    """Add a symbol of kind ``line`` or ``fill``: its layers, the lowest first, each with QGIS's names of options."""
+    symbol = ET.SubElement(symbols, "symbol", {"type": kind, "name": name, "alpha": "1", "clip_to_extent": "1"})
+    for number, (of, options) in enumerate(layers):
+        layer = ET.SubElement(symbol, "layer", {"class": of, "enabled": "1", "pass": str(number), "locked": "0"})
+        table = ET.SubElement(layer, "Option", type="Map")
+        for key, value in options.items():
+            ET.SubElement(table, "Option", {"name": key, "type": "QString", "value": value})
+
+
+def document(root: ET.Element) -> str:
+    """Return a style as the text of a file."""
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _add_fill(symbols: ET.Element, name: str, crop: CropClass | None) -> None:
-    symbol = ET.SubElement(symbols, "symbol", {"type": "fill", "name": name, "alpha": "1", "clip_to_extent": "1"})
-    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "pass": "0", "locked": "0"})
     options = {
         "color": ",".join(map(str, (*(crop.rgb if crop else (255, 255, 255)), 255))),
         "style": "solid" if crop else "no",
@@ -64,11 +81,4 @@ def _add_fill(symbols: ET.Element, name: str, crop: CropClass | None) -> None:
         "outline_width": "0.1",
         "outline_width_unit": "MM",
     }
-    table = ET.SubElement(layer, "Option", type="Map")
-    for key, value in options.items():
-        ET.SubElement(table, "Option", {"name": key, "type": "QString", "value": value})
-
-
-def _document(root: ET.Element) -> str:
-    ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    add_symbol(symbols, name, "fill", [("SimpleFill", options)])
