@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = [
     "by_distance", "class_boundary", "distance_to_class_edge", "distance_to_parcel_edge", "distance_to_unknown",
@@ -148,15 +147,22 @@ def by_distance(
 
 def _mixed(values: NDArray[Any], taking_part: Mask, n_px: int) -> Mask:
     """Whether the pixels taking part in the window of 2 n + 1 pixels have more than one value."""
-    size = 2 * n_px + 1
-    limits, values = (
-        np.iinfo(np.int32),
-        values.astype(np.int32),
-    )  # SciPy's filters count in float64: int64 loses its ends
-    # 'nearest' repeats pixels of the window itself, so that the border of the array adds no value.
-    highest = ndimage.maximum_filter(np.where(taking_part, values, limits.min), size, mode="nearest")
-    lowest = ndimage.minimum_filter(np.where(taking_part, values, limits.max), size, mode="nearest")
+    limits = np.iinfo(values.dtype)
+    highest = _over_window(np.where(taking_part, values, values.dtype.type(limits.min)), n_px, np.maximum)
+    lowest = _over_window(np.where(taking_part, values, values.dtype.type(limits.max)), n_px, np.minimum)
     return np.asarray(highest > lowest)
+
+
+def _over_window(values: NDArray[Any], n_px: int, extreme: np.ufunc) -> NDArray[Any]:
+    """Highest or lowest of each window, by shifting: several times as fast as SciPy's filters on such small windows."""
+    for axis in (0, 1):
+        source = np.moveaxis(values, axis, 0)
+        found = source.copy()
+        for step in range(1, min(n_px, len(source) - 1) + 1):
+            extreme(found[step:], source[:-step], out=found[step:])
+            extreme(found[:-step], source[step:], out=found[:-step])
+        values = np.moveaxis(found, 0, axis)
+    return values
 
 
 def _distance(values: NDArray[Any], known: Mask, pixel_size_m: tuple[float, float], max_m: float) -> Metres:
@@ -178,33 +184,68 @@ def _distance_of_strip(values: NDArray[Any], known: Mask, pixel_size_m: tuple[fl
     are. Then, for a pixel of value v and each row within reach, the nearest pixel that is not v is one of those two.
     """
     rows, cols = reach_px(pixel_size_m, max_m)
+    if pixel_size_m[0] == pixel_size_m[1]:
+        best = _of_squares(values, known, rows, pixel_size_m[0])
+    else:
+        best = _of_any(values, known, rows, cols, pixel_size_m)
+    best[best > np.float32(max_m)] = np.inf
+    best[~known] = np.nan
+    return best
+
+
+def _of_any(values: NDArray[Any], known: Mask, rows: int, cols: int, pixel_size_m: tuple[float, float]) -> Metres:
     first, near, second = _along_rows(values, known, cols)
     table = ground_distance(rows, cols, pixel_size_m)
     best = np.full(values.shape, np.inf, np.float32)
     for dy, here, there in _row_shifts(rows, values.shape[0]):
         dx = np.where(first[there] != values[here], near[there], second[there])
         np.minimum(best[here], table[abs(dy)].take(dx), out=best[here])
-    best[best > np.float32(max_m)] = np.inf
-    best[~known] = np.nan
     return best
 
 
+def _of_squares(values: NDArray[Any], known: Mask, reach: int, pixel_m: float) -> Metres:
+    """Square pixels: the squared distance in pixels is a small integer, and the least one the nearest. Twice as fast.
+
+    What lies farther than `reach` is not exact: whoever calls takes it for infinite.
+    """
+    small = np.min_scalar_type((reach + 1) ** 2 + reach**2)
+    first, near, second = (a.astype(small) if n else a for n, a in enumerate(_along_rows(values, known, reach)))
+    near *= near
+    second *= second
+    best = np.full(values.shape, np.iinfo(small).max, small)
+    for dy, here, there in _row_shifts(reach, values.shape[0]):
+        # The nearest pixel of another value: near where that is one, else second, which is never less.
+        found = (first[there] == values[here]).astype(small)
+        found *= second[there]
+        np.maximum(found, near[there], out=found)
+        found += small.type(dy * dy)
+        np.minimum(best[here], found, out=best[here])
+    metres = (np.sqrt(np.arange(2 * (reach + 1) ** 2)) - 0.5) * pixel_m
+    return np.append(metres, np.inf).astype(np.float32)[np.minimum(best, len(metres))]
+
+
 def _along_rows(values: NDArray[Any], known: Mask, reach: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Nearest known value in the row, its distance, and the distance of the nearest other one; reach + 1 is 'none'."""
-    first = values.copy()
+    """Nearest known value in the row, its distance, and the distance of the nearest other one; reach + 1 is 'none'.
+
+    All is arithmetic on small integers: that is several times as fast as choosing by masks.
+    """
     small = np.min_scalar_type(reach + 1)
-    near = np.where(known, 0, reach + 1).astype(small)
-    second = np.full(values.shape, reach + 1, small)
+    none = small.type(reach + 1)
+    first, near, gaps = values.copy(), (~known).astype(small) * none, not known.all()
+    unseen, second = near.copy(), np.full(values.shape, none, small)
     width = values.shape[1]
     for step in range(1, min(reach, width - 1) + 1):
         low, high = slice(0, width - step), slice(step, width)
         for here, there in ((low, high), (high, low)):
-            seen, value = known[:, there], values[:, there]
-            start = seen & (near[:, here] > step)
-            other = seen & ~start & (second[:, here] > step) & (value != first[:, here])
-            np.copyto(first[:, here], value, where=start)
-            np.copyto(near[:, here], step, where=start)
-            np.copyto(second[:, here], step, where=other)
+            seen: Any = small.type(step)
+            if gaps:
+                seen = np.maximum(unseen[:, there], seen)  # the step where the pixel there is known, else 'none'
+                np.copyto(first[:, here], values[:, there], where=seen < near[:, here])
+                np.minimum(near[:, here], seen, out=near[:, here])
+            other = (values[:, there] == first[:, here]).astype(small)
+            other *= none
+            np.maximum(other, seen, out=other)
+            np.minimum(second[:, here], other, out=second[:, here])
     return first, near, second
 
 
