@@ -16,7 +16,7 @@ from cscl.legend import Legend
 
 from .paper import FAINT, INK, LABEL_PT, label_text, open_axes, sheet
 
-__all__ = ["accuracy_by_distance", "confusion", "learning_curve"]
+__all__ = ["accuracy_by_distance", "bin_names", "confusion", "learning_curve"]
 
 # Okabe and Ito's colours (2008), told apart by the common kinds of colour vision; markers differ, too.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -31,6 +31,8 @@ def accuracy_by_distance(
     label: str | Sequence[str] = "accuracy",
     title: str = "Accuracy by distance to the boundary",
     x_label: str = "distance to the boundary (m)",
+    low: ArrayLike | None = None,
+    high: ArrayLike | None = None,
 ) -> Figure:
     """Show the share of right pixels in bins of distance, and as light bars how many pixels each bin holds.
 
@@ -46,6 +48,8 @@ def accuracy_by_distance(
         Heading; say which boundary.
     x_label : str
         Name of the distance.
+    low, high : array_like of float, optional
+        Ends of the first curve's intervals, axis (bin,); NaN where there is none.
 
     Raises
     ------
@@ -71,10 +75,13 @@ def accuracy_by_distance(
         axes.plot(
             places, values, color=_COLOURS[i % 6], marker=_MARKERS[i % 6], linewidth=1.8, markersize=5, label=name
         )
-    axes.set_xticks(places, _bin_names(edges_m), rotation=45 if len(places) > 10 else 0)
+    bottom, top = (np.full(len(places), np.nan) if end is None else np.asarray(end, float) for end in (low, high))
+    axes.vlines(places, bottom, top, color=_COLOURS[0], linewidth=5, alpha=0.35)
+    axes.set_xticks(places, bin_names(edges_m), rotation=45 if len(places) > 10 else 0)
     open_axes(axes, x_label, "share of right pixels")
-    lowest = np.nanmin(accuracy_KB) if np.isfinite(accuracy_KB).any() else 0
-    axes.set_ylim(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.01)
+    shown = np.concatenate([accuracy_KB.ravel(), bottom])
+    lowest = np.nanmin(shown) if np.isfinite(shown).any() else 0
+    axes.set_ylim(max(0.0, np.floor(20 * lowest - 0.5) / 20), 1.005)
     axes.yaxis.set_major_locator(MaxNLocator(8, steps=_ROUND))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     if len(labels) > 1:
@@ -172,7 +179,8 @@ def _bars_behind(axes: Any, counts_B: NDArray[np.float64]) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", " "))
 
 
-def _bin_names(edges_m: Sequence[float]) -> list[str]:
+def bin_names(edges_m: Sequence[float]) -> list[str]:
+    """Name classes of distance by their limits."""
     return [f"{low:g}–{high:g}" if np.isfinite(high) else f"> {low:g}" for low, high in pairwise(edges_m)]
 
 

@@ -51,7 +51,7 @@ def paragraphs(text: str) -> Iterator[str]:
 def png(colours_YXC: NDArray[Any]) -> str:
     """Address that holds a picture itself, as PNG; axes (y, x, channel), uint8 or 0..1."""
     held = io.BytesIO()
-    imsave(held, colours_YXC, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+    imsave(held, colours_YXC, format="png", pil_kwargs={"optimize": True})
     return _address(held.getvalue())
 
 

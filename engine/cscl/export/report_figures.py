@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from cscl.grid import GeoBox
 from cscl.report import Report
 
 from .charts import accuracy_by_distance, confusion
+from .error_charts import kinds_by_distance
 from .maps import error_map
 from .page import Figure
 from .paper import save_figure
 
-__all__ = ["report_figures", "write_report_figures"]
+__all__ = ["distance_figures", "report_figures", "write_report_figures"]
 
 
 def report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox) -> list[Figure]:
@@ -42,6 +45,40 @@ def report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox) -> list
         drawn.append(Figure(f"accuracy_by_{curve.name.replace(' ', '_')}", chart, curve.definition))
     matrix = confusion(report.accuracy.counts, report.accuracy.legend)
     return [*drawn, Figure("confusion", matrix, "Rows are the truth, columns the map, in percent of the row.")]
+
+
+def distance_figures(report: Report, curve: pd.DataFrame) -> list[Figure]:
+    """Draw accuracy by distance, with intervals and the other kinds of edges beside, and the errors of each distance.
+
+    Parameters
+    ----------
+    report : Report
+        Accuracy by distance to each kind of edge.
+    curve : DataFrame
+        Accuracy, intervals and errors by distance to the class edge, as `cscl.metrics.error_tally.curve_table` has it.
+    """
+    limits_m = (0.0, *curve["to_m"])
+    others = [c for c in report.boundary.curves if c.limits_m == limits_m[1:] and c.name != "class edge"]
+    counts = np.array([curve["pixels"], *(c.pixels for c in others)])
+    right = np.array([curve["right"], *(c.right for c in others)])
+    accuracy = accuracy_by_distance(
+        limits_m, counts, right, ["class edge", *(c.name for c in others)],
+        "Accuracy by distance", "distance to the nearest edge (m)", curve["low"], curve["high"],
+    )  # fmt: skip
+    words = "".join(f" {c.name.capitalize()}: {c.definition}" for c in report.boundary.curves)
+    return [
+        Figure(
+            "accuracy_by_distance", accuracy, "Bars: judged pixels by distance to the class edge. Thick lines: "
+            f"95 % intervals of the class edge's curve, by drawing whole parcels.{words}",
+        ),
+        Figure(
+            "kinds_by_distance", kinds_by_distance(limits_m, curve), "What is wrong at each distance to the nearest "
+            "class edge" + (
+                ", and the share of mixed pixels, through which the outline of a parcel runs."
+                if curve["mixed"].notna().any() else ". Which pixels are mixed is not known without polygons."
+            ),
+        ),
+    ]  # fmt: skip
 
 
 def write_report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox, folder: str | Path) -> None:
