@@ -1,0 +1,196 @@
+"""A second map beside the first, A and B: compare them, judge the one or the other, see what B wins and loses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QButtonGroup, QFileDialog, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from cscl.products import Prediction
+from napari_cscl.bridge import named_layer
+from napari_cscl.settings import preferences, recall, remember
+from napari_cscl.versusview import VERSUS_COLUMNS, Duel, Rival, compare, outcome_layer, rival_layer, versus_rows
+
+from .parts import row, words
+from .table import Table
+
+if TYPE_CHECKING:
+    from .boundary import BoundaryPanel
+
+__all__ = ["VersusBox"]
+
+A, B, BOTH = range(3)
+NAME_LENGTH = 14
+TABLE_PX = 150
+FORMER = "The map before this one"
+
+
+class VersusBox(QWidget):
+    """Compare the open map, A, with another one, B. The open map stays A; the panel can judge either.
+
+    Parameters
+    ----------
+    panel : BoundaryPanel
+        Whose labels, pixels and filters hold for both maps.
+    judge : callable
+        Makes the panel show an atlas, given with its counts, under the filters that are set.
+    """
+
+    def __init__(self, panel: BoundaryPanel, judge: Callable[[Any, Any], None]) -> None:
+        super().__init__()
+        self.panel, self.dock, self.judge = panel, panel.dock, judge
+        self.duel: Duel | None = None
+        self._layers: list[Any] = []
+        self._build()
+        self.forget()
+
+    def _build(self) -> None:
+        self.start = QPushButton("Compare with ...")
+        self.start.setToolTip("Choose a second map of this scene, or a model to make it; the open map stays as it is")
+        self.menu = QMenu(self.start)
+        self.menu.aboutToShow.connect(self._offer)
+        self.start.setMenu(self.menu)
+        self.sides = QButtonGroup(self)
+        tips = ("Judge map A, the open one", "Judge map B", "Pixels that B wins (blue) and loses (orange)")
+        buttons = [QPushButton(word) for word in ("A", "B", "Won and lost")]
+        for number, (button, tip) in enumerate(zip(buttons, tips, strict=True)):
+            button.setCheckable(True)
+            button.setToolTip(tip)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            self.sides.addButton(button, number)
+        self.end = QPushButton("End the comparison")
+        self.end.setToolTip("Take map B and what it wins and loses away; map A stays")
+        self.summary = words(selectable=True)
+        self.table = Table(VERSUS_COLUMNS, "Differences of two maps")
+        self.table.setMinimumHeight(TABLE_PX)
+        self.side_row = row(*buttons)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.start, self.side_row, self.summary, self.table, self.end):
+            layout.addWidget(widget)
+        self.sides.idClicked.connect(lambda side: self.dock.act(lambda: self.show_side(side)))
+        self.end.clicked.connect(lambda: self.dock.act(self.stop))
+
+    # --- what can be asked of it -----------------------------------------------------------------------------------
+
+    def start_comparing(self, source: Prediction | str | Path) -> None:
+        """Compare with a prediction, or with the folder of a prediction or of a model."""
+        from cscl.inference.explore import ExploreOptions
+
+        panel, session = self.panel, self.panel.session
+        if session.prediction is None or session.labels is None:
+            return
+        errors = (panel.atlas, panel.counts) if self.duel is None else (self.duel.atlases[A], self.duel.counts[A])
+        known = None if None in errors else errors
+        options = errors[0].options if errors[0] is not None else ExploreOptions(reach_m=panel.reach.value())
+        rival = Rival(
+            source if isinstance(source, Prediction) else Path(source), self.dock.folder / "prediction_b",
+            self.dock.device, preferences().tile_px,
+        )  # fmt: skip
+        everywhere = panel.judged.currentText() == panel.judged.itemText(1)
+        job = compare(session, rival, known, options, everywhere)
+        compared = session.labels, session.prediction
+        self.dock.run(job, "Comparing two maps", lambda duel: self._compared(duel, compared))
+
+    def show_side(self, side: int) -> None:
+        """Judge map A or B, or see what B wins and loses."""
+        if self.duel is None:
+            return
+        self.sides.button(side).setChecked(True)
+        if side != BOTH:
+            self.judge(self.duel.atlases[side], self.duel.counts[side])
+        self._see()
+
+    def toggle(self) -> None:
+        """Judge the other one of the two maps."""
+        if self.duel is None:
+            self.dock.say("Compare with a second map first.")
+        else:
+            self.show_side(A if self.sides.checkedId() == B else B)
+            self.dock.say(f"Now judged: {'AB'[self.sides.checkedId()]}, {self.map_name}.")
+
+    def filtered(self) -> None:
+        """Show of what B wins and loses what the filters of the panel leave."""
+        selection, layer = self.panel.selection, self._outcome_layer()
+        if self.duel is not None and selection is not None and layer is not None:
+            layer.data[:] = self.duel.outcomes(selection.kinds_YX)
+            layer.refresh(extent=False)
+
+    def stop(self) -> None:
+        """End the comparison; map A is judged again."""
+        duel = self.duel
+        self.forget()
+        if duel is not None:
+            self.judge(duel.atlases[A], duel.counts[A])
+
+    def forget(self, *_: Any) -> None:
+        """Labels, map or scene are other ones: the comparison no longer holds."""
+        self.duel = None
+        for layer in self._layers:
+            if layer in self.dock.viewer.layers:
+                self.dock.viewer.layers.remove(layer)
+        self._layers = []
+        for widget in (self.side_row, self.summary, self.table, self.end):
+            widget.setVisible(False)
+
+    @property
+    def map_name(self) -> str | None:
+        """Name of the map that is judged while two are compared; None while not."""
+        return None if self.duel is None else self.duel.names[int(self.panel.atlas is self.duel.atlases[B])]
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _offer(self) -> None:
+        """List what to compare with."""
+        self.menu.clear()
+        former = self.dock.map.former
+        tuned = [(step.found.before, f"The map before {step.folder.name}") for step in self.dock.finetune.steps]
+        for prediction, text in [*([(former, FORMER)] if former is not None else []), *tuned]:
+            self.menu.addAction(text, lambda p=prediction: self.dock.act(lambda: self.start_comparing(p)))
+        self.menu.addAction("A prediction or a model in a folder ...", self._choose)
+
+    def _choose(self) -> None:
+        path = QFileDialog.getExistingDirectory(
+            self, "Folder of a prediction, or of a model that is to map the scene", recall("rival", "")
+        )
+        if path:
+            remember(rival=str(Path(path).parent))
+            self.dock.act(lambda: self.start_comparing(path))
+
+    def _compared(self, duel: Duel, compared: tuple[Any, Any]) -> None:
+        session = self.panel.session
+        if compared[0] is not session.labels or compared[1] is not session.prediction:
+            return  # another map was opened meanwhile
+        self.forget()
+        self.duel = duel
+        self._layers = [
+            self.dock.add(rival_layer(duel, session.origin)),
+            self.dock.add(outcome_layer(duel.versus.outcomes_YX.copy(), duel, session.origin)),
+        ]
+        for side, name in enumerate(duel.names):
+            short = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+            self.sides.button(side).setText(f"{'AB'[side]}: {short}")
+            self.sides.button(side).setToolTip(f"Judge map {'AB'[side]}: {name}")
+        first, second = duel.names
+        remarks = " ".join(duel.versus.remarks)
+        self.summary.setText(f"A: {first}, B: {second}. {duel.versus.summary()} {remarks}".strip())
+        self.table.show_frame(versus_rows(duel.versus))
+        for widget in (self.side_row, self.summary, self.table, self.end):
+            widget.setVisible(True)
+        self.judge(duel.atlases[A], duel.counts[A])
+        self.show_side(BOTH)
+
+    def _outcome_layer(self) -> Any:
+        layers = [la for la in self._layers[1:] if la in self.dock.viewer.layers]
+        return layers[0] if layers else None
+
+    def _see(self) -> None:
+        """Show either the errors of one map, or what B wins and loses."""
+        both = self.sides.checkedId() == BOTH
+        outcome, errors = self._outcome_layer(), named_layer(self.dock.viewer, "errors")
+        for layer, seen in ((outcome, both), (errors, not both)):
+            if layer is not None:
+                layer.visible = seen
+        self.filtered()
