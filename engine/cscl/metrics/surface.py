@@ -194,10 +194,11 @@ class SurfaceTally:
         f1[np.isnan(f1) & (total.sum(0) > 0)] = 0.0
         far = np.array([[_percentile(d, w, percentile) for d, w in side] for side in sides])
         hausdorff = np.where(total.sum(0) > 0, np.fmax(*far), np.nan)
-        average, capped = (
-            share(sum(np.array([(np.minimum(d, most) * w).sum() for d, w in side]) for side in sides), total.sum(0))
+        weighed = [
+            np.array([[(np.minimum(d, most) * w).sum() for d, w in side] for side in sides]).sum(0)
             for most in (math.inf, self.reach_m)
-        )
+        ]
+        average, capped = (share(metres, total.sum(0)) for metres in weighed)
         nsd, there = share(near.sum(0), total.sum(0)), total[0] > 0
         figures = (f1, nsd, hausdorff, average, capped)
         means = [mean_of(figure, np.broadcast_to(there, figure.shape)) for figure in figures]
