@@ -48,7 +48,7 @@ def suspects(args: Arguments) -> None:
     ranked = f"Ranked are the {len(table)} parcels of which every pixel lies among the pixels {judged.words}."
     ranking = Ranking.of_suspects(table, [ranked, *remarks])
     page = drive(write_ranking(ranking, labels, parcels, args.out, overwrite=args.overwrite), args.quiet)
-    print(page if args.quiet else f"{_first(table)}\n{ranked}\n{page}")
+    print(page if args.quiet else f"{_first(table)}\n{ranking.remarks[0]}\n{ranked}\n{page}")
 
 
 def label_next(args: Arguments) -> None:

@@ -12,14 +12,18 @@ from typing import Any
 import pandas as pd
 
 from cscl.errors import OutputError
+from cscl.events import Job, Progress
 from cscl.report.numbers import plain
 from cscl.report.parts import Part, Value
 from cscl.results import require_place
 
 from .draft import draft
 from .page import Figure, Section, Table
+from .paper import save_figure
 
-__all__ = ["in_words", "part_markdown", "part_section", "result_folder", "write_part", "write_table"]
+__all__ = [
+    "in_words", "part_markdown", "part_section", "result_folder", "write_figures", "write_part", "write_table",
+]  # fmt: skip
 
 MOST_ROWS = 40
 
@@ -73,6 +77,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV in UTF-8: true and false in lower case, undefined values empty."""
     truths = {name: table[name].map({True: "true", False: "false"}) for name in table.select_dtypes("bool").columns}
     table.assign(**truths).to_csv(path, index=False, float_format="%.10g")
+
+
+def write_figures(figures: Sequence[Figure], folder: Path) -> Job[None]:
+    """Write figures as PNG, each under its name."""
+    for number, figure in enumerate(figures, 1):
+        save_figure(figure.drawing, folder / f"{figure.name}.png")
+        yield Progress("drawing figures", number, len(figures), "figure")
 
 
 def part_markdown(part: Part, facts: Mapping[str, Any] | None = None, *, most: int = MOST_ROWS) -> str:

@@ -12,12 +12,11 @@ import pandas as pd
 from pyproj import Transformer
 
 from cscl.errors import InputError
-from cscl.events import Job, Progress
+from cscl.events import Job
 from cscl.export.gpkg import Layer, beside, storable, write_layers
 from cscl.export.maps import class_map
 from cscl.export.page import Figure, write_page
-from cscl.export.paper import save_figure
-from cscl.export.part_files import part_markdown, part_section, result_folder, write_table
+from cscl.export.part_files import part_markdown, part_section, result_folder, write_figures, write_table
 from cscl.export.styles import vector_style
 from cscl.grid import GeoBox
 from cscl.legend import CropClass, Legend
@@ -91,7 +90,10 @@ class Ranking:
     def of_suspects(cls, table: pd.DataFrame, remarks: Sequence[str] = ()) -> Ranking:
         """Wrap the table of `cscl.inference.suspects.suspects`."""
         shown = ("rank", "id", "declared_crop", "suggested_crop", "score", "confident", "area_ha", "reasons")
-        return cls("suspects", "Crops that are probably declared wrongly", SUSPECTS, table, shown, remarks)
+        against = int((table["score"] > 0.5).sum())
+        words = f"Of {len(table)} ranked parcels {against} have a score above 0.5: more speaks against their crop than for it."
+        title = "Crops that are probably declared wrongly"
+        return cls("suspects", title, SUSPECTS, table, shown, (words, *remarks))
 
     @classmethod
     def of_label_next(cls, table: pd.DataFrame, remarks: Sequence[str] = ()) -> Ranking:
@@ -145,7 +147,6 @@ def write_ranking(
     layer = _layer(ranking, rows, parcels)
     with result_folder(out, f"{key}.csv", overwrite=overwrite) as folder:
         yield from write_layers(folder / f"{key}.gpkg", [layer])
-        yield Progress("writing the page", 0, 1, "page")
         write_table(rows, folder / f"{key}.csv")
         shown = rows.head(SHOWN_ROWS)[list(ranking.shown)]
         more = f"; {key}.csv holds all {len(rows)}" if len(rows) > SHOWN_ROWS else ""
@@ -153,11 +154,9 @@ def write_ranking(
         words = Part(key, ranking.title, ranking.definition, remarks=ranking.remarks)
         text = f"{part_markdown(words)}\n\n{part_markdown(table, most=SHOWN_ROWS)}\n"
         (folder / f"{key}.md").write_text(text, encoding="utf-8")
-        drawing = class_map(_priority_map(rows, labels), ranking.title)
-        save_figure(drawing, folder / f"{key}.png")
-        where = Figure(key, drawing, f"As in {key}.gpkg.")
+        where = Figure(key, class_map(_priority_map(rows, labels), ranking.title), f"As in {key}.gpkg.")
+        yield from write_figures([where], folder)
         write_page(folder, ranking.title, [part_section(words, [where]), part_section(table, most=SHOWN_ROWS)])
-        yield Progress("writing the page", 1, 1, "page")
     return Path(out) / "index.html"
 
 

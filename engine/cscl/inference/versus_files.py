@@ -16,7 +16,7 @@ from cscl.export.geotiff import export_classes
 from cscl.export.interval_charts import differences
 from cscl.export.maps import class_map
 from cscl.export.page import Figure, Section, write_page
-from cscl.export.part_files import part_section, result_folder, write_part
+from cscl.export.part_files import part_section, result_folder, write_figures, write_part
 from cscl.grid import tile_count, tiles
 from cscl.legend import CropClass, Legend
 from cscl.metrics.boundary import class_boundary
@@ -72,7 +72,14 @@ def versus_part(found: Versus) -> Part:
             values += [
                 Value(f"{key}_first", f"{words}: {names[0]}", row["first"], "share"),
                 Value(f"{key}_second", f"{words}: {names[1]}", row["second"], "share"),
-                Value(f"{key}_difference", f"{words}: difference", row["difference"], "share", row["low"], row["high"]),
+                Value(
+                    f"{key}_difference",
+                    f"{words}: difference in points",
+                    row["difference"],
+                    "share",
+                    row["low"],
+                    row["high"],
+                ),
             ]
     for outcome in (Outcome.BOTH_RIGHT, Outcome.WON, Outcome.LOST, Outcome.BOTH_WRONG):
         for boundary, where in ((True, "class boundary"), (False, "interior")):
@@ -129,22 +136,22 @@ def write_versus(found: Versus, out: str | Path, *, overwrite: bool = False) -> 
         yield from export_classes(
             codes, folder / "won_and_lost.tif", description=f"pixels that {found.names[1]} wins and loses"
         )
-        yield Progress("writing the page", 0, 1, "page")
         write_part(part, {**facts, "summary": found.summary()}, folder)
-        write_page(folder, f"{part.title}, on the same truth", _sections(found, part, codes))
-        yield Progress("writing the page", 1, 1, "page")
+        figures = [_where(found, codes), *_figures(found)]
+        yield from write_figures(figures, folder)
+        sections = [
+            Section("In short", found.summary(), figures[:1]),
+            Section("Where the two differ", "", figures[1:]),
+            part_section(part),
+        ]
+        write_page(folder, f"{part.title}, on the same truth", sections)
     return Path(out) / "index.html"
 
 
-def _sections(found: Versus, part: Part, codes: Prediction) -> list[Section]:
-    second = found.names[1]
-    shown = LabelMap(codes.ids.values, found.grid, Legend((*OUTCOMES.classes, NOT_JUDGED)), name="won and lost")
-    where = Figure("won_and_lost", class_map(shown, f"Pixels that {second} wins and loses"), "As in won_and_lost.tif.")
-    return [
-        Section("In short", found.summary(), [where]),
-        Section("Where the two differ", "", _figures(found)),
-        part_section(part),
-    ]
+def _where(found: Versus, codes: Prediction) -> Figure:
+    shown = LabelMap(codes.ids.values, found.grid, Legend((*OUTCOMES.classes, NOT_JUDGED)), name=codes.name)
+    drawing = class_map(shown, f"Pixels that {found.names[1]} wins and loses")
+    return Figure("won_and_lost", drawing, "As in won_and_lost.tif.")
 
 
 def _figures(found: Versus) -> list[Figure]:
@@ -152,7 +159,7 @@ def _figures(found: Versus) -> list[Figure]:
     table, y_label = found.table, f"{second} minus {first} (points)"
     by_distance = table[(table["figure"] == "accuracy") & table["where"].str.contains("class edge")]
     halves = table[(table["figure"] == "accuracy") & table["where"].isin(["everywhere", "class boundary", "interior"])]
-    by_class = table[table["figure"] == "IoU"]
+    by_class = table[(table["figure"] == "IoU") & table["difference"].notna()]
     how = "Bars through the dots are intervals; where they leave out zero they are blue (won) or orange (lost)."
     return [
         Figure(name, _chart(rows, places, title, x_label, y_label), how)

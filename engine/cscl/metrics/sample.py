@@ -14,8 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cscl.errors import InputError
+from cscl.events import Job, Progress, run
 
-__all__ = ["ALLOCATIONS", "Allocation", "StratifiedSample", "allocate", "count_strata", "draw_sample", "sample_size"]
+__all__ = [
+    "ALLOCATIONS", "Allocation", "StratifiedSample", "allocate", "count_strata", "draw_sample", "drawing",
+    "sample_size",
+]  # fmt: skip
 
 ALLOCATIONS = ("compromise", "proportional", "equal")
 
@@ -207,6 +211,13 @@ def count_strata(strips: Strips, classes: int) -> Counts:
 def draw_sample(
     strips: Strips, allocation: Allocation, seed: int = 0, transform: tuple[float, ...] | None = None
 ) -> StratifiedSample:
+    """Do what `drawing` does, at once."""
+    return run(drawing(strips, allocation, seed, transform))
+
+
+def drawing(
+    strips: Strips, allocation: Allocation, seed: int = 0, transform: tuple[float, ...] | None = None, total: int = 0
+) -> Job[StratifiedSample]:
     """Draw pixels at random within each class, without replacement, from a map that is read in strips.
 
     Which pixels are drawn depends on the seed and the map alone, not on the height of the strips.
@@ -221,6 +232,8 @@ def draw_sample(
         Seed of the random numbers.
     transform : tuple of float, optional
         The first six numbers (a, b, c, d, e, f) of the map's affine transform from columns and rows.
+    total : int
+        How many strips there are, for the progress; 0 where it is not known.
 
     Raises
     ------
@@ -235,7 +248,7 @@ def draw_sample(
     ranks = [np.sort(random.choice(n, k, replace=False)) for n, k in zip(pixels, units, strict=True)]
     seen = np.zeros(len(pixels), np.int64)
     found = [np.zeros((3, 0), np.int64)]
-    for top, index_YX in strips:
+    for number, (top, index_YX) in enumerate(strips, 1):
         flat = np.asarray(index_YX).ravel()
         here = np.bincount(flat[flat >= 0], minlength=len(pixels))
         for i in np.flatnonzero(here).tolist():
@@ -245,6 +258,7 @@ def draw_sample(
                 row, col = np.divmod(at, index_YX.shape[1])
                 found.append(np.stack([row + top, col, np.full(len(at), i)]))
         seen += here
+        yield Progress("drawing the sample", number, total, "strip")
     if not np.array_equal(seen, pixels):
         raise InputError(f"The map has {seen.tolist()} pixels by class, not {pixels.tolist()}. Count it again.")
     return _placed(np.concatenate(found, axis=1), allocation, random, transform)
