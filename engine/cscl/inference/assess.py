@@ -20,6 +20,7 @@ from .look import ExploreOptions, Look, Matched, in_words
 
 __all__ = ["AssessOptions", "Assessment", "assess"]
 
+TRIMAP_M = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0)
 NO_PARCELS = "The labels do not know their parcels: there is nothing on parcels and their edges."
 
 
@@ -81,12 +82,15 @@ def assess(
         If there is no known pixel in the window, or none of those to be judged has a prediction.
     """
     options, window = options or AssessOptions(), window or Window(0, 0, *labels.ids.shape)
-    matched = yield from Matched.of(prediction, labels, options, judged, parcels)
+    matched = yield from Matched.of(prediction, labels, options, judged, parcels, max(TRIMAP_M))
+
+    limits = sorted({*options.distances_m, *TRIMAP_M})
 
     def count(look: Look) -> Tally:
         return Tally.of(
             look.truth_seen, look.guess, look.confidence, look.parcels_seen, inner=look.inner, classes=look.classes,
-            pixel_size_m=look.pixel_size_m, limits_m=options.distances_m, judged_YX=look.judged,
+            pixel_size_m=look.pixel_size_m, limits_m=limits, judged_YX=look.judged, drawn_YX=look.drawn,
+            class_edge_m=look.class_edge_m,
         )  # fmt: skip
 
     atlas, total = yield from explored(matched, window, "assessing", count)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from cscl.report import ParcelReport
 
+from .counts import numbered
+
 __all__ = ["ParcelTally"]
 
 Counts = NDArray[np.int64]
@@ -68,11 +70,11 @@ class ParcelTally:
             How many classes there are, K.
         """
         counted = (parcel_ids > 0) & (truth >= 0)
-        ids, row = np.unique(parcel_ids[counted].astype(np.int64), return_inverse=True)
+        ids, row = numbered(parcel_ids[counted])
         t, p, sure = truth[counted], prediction[counted], confidence[counted]
         there, given = p >= 0, ~np.isnan(sure)
         return cls(
-            ids,
+            ids.astype(np.int64),
             _crosstab(row, t, len(ids), classes),
             _crosstab(row[there], p[there], len(ids), classes),
             np.bincount(row[t == p], minlength=len(ids)),

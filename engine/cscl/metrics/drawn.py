@@ -1,0 +1,72 @@
+"""Right and wrong pixels by what is drawn whole for intervals, so that many shares get theirs from one set of draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from .bootstrap import Intervals, Resampling, intervals
+from .counts import numbered
+from .judged import share
+
+__all__ = ["DrawnTally"]
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnTally:
+    """Counts of some pieces of a map.
+
+    Parameters
+    ----------
+    kinds : tuple of int
+        Pixels are told apart in several ways; how many kinds of pixels each way knows.
+    rows : tuple of DataFrame
+        One a piece; columns id (what is drawn whole), kind (of all ways, numbered through), px, right.
+    """
+
+    kinds: tuple[int, ...]
+    rows: tuple[pd.DataFrame, ...] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, drawn: NDArray[np.int64], right: Mask, ways: Sequence[NDArray[Any]], kinds: Sequence[int]
+    ) -> DrawnTally:
+        """Count judged pixels; all arrays have the axis (pixel,), and `ways` holds the kind of each in each way."""
+        ids, of = numbered(drawn)
+        tables, first = [], 0
+        for kind, count in zip(ways, kinds, strict=True):
+            key = of * count + kind
+            px, hits = (np.bincount(k, minlength=len(ids) * count) for k in (key, key[right]))
+            there = np.flatnonzero(px)
+            unit, which = np.divmod(there, count)
+            tables.append(pd.DataFrame({"id": ids[unit], "kind": which + first, "px": px[there], "right": hits[there]}))
+            first += count
+        return cls(tuple(kinds), (pd.concat(tables, ignore_index=True),))
+
+    def __add__(self, other: DrawnTally) -> DrawnTally:
+        return DrawnTally(self.kinds, self.rows + other.rows)
+
+    def intervals(self, figures: Sequence[Mask], resampling: Resampling | None = None) -> Intervals:
+        """Find accuracies and their intervals, each over the kinds that its mask, axis (kind of all ways,), names."""
+        rows = pd.concat(self.rows)
+        ids, unit = np.unique(rows["id"].to_numpy(), return_inverse=True)
+        columns, wanted = sum(self.kinds), np.asarray(figures, bool).reshape(len(figures), sum(self.kinds))
+        at, shape = (unit, rows["kind"].to_numpy()), (len(ids), columns)
+        table = sparse.hstack([sparse.csr_array((rows[name].to_numpy(), at), shape=shape) for name in ("right", "px")])
+        summed = wanted.T.astype(float)
+
+        def accuracy(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+            right, px = sums[..., :columns] @ summed, sums[..., columns:] @ summed
+            return share(right, px)
+
+        return intervals(
+            table, accuracy, np.concatenate([np.zeros_like(wanted), wanted], 1), resampling or Resampling()
+        )
