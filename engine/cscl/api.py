@@ -7,9 +7,21 @@ from cscl.data.scenes import LabelOptions, open_labels, open_parcels
 from cscl.events import run
 from cscl.export.bundle import export
 from cscl.grid import Window
+from cscl.inference.area import AreaOptions, estimate_areas
+from cscl.inference.area_files import write_area
 from cscl.inference.assess import Assessment, AssessOptions, assess
 from cscl.inference.embed import affinity, edge_strength, embed
+from cscl.inference.explore import explore
+from cscl.inference.filled_sample import read_sample
+from cscl.inference.judging import everything, held_out
+from cscl.inference.look import ExploreOptions
 from cscl.inference.predict import PredictOptions, predict
+from cscl.inference.sample import SampleOptions, draw_sample, write_sample
+from cscl.inference.subset import Subset, select
+from cscl.inference.suspect_files import Ranking, write_ranking
+from cscl.inference.suspects import SuspectOptions, label_next, pooled, suspects
+from cscl.inference.versus import held_out_of_all, versus
+from cscl.inference.versus_files import write_versus
 from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import AffinityMap, Embedding, LabelMap, Prediction, Scene
@@ -21,9 +33,12 @@ from cscl.training.refine import refine
 from cscl.training.segment import train
 
 __all__ = [
-    "AffinityMap", "AssessOptions", "Assessment", "Embedding", "FinetuneOptions", "LabelMap", "LabelOptions",
-    "Legend", "ModelCard", "Parcels", "PredictOptions", "Prediction", "ReadOptions", "Recipe", "SITSCube", "Scene",
-    "SeasonOptions", "Window", "affinity", "assess", "edge_strength", "embed", "export", "finetune", "open_cube",
-    "open_labels", "open_parcels", "predict", "pretrain", "rasterise", "refine", "run", "simulate", "train",
-    "write_season",
+    "AffinityMap", "AreaOptions", "AssessOptions", "Assessment", "Embedding", "ExploreOptions", "FinetuneOptions",
+    "LabelMap", "LabelOptions", "Legend", "ModelCard", "Parcels", "PredictOptions", "Prediction", "Ranking",
+    "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SeasonOptions", "Subset", "SuspectOptions",
+    "Window", "affinity", "assess", "draw_sample", "edge_strength", "embed", "estimate_areas", "everything",
+    "explore", "export", "finetune", "held_out", "held_out_of_all", "label_next", "open_cube", "open_labels",
+    "open_parcels", "pooled", "predict", "pretrain", "rasterise", "read_sample", "refine", "run", "select",
+    "simulate", "suspects", "train", "versus", "write_area", "write_ranking", "write_sample", "write_season",
+    "write_versus",
 ]  # fmt: skip

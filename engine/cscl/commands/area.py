@@ -32,7 +32,7 @@ def sample(args: Arguments) -> None:
 
 def area(args: Arguments) -> None:
     """Estimate areas and accuracy of a map from a sample that was filled in."""
-    from cscl.inference.area import AreaOptions, estimate
+    from cscl.inference.area import AreaOptions, estimate_areas
     from cscl.inference.area_files import MARK, area_part, write_area
     from cscl.inference.filled_sample import read_sample
     from cscl.products import Prediction
@@ -40,7 +40,7 @@ def area(args: Arguments) -> None:
 
     require_place(Path(args.out), MARK, overwrite=args.overwrite)
     prediction, filled = Prediction.open(args.prediction), read_sample(args.sample)
-    result = drive(estimate(prediction, filled, read_fields(args, AreaOptions)), args.quiet)
+    result = drive(estimate_areas(prediction, filled, read_fields(args, AreaOptions)), args.quiet)
     page = drive(write_area(result, args.out, overwrite=args.overwrite), args.quiet)
     if not args.quiet:
         from cscl.export.part_files import in_words

@@ -24,7 +24,7 @@ from cscl.registry import nearest
 from .filled_sample import FilledSample
 from .sample import RECORD, STRIP_PX, Merged, strips_of
 
-__all__ = ["AreaOptions", "AreaResult", "estimate"]
+__all__ = ["AreaOptions", "AreaResult", "estimate_areas"]
 
 M2_PER_HA = 10_000
 
@@ -67,7 +67,7 @@ class AreaResult:
     remarks: tuple[str, ...] = ()
 
 
-def estimate(prediction: Prediction, filled: FilledSample, options: AreaOptions | None = None) -> Job[AreaResult]:
+def estimate_areas(prediction: Prediction, filled: FilledSample, options: AreaOptions | None = None) -> Job[AreaResult]:
     """Estimate areas and accuracy from a sample that was drawn from a map. The map is read strip by strip.
 
     The class of the map at each point is read from the map itself. The estimators are those of Olofsson et al. 2014;

@@ -66,7 +66,7 @@ def write_area(result: AreaResult, out: str | Path, *, overwrite: bool = False) 
     Parameters
     ----------
     result : AreaResult
-        From `cscl.inference.area.estimate`.
+        From `cscl.inference.area.estimate_areas`.
     out : path
         Folder: ``index.html``, ``area.md``, ``area.json``, ``areas.csv``, ``error_matrix_share_of_area.csv``,
         ``error_matrix_points.csv`` and ``areas.png``.

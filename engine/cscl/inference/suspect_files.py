@@ -91,7 +91,7 @@ class Ranking:
         """Wrap the table of `cscl.inference.suspects.suspects`."""
         shown = ("rank", "id", "declared_crop", "suggested_crop", "score", "confident", "area_ha", "reasons")
         against = int((table["score"] > 0.5).sum())
-        words = f"Of {len(table)} ranked parcels {against} have a score above 0.5: more speaks against their crop than for it."
+        words = f"Of {len(table)} parcels {against} have a score above 0.5: more speaks against their crop than for it."
         title = "Crops that are probably declared wrongly"
         return cls("suspects", title, SUSPECTS, table, shown, (words, *remarks))
 
