@@ -22,8 +22,8 @@ EDGES = (
     "average symmetric distance: {corners} Boundary F1 (Csurka et al., BMVC 2013): {pixels} {reach}"
 )
 REACH = (
-    "Edges were looked for within {:g} m. Shares within a tolerance are exact, in blocks as in one piece; an HD95 or an "
-    "average beyond the reach is given as infinite: it needs the whole map at once and is not the same in blocks."
+    "Edges were looked for within {:g} m. Shares within a tolerance are the same in blocks as in one piece; an HD95 or "
+    "an average beyond the reach is given as infinite: it needs the whole map at once and is not the same in blocks."
 )
 TOLERANT = (
     "A wrong pixel is forgiven if a pixel of its predicted class begins within the tolerance in the truth, by ground "

@@ -115,8 +115,9 @@ class SurfaceTally:
     reach_m : float
         How far was looked; inf in one piece.
     tables : tuple of DataFrame
-        One a piece, or of several. Columns: ``index`` (class), ``side`` (0 true edges, 1 predicted ones), ``distance_m`` (to the edge
-        of the other map, inf where none lies within reach), ``weight`` (of one element), ``count`` (of elements).
+        One a piece, or of several. Columns: ``index`` (class), ``side`` (0 true edges, 1 predicted ones),
+        ``distance_m`` (to the edge of the other map, inf where none lies within reach), ``weight`` (of one element),
+        ``count`` (of elements).
     """
 
     elements: Kind
