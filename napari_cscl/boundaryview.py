@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,24 +9,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cscl.grid import GeoBox
+from cscl.grid import GeoBox, pixel_size_m
+from cscl.legend import CropClass, Legend
 from cscl.report.kinds import WRONG, Kind
 
 from .bridge import KEY, LayerData, frame
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from cscl.inference.explore import ErrorAtlas
 
 __all__ = [
-    "EDGE_COLUMNS", "PARCEL_COLUMNS", "Column", "accuracy_plot", "bins_in_words", "errors_layer",
-    "kinds_in_words", "outline_layer", "outlines", "view_of",
+    "EDGE_COLUMNS", "PAIR_COLUMNS", "PARCEL_COLUMNS", "Bar", "Column", "Crossing", "bars", "case_in_words", "crossing",
+    "error_colours", "errors_layer", "kinds_in_words", "near_px", "outline_layer", "outlines", "pair_of", "view_of",
 ]  # fmt: skip
 
 MARK = "#ff2dd1"  # no crop and no error has it
 MARK_PX = 0.25
+VEIL = "70"  # of right pixels, hexadecimal opacity: the land below stays in sight
 LEAST_PX = 8
+LEAST_NEAR_PX, MOST_NEAR_PX, NEAR_ON_SCREEN_PX = 1.0, 25.0, 12
 PART_OF_VIEW = 1 / 3
 
 
@@ -41,10 +41,45 @@ class Column:
     form: str = "{}"
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A class of distance in the plot: its name, its pixels in short, shares 0..1 or NaN, and all of it in words."""
+
+    name: str
+    pixels: str
+    right: float
+    low: float
+    high: float
+    mixed: float
+    kinds: tuple[tuple[str, float], ...]
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """A confusion matrix as it is shown: its classes; pixels, and shares of the declared class, axes (true, mapped)."""
+
+    classes: tuple[CropClass, ...]
+    pixels: NDArray[np.int64]
+    shares: NDArray[np.float64]
+
+    def table(self) -> pd.DataFrame:
+        """Return the pixels as a table: a row a declared crop, a column a predicted one."""
+        names = [c.name for c in self.classes]
+        return pd.DataFrame(self.pixels, pd.Index(names, name="declared"), names).reset_index()
+
+    def words(self, declared: int, predicted: int) -> str:
+        """Say what a cell holds."""
+        name, other = self.classes[declared].name, self.classes[predicted].name
+        count, share = self.pixels[declared, predicted], self.shares[declared, predicted]
+        done = "mapped right" if declared == predicted else f"mapped as {other}"
+        return f"{name} {done}: {count:,} pixels, {share:.1%} of {name}"
+
+
 PLACE = "{:,.0f}"
 PARCEL_COLUMNS = (
     Column("id", "id", "Number of the parcel or region"),
-    Column("wrong", "wrong", "Judged pixels whose class is wrong", PLACE),
+    Column("wrong_here", "wrong", "Wrong pixels among those that the filters leave", PLACE),
     Column("share_right", "right", "Share of its judged pixels whose class is right", "{:.0%}"),
     Column("declared_crop", "declared", "Crop in the labels"),
     Column("predicted_crop", "predicted", "Most frequent crop in the map"),
@@ -52,6 +87,7 @@ PARCEL_COLUMNS = (
     Column("share_right_boundary", "at edge", "Share right within reach of a class edge", "{:.0%}"),
     Column("share_right_interior", "inside", "Share right out of reach of any class edge", "{:.0%}"),
     Column("confidence", "conf.", "Mean confidence of the prediction", "{:.2f}"),
+    Column("wrong", "all wrong", "Judged pixels whose class is wrong, whatever the filters", PLACE),
     *(Column(kind.name.lower(), kind.title, kind.meaning, PLACE) for kind in WRONG),
 )
 EDGE_COLUMNS = (
@@ -66,17 +102,33 @@ EDGE_COLUMNS = (
     Column("a", "a", "Number of parcel a"),
     Column("b", "b", "Number of parcel b"),
 )
+PAIR_COLUMNS = (
+    Column("wrong", "wrong", "Wrong pixels within reach of these edges, on both sides", PLACE),
+    Column("share_wrong", "share", "Share of the judged pixels within reach that are wrong", "{:.0%}"),
+    Column("crop_a", "crop a", "One crop"),
+    Column("crop_b", "crop b", "The crop beside it"),
+    Column("into_a", "into a", "Pixels of a mapped as b: there b has grown into a", PLACE),
+    Column("into_b", "into b", "Pixels of b mapped as a: there a has grown into b", PLACE),
+    Column("third", "third", "Wrong pixels mapped as neither of the two", PLACE),
+    Column("edges", "edges", "Edges where the two crops meet", PLACE),
+    Column("length_m", "m", "Length of these edges along the sides of pixels, metres", PLACE),
+)
+
+
+def error_colours(right_too: bool = False) -> Any:
+    """Make the colours of the kinds of error; right pixels are clear, or a veil where they are to be seen, too."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    right = f"{Kind.RIGHT.colour}{VEIL}" if right_too else "#00000000"
+    colours: dict[int | None, Any] = {None: np.zeros(4, np.float32), 0: "#00000000", int(Kind.RIGHT): right}
+    return DirectLabelColormap(color_dict=colours | {int(kind): kind.colour for kind in WRONG})
 
 
 def errors_layer(kinds_YX: NDArray[np.uint8], grid: GeoBox, origin: GeoBox | None = None) -> LayerData:
     """Show wrong pixels by kind; right ones and those that are not judged are clear. The layer owns its array."""
-    colours: dict[int | None, Any] = {None: np.zeros(4, np.float32), 0: "#00000000", 1: "#00000000"}
-    colours |= {int(kind): kind.colour for kind in WRONG}
-    from napari.utils.colormaps import DirectLabelColormap
-
     look = {
         "name": "errors", "metadata": {KEY: {"role": "errors", "grid": grid}}, **frame(grid, origin),
-        "axis_labels": ("y", "x"), "colormap": DirectLabelColormap(color_dict=colours), "opacity": 0.9,
+        "axis_labels": ("y", "x"), "colormap": error_colours(), "opacity": 0.9,
         "features": pd.DataFrame({"index": [int(k) for k in Kind if k], "error": [k.title for k in Kind if k]}),
     }  # fmt: skip
     return kinds_YX.copy(), look, "labels"
@@ -132,6 +184,17 @@ def view_of(
     return (float(centre[0]), float(centre[1])), float((PART_OF_VIEW * np.array(canvas_px) / extent_m).min())
 
 
+def near_px(zoom: float, grid: GeoBox) -> float:
+    """How far from an edge a click still means it, in pixels of the grid: so and so far on the screen."""
+    return min(MOST_NEAR_PX, LEAST_NEAR_PX + NEAR_ON_SCREEN_PX / (zoom * min(pixel_size_m(grid))))
+
+
+def pair_of(row: pd.Series[Any]) -> tuple[int, int]:
+    """Ids of the declared and the predicted class of a pair of crops: of the two mistakes the more frequent one."""
+    a, b = int(row["class_a"]), int(row["class_b"])
+    return (a, b) if row["into_a"] >= row["into_b"] else (b, a)
+
+
 def kinds_in_words(curve: pd.DataFrame) -> list[tuple[Kind, int, float]]:
     """Kinds of error with their pixels, and the share of all wrong pixels that these are."""
     counts = {kind: int(curve[kind.name.lower()].sum()) for kind in WRONG}
@@ -139,46 +202,58 @@ def kinds_in_words(curve: pd.DataFrame) -> list[tuple[Kind, int, float]]:
     return [(kind, count, count / wrong) for kind, count in counts.items()]
 
 
-def bins_in_words(curve: pd.DataFrame, unit: str) -> str:
-    """Say what lies behind the plot, a line a class of distance."""
-    lines = []
+def bars(curve: pd.DataFrame, unit: str) -> list[Bar]:
+    """Turn accuracy by distance into the bars of a plot."""
+    found = []
     for row, name in zip(curve.itertuples(), _names(curve), strict=True):
+        kinds = tuple((kind.colour, getattr(row, kind.name.lower()) / max(1, row.pixels)) for kind in WRONG)
+        words = f"{name} m: no judged pixel"
         if row.pixels:
+            sure = "" if np.isnan(row.low) else f" (95% interval {row.low:.1%} to {row.high:.1%})"
             mixed = "" if np.isnan(row.mixed) else f", {row.mixed:.0%} mixed"
-            lines.append(f"{name} m: {row.accuracy:.1%} of {row.pixels:,} pixels in {row.parcels} {unit}s right{mixed}")
-    return "\n".join(lines) or "No pixel is left."
+            count = f"{row.pixels:,} pixels in {row.parcels:,} {unit}{'' if row.parcels == 1 else 's'}"
+            words = f"{name} m: {row.accuracy:.1%}{sure} of {count} right{mixed}"
+        found.append(Bar(name, _short(row.pixels), row.accuracy, row.low, row.high, row.mixed, kinds, words))
+    return found
 
 
-def accuracy_plot(curve: pd.DataFrame) -> Callable[[Figure], None]:
-    """Paint accuracy by distance, with the share of mixed pixels behind it and the kinds of error above it.
+def crossing(counts: NDArray[np.int64], legend: Legend) -> Crossing:
+    """Order the classes of a confusion matrix that occur in it, those with most wrong pixels first.
 
-    The intervals come from drawing whole parcels anew (`cscl.metrics.bootstrap`).
+    Parameters
+    ----------
+    counts : ndarray of int
+        Axes (declared, predicted), indices of the legend.
+    legend : Legend
+        Its classes.
     """
+    wrong = counts.sum(0) + counts.sum(1) - 2 * np.diag(counts)
+    there = np.flatnonzero(counts.sum(0) + counts.sum(1))
+    order = there[np.lexsort((there, -counts.sum(1)[there], -wrong[there]))]
+    square = counts[np.ix_(order, order)]
+    shares = square / np.maximum(1, square.sum(1, keepdims=True))
+    return Crossing(tuple(legend.classes[i] for i in order), square, shares)
 
-    def paint(figure: Figure) -> None:
-        axes = figure.add_axes((0.13, 0.32, 0.85, 0.56))
-        at = np.arange(len(curve))
-        right = 100 * curve["accuracy"].to_numpy()
-        if curve["mixed"].notna().any():
-            axes.bar(at, 100 * curve["mixed"], 0.9, color="#8c8c8c", alpha=0.45, label="mixed pixels", zorder=1)
-        base = right.copy()
-        for kind in WRONG:
-            share = 100 * curve[kind.name.lower()] / curve["pixels"].clip(lower=1)
-            axes.bar(at, share, 0.34, bottom=base, color=kind.colour, edgecolor="#808080", linewidth=0.4, zorder=2)
-            base += share
-        unsure = np.abs(100 * curve[["low", "high"]].to_numpy().T - right)  # NaN, not drawn, where parcels are few
-        axes.errorbar(
-            at, right, unsure, fmt="o-", color="#009e73", linewidth=1.8, markersize=4, capsize=3, elinewidth=1,
-            label="right, 95% interval", zorder=3,
-        )  # fmt: skip
-        axes.set_xticks(at, [f"{name}\n{_short(n)}" for name, n in zip(_names(curve), curve["pixels"], strict=True)])
-        axes.set_ylim(0, 100)
-        axes.set_xlim(-0.6, len(curve) - 0.4)
-        axes.set_yticks([0, 25, 50, 75, 100], ["0%", "25%", "50%", "75%", "100%"])
-        axes.set_xlabel("distance to class edge (m), number of pixels")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=2, frameon=False)
 
-    return paint
+def case_in_words(row: pd.Series[Any], number: int, of: int, mapped_as: str, wrong: int) -> str:
+    """Say which case is looked at.
+
+    Parameters
+    ----------
+    row : Series
+        Of the table of units or of edges.
+    number, of : int
+        Its place in the table, from 1, and how many there are.
+    mapped_as : str
+        The class that most of its wrong pixels are mapped as; empty where there is none.
+    wrong : int
+        Its wrong pixels.
+    """
+    where = f"Case {number:,} of {of:,}"
+    if "crop_a" in row:
+        return f"{where}: {row['crop_a']} beside {row['crop_b']}, {wrong:,} of {row['pixels']:,.0f} px wrong"
+    crops = f"{row['declared_crop']} mapped as {mapped_as}" if mapped_as else str(row["declared_crop"])
+    return f"{where}: {crops}, {wrong:,} px wrong"
 
 
 def _around(atlas: ErrorAtlas, unit: int, row: pd.Series[Any]) -> tuple[NDArray[np.bool_], int, int]:

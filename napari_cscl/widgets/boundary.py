@@ -6,50 +6,53 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QPushButton,
-    QTabWidget,
-    QVBoxLayout,
-)
+import numpy as np
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QPushButton, QTabWidget, QVBoxLayout
 
-from cscl.events import Event, run
-from cscl.inference.subset import Selection, Subset, select
+from cscl.events import Event
+from cscl.inference.subset import Selection, Subset, choose, chosen_pairs, edge_near, select, sure, wrong_as
 from napari_cscl.boundaryview import (
     EDGE_COLUMNS,
+    PAIR_COLUMNS,
     PARCEL_COLUMNS,
-    accuracy_plot,
-    bins_in_words,
+    bars,
+    case_in_words,
+    crossing,
+    error_colours,
     errors_layer,
+    near_px,
     outline_layer,
     outlines,
+    pair_of,
     view_of,
 )
 from napari_cscl.stage import Stage
 
 from .boundaryparts import Filters, KindLegend
+from .casebar import CaseBar
+from .casebox import CaseBox
+from .confusion import Confusion
+from .distanceplot import DistancePlot
 from .panel import Panel
 from .parts import row, words
-from .plot import PlotCanvas
 from .table import Table
 
 if TYPE_CHECKING:
+    from cscl.inference.errorcounts import ErrorCounts
     from cscl.inference.explore import ErrorAtlas
 
     from .dock import CSCLDock
 
 __all__ = ["BoundaryPanel"]
 
-AT_ONCE_PX = 2**22  # a subset of so many pixels takes less than a fifth of a second
 COVERING = ("crops", "prediction", "confidence", "affinity", "edges", "colours")
 HELD_OUT, ALL = "held out", "labelled"
+PAUSE_MS = 60  # between an answer and its intervals: what is clicked meanwhile goes first
 
 
 class BoundaryPanel(Panel):
-    """Where the map is wrong, and at which boundaries.
+    """Where the map is wrong, and at which boundaries: map, plot, matrix and tables show one subset of the errors.
 
     Signals
     -------
@@ -57,33 +60,28 @@ class BoundaryPanel(Panel):
         The row, a pandas Series of `atlas.parcels` or `atlas.edges`, that is looked at now; None when there is none.
     """
 
-    case_changed = Signal(object)
-
     title = "Boundary"
     purpose = "Where the map is wrong, and at which boundaries"
+    case_changed = Signal(object)
 
     def __init__(self, dock: CSCLDock) -> None:
         super().__init__(dock)
         self.atlas: ErrorAtlas | None = None
+        self.counts: ErrorCounts | None = None
         self.selection: Selection | None = None
+        self.case: Any = None
         self._layer: Any = None
         self._mark: Any = None
+        self._surer: Generator[Event, None, Selection] | None = None
         self._stage = Stage(dock.viewer)
+        self._soon, self._later = _timer(self._answer, 0), _timer(self._make_surer, PAUSE_MS)
         self._build()
-        self.needs = {self.find: ("labels", "prediction")}
-        self._parts = (self.kinds, self.plot, self.filters, self.tables, self.save, self.filters.reset)
-        self.find.clicked.connect(lambda: dock.act(self.start_finding))
-        self.save.clicked.connect(self._choose_place)
-        self.filters.changed.connect(lambda: dock.act(self.start_choosing))
-        for table in (self.parcels, self.edges):
-            table.chosen.connect(self.fly_to)
-        for signal in (self.session.cube_changed, self.session.labels_changed, self.session.prediction_changed):
-            signal.connect(self.forget)
+        self._connect()
         self.forget()
 
     def _build(self) -> None:
         self.find = QPushButton("Find errors")
-        self.find.setToolTip("Compare the predicted map with the labels")
+        self.find.setToolTip("Compare the predicted map with the labels (Alt+E)")
         self.judged = QComboBox()
         self.judged.addItems([HELD_OUT, ALL])
         self.judged.setAccessibleName("Pixels that are judged")
@@ -99,22 +97,52 @@ class BoundaryPanel(Panel):
         self.reach.setToolTip("How far from a class edge an error is laid to it")
         self.summary = words()
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.kinds, self.filters = KindLegend(), Filters()
-        self.plot = PlotCanvas(self.dock.viewer, 200)
-        self.plot.setAccessibleName("Accuracy by distance to the class edge")
+        self.kinds, self.filters, self.plot = KindLegend(), Filters(), DistancePlot()
         self.parcels, self.edges = Table(PARCEL_COLUMNS, "Worst parcels"), Table(EDGE_COLUMNS, "Worst edges")
+        self.pairs, self.confusion = Table(PAIR_COLUMNS, "Pairs of crops that share edges"), Confusion()
         self.tables = QTabWidget()
-        self.tables.addTab(self.parcels, "Parcels")
-        self.tables.addTab(self.edges, "Edges")
+        for widget, name, tip in (
+            (self.parcels, "Parcels", "Parcels, the one with most wrong pixels first"),
+            (self.edges, "Edges", "Edges between parcels of different crops, the worst first"),
+            (self.pairs, "Pairs", "Pairs of crops that meet at edges, the worst first; a click filters by the pair"),
+            (self.confusion, "Confusion", "Confusion matrix, the classes with most wrong pixels first"),
+        ):
+            self.tables.setTabToolTip(self.tables.addTab(widget, name), tip)
+        self.cases = CaseBar()
         self.save = QPushButton("Save as CSV ...")
         self.save.setToolTip("Write the table that is shown, as it is filtered")
         layout = QVBoxLayout(self)
+        layout.setSpacing(4)
         for widget in (row(self.find, self.judged, self.reach), self.summary, self.kinds, self.plot, self.filters):
             layout.addWidget(widget)
+        layout.addWidget(self.cases)
         layout.addWidget(self.tables, 1)
         self.case_place = QVBoxLayout()  # what belongs to one case stands here
         layout.addLayout(self.case_place)
+        self.casebox = CaseBox(self)
+        self.case_place.addWidget(self.casebox)
         layout.addWidget(row(self.filters.reset, self.save))
+
+    def _connect(self) -> None:
+        self.needs = {self.find: ("labels", "prediction")}
+        self._parts = (self.kinds, self.plot, self.filters, self.tables, self.cases, self.save, self.filters.reset)
+        self.find.clicked.connect(lambda: self.dock.act(self.start_finding))
+        self.save.clicked.connect(self._choose_place)
+        self.filters.changed.connect(self._soon.start)
+        self.plot.brushed.connect(self.filters.choose_range)
+        self.confusion.chosen.connect(self.filters.choose_pair)
+        self.pairs.chosen.connect(lambda row: self.filters.choose_pair(pair_of(row)))
+        for table in (self.parcels, self.edges):
+            table.chosen.connect(self.fly_to)
+        self.cases.stepped.connect(self.step)
+        self.tables.currentChanged.connect(lambda _: self._show_pairs())
+        for signal in (self.session.cube_changed, self.session.labels_changed, self.session.prediction_changed):
+            signal.connect(self.forget)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that is shown is what the filters ask for, with its intervals."""
+        return not self._soon.isActive() and self._surer is None
 
     # --- acts ------------------------------------------------------------------------------------------------------
 
@@ -126,60 +154,92 @@ class BoundaryPanel(Panel):
         model = session.model.folder if session.model else None
         job = _find(session, model, self.judged.currentText() == ALL, self.reach.value())
         compared = session.labels, session.prediction
-        self.dock.run(job, "Finding errors", lambda atlas: self._found(atlas, compared))
+        self.dock.run(job, "Finding errors", lambda found: self._found(found, compared))
 
     def start_choosing(self) -> None:
         """Show the part of the errors that the filters ask for."""
-        if self.atlas is None:
+        self._soon.stop()
+        if self.atlas is None or self.counts is None:
             return
         atlas, subset = self.atlas, self.filters.subset()
-        job = select(atlas, subset)
-        if atlas.kinds_YX.size <= AT_ONCE_PX or subset == Subset():
-            self._show(run(job))
+        selection = choose(atlas, self.counts, subset, self.selection)
+        if selection.kinds_YX is not None:
+            self._show(selection)
         else:
+            job = select(atlas, subset, counts=self.counts)
             self.dock.run(job, "Choosing errors", lambda chosen: self._show(chosen) if self.atlas is atlas else None)
+
+    def step(self, by: int) -> None:
+        """Go to the next case of the table on top, or the former one."""
+        if self.atlas is None:
+            self.dock.say("Find the errors of the map first.")
+            return
+        table = self.edges if self.tables.currentWidget() is self.edges else self.parcels
+        if self.tables.currentWidget() is not table:
+            self.tables.setCurrentWidget(table)
+        number = table.number + by if table.number >= 0 else 0
+        if 0 <= number < len(table.frame):
+            table.go(number)
+        else:
+            self.dock.say("There is no further case." if len(table.frame) else "The filters leave no case.")
 
     def fly_to(self, row: Any) -> None:
         """Look at the parcel or edge of a row of the tables, and outline it."""
         if self.atlas is None:
             return
-        viewer = self.dock.viewer
-        centre, zoom = view_of(row, self.atlas.grid, self.session.origin, viewer.canvas.size)
-        viewer.scene.camera.center = centre
-        viewer.scene.camera.zoom = zoom
+        camera = self.dock.viewer.scene.camera
+        camera.center, camera.zoom = view_of(row, self.atlas.grid, self.session.origin, self.dock.viewer.canvas.size)
         self.outline(row)
 
     def outline(self, row: Any) -> None:
-        """Outline the parcel of a row, or the two of an edge."""
+        """Outline the parcel of a row, or the two of an edge, and tell of it as the case that is looked at."""
         if self.atlas is None:
             return
-        self._drop("_mark")
         sides = outlines(self.atlas, row)
-        self._mark = self.dock.add(outline_layer(sides, self.atlas.grid, self.session.origin))
-        self.case_changed.emit(row)
+        if self._mark is not None and self._mark in self.dock.viewer.layers:
+            self._mark.data = sides
+        else:
+            self._mark = self.dock.add(outline_layer(sides, self.atlas.grid, self.session.origin))
+        self._tell(row)
 
     def picked(self, row: int, col: int, modifiers: frozenset[str]) -> None:
-        """Go to the row of the parcel that was clicked in the scene; the view stays."""
+        """Go to the row of what was clicked in the scene, an edge while edges are shown or a parcel; the view stays."""
         if self.atlas is None:
             return
+        self.hovered(row, col, modifiers)
+        if self.tables.currentWidget() is self.edges:
+            within = near_px(self.dock.viewer.scene.camera.zoom, self.atlas.grid)
+            number = edge_near(self.atlas, self.edges.frame, row, col, within)
+            if number is not None:
+                self.edges.go(number, tell=False)
+                self.outline(self.edges.frame.iloc[number])
+                return
         unit = int(self.atlas.units_YX[row, col])
         if unit and self.parcels.choose("id", unit, tell=False):
             self.tables.setCurrentWidget(self.parcels)
-            self.outline(self.parcels.frame.iloc[self.parcels.currentIndex().row()])
+            self.outline(self.parcels.frame.iloc[self.parcels.number])
         else:
             what = f"{self.atlas.unit.capitalize()} {unit} is" if unit else "Land outside all parcels is"
             self.dock.say(f"{what} not in the table: it was not judged, or the filters leave it out.")
 
+    def hovered(self, row: int, col: int, modifiers: frozenset[str]) -> None:
+        """Mark the distance of the pixel under the mouse in the plot."""
+        if self.atlas is not None:
+            self.plot.show_mark(int(self.atlas.bins_YX[row, col]) if self.atlas.kinds_YX[row, col] else None)
+
     def save_to(self, path: str | Path) -> None:
-        """Write the table on top as CSV."""
-        table = self.tables.currentWidget()
-        table.frame.to_csv(path, index=False)
-        self.dock.inform(f"{len(table.frame)} rows lie in {path}.")
+        """Write the table on top as CSV: of a matrix, its pixels by declared and predicted crop."""
+        widget = self.tables.currentWidget()
+        frame = self.confusion.cells.crossing.table() if widget is self.confusion else widget.frame
+        frame.to_csv(path, index=False)
+        self.dock.inform(f"{len(frame)} rows lie in {path}.")
 
     def forget(self, *_: Any) -> None:
         """Labels, map or scene are other ones: what was found no longer holds."""
-        self.atlas = self.selection = None
-        self.case_changed.emit(None)
+        self._soon.stop()
+        self._stop_surer()
+        self.atlas = self.counts = self.selection = None
+        self._tell(None)
         self._drop("_layer")
         self._drop("_mark")
         self.summary.setText("Predict the crops and open labels, then find the errors of the map.")
@@ -197,41 +257,131 @@ class BoundaryPanel(Panel):
         self._stage.restore()
 
     def shut(self) -> None:
-        """Leave the viewer's events."""
-        self.plot.shut()
+        """Forget what was asked for."""
+        self.casebox.shut()
+        self._soon.stop()
+        self._stop_surer()
 
     # --- what comes back -------------------------------------------------------------------------------------------
 
-    def _found(self, atlas: ErrorAtlas, compared: tuple[Any, Any]) -> None:
+    def _found(self, found: tuple[ErrorAtlas, ErrorCounts], compared: tuple[Any, Any]) -> None:
         if compared[0] is not self.session.labels or compared[1] is not self.session.prediction:
             return  # another map was opened meanwhile
-        self.atlas = atlas
+        self.atlas, self.counts = atlas, counts = found
+        self.selection = None
         self.summary.setText(atlas.summary())
-        self.filters.take(atlas)
+        everything = choose(atlas, counts, Subset())
+        declared = np.flatnonzero(everything.confusion.sum(1))
+        self.filters.take(atlas, [atlas.legend.ids[i] for i in declared])
         for widget in self._parts:
             widget.setVisible(True)
-        self._show(run(select(atlas, Subset())))
+        self.start_choosing()
         if self.isVisible():
             self.shown()
 
+    def _answer(self) -> None:
+        self.dock.act(self.start_choosing)
+
     def _show(self, selection: Selection) -> None:
-        """Bring layer, legend, plot and tables to one subset."""
+        """Bring layer, legend, plot, matrix and tables to one subset."""
+        atlas, kinds = self.atlas, selection.kinds_YX
+        if atlas is None or kinds is None:
+            return
+        self._stop_surer()
+        self.selection = selection
+        self._show_kinds(kinds, selection.subset.of_pixels)
+        self._show_curves()
+        self.parcels.show_frame(self.casebox.wanted(selection.parcels))
+        self.edges.show_frame(self.casebox.wanted(selection.edges))
+        self.tables.setTabText(0, f"{atlas.unit.capitalize()}s ({len(selection.parcels):,})")
+        self.tables.setTabText(1, f"Edges ({len(selection.edges):,})")
+        subset = selection.subset
+        self.confusion.show_matrix(crossing(selection.confusion, atlas.legend), (subset.declared, subset.predicted))
+        self._show_pairs()
+        self._keep_case()
+        self.casebox.selected_anew()
+        if self.counts is not None:
+            self._surer = sure(atlas, self.counts, selection)
+            self._later.start()
+
+    def _show_kinds(self, kinds_YX: Any, right_too: bool) -> None:
+        """Show pixels on the map; where some were chosen also the right ones of these, as a veil."""
         atlas = self.atlas
         if atlas is None:
             return
-        self.selection = selection
         if self._layer is None or self._layer not in self.dock.viewer.layers:
-            self._layer = self.dock.add(errors_layer(selection.kinds_YX, atlas.grid, self.session.origin))
+            self._layer = self.dock.add(errors_layer(kinds_YX, atlas.grid, self.session.origin))
+            self._veiled = False
         else:
-            self._layer.data[:] = selection.kinds_YX
-            self._layer.refresh(extent=False)
-        self.kinds.show_counts(selection.curve)
-        self.plot.show_plot(accuracy_plot(selection.curve))
-        self.plot.setToolTip(bins_in_words(selection.curve, atlas.unit))
-        self.parcels.show_frame(selection.parcels)
-        self.edges.show_frame(selection.edges)
-        self.tables.setTabText(0, f"{atlas.unit.capitalize()}s ({len(selection.parcels)})")
-        self.tables.setTabText(1, f"Edges ({len(selection.edges)})")
+            np.copyto(self._layer.data, kinds_YX)
+        if right_too != self._veiled:
+            self._layer.colormap, self._veiled = error_colours(right_too), right_too
+        else:
+            self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _show_curves(self) -> None:
+        selection, atlas = self.selection, self.atlas
+        if selection is not None and atlas is not None:
+            self.kinds.show_counts(selection.curve)
+            self.plot.show_bars(bars(selection.anywhere, atlas.unit), self.filters.range())
+
+    def _show_pairs(self) -> None:
+        """Bring the table of pairs up to date when somebody looks at it."""
+        if self.atlas is not None and self.selection is not None and self.tables.currentWidget() is self.pairs:
+            self.pairs.show_frame(chosen_pairs(self.atlas, self.selection.subset))
+
+    def _make_surer(self) -> None:
+        """Find the intervals of the curve, a step at a time, while nobody asks for anything else."""
+        if self._surer is None:
+            return
+        try:
+            next(self._surer)
+            self._later.start(0)
+        except StopIteration as stop:
+            self.selection, self._surer = stop.value, None
+            self._show_curves()
+
+    def _stop_surer(self) -> None:
+        self._later.stop()
+        self._later.setInterval(PAUSE_MS)
+        self._surer = None
+
+    def _keep_case(self) -> None:
+        """Stay at the case that is looked at where the filters leave it."""
+        if self.case is None:
+            return
+        edge = "a" in self.case
+        table, names = (self.edges, ["a", "b"]) if edge else (self.parcels, ["id"])
+        same = np.ones(len(table.frame), bool)
+        for name in names:
+            same &= table.frame[name].to_numpy() == self.case[name]
+        if same.any():
+            table.go(int(same.argmax()), tell=False)
+            self._say_case(table)
+        else:
+            self._drop("_mark")
+            self._tell(None)
+
+    def _tell(self, row: Any) -> None:
+        """Tell which case is looked at."""
+        if row is None and self.case is None:
+            return
+        self.case = row
+        if row is None:
+            self.cases.say("")
+        else:
+            self._say_case(self.edges if "a" in row else self.parcels)
+        self.case_changed.emit(row)
+
+    def _say_case(self, table: Table) -> None:
+        atlas, counts, selection, row = self.atlas, self.counts, self.selection, self.case
+        if atlas is None or counts is None or selection is None:
+            return
+        mapped_as, wrong = (
+            ("", int(row["wrong"])) if "a" in row else wrong_as(atlas, counts, selection.subset, int(row["id"]))
+        )
+        text = case_in_words(row, table.number + 1, len(table.frame), mapped_as, wrong)
+        self.cases.say(text)
 
     def _drop(self, name: str) -> None:
         layer = getattr(self, name)
@@ -245,11 +395,21 @@ class BoundaryPanel(Panel):
             self.dock.act(lambda: self.save_to(path))
 
 
-def _find(session: Any, model: Path | None, everywhere: bool, reach_m: float) -> Generator[Event, None, ErrorAtlas]:
-    """Read which pixels were held out and explore these, or all."""
+def _find(
+    session: Any, model: Path | None, everywhere: bool, reach_m: float
+) -> Generator[Event, None, tuple[ErrorAtlas, ErrorCounts]]:
+    """Read which pixels were held out, explore these, or all, and count their errors."""
+    from cscl.inference.errorcounts import count_errors
     from cscl.inference.explore import ExploreOptions, everything, explore, held_out
 
     labels, parcels, prediction = session.labels, session.parcels, session.prediction
     judged = (everything if everywhere else held_out)(labels, model)
     options = ExploreOptions(reach_m=reach_m)
-    return (yield from explore(prediction, labels, options, judged=judged, parcels=parcels))
+    atlas = yield from explore(prediction, labels, options, judged=judged, parcels=parcels)
+    return atlas, (yield from count_errors(atlas))
+
+
+def _timer(deed: Any, pause_ms: int) -> QTimer:
+    timer = QTimer(singleShot=True, interval=pause_ms)
+    timer.timeout.connect(deed)
+    return timer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,7 +11,6 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
     QGridLayout,
     QLabel,
     QPushButton,
@@ -21,8 +21,6 @@ from qtpy.QtWidgets import (
 from cscl.inference.subset import Subset
 from cscl.report.kinds import WRONG
 from napari_cscl.boundaryview import kinds_in_words
-
-from .parts import row
 
 if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
@@ -39,17 +37,19 @@ class KindLegend(QWidget):
         super().__init__()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(1)
+        grid.setVerticalSpacing(0)
         grid.setColumnStretch(1, 1)
         self.counts: dict[int, QLabel] = {}
         for line, kind in enumerate(WRONG):
             swatch, name = QLabel(), QLabel(kind.title)
-            swatch.setFixedSize(14, 12)
+            swatch.setFixedSize(14, 10)
             swatch.setStyleSheet(f"background: {kind.colour}; border: 1px solid #808080;")
-            name.setToolTip(kind.meaning)
             self.counts[kind] = QLabel()
             for column, widget in enumerate((swatch, name, self.counts[kind])):
+                widget.setToolTip(kind.meaning)
                 grid.addWidget(widget, line, column)
+            for widget in (name, self.counts[kind]):
+                widget.setStyleSheet("font-size: 11px; padding: 0px;")
 
     def show_counts(self, curve: pd.DataFrame) -> None:
         """Say how many pixels of each kind there are."""
@@ -69,13 +69,19 @@ class Filters(QWidget):
         self.smallest, self.largest = _hectares("Smallest parcel"), _hectares("Largest parcel")
         self.reset = QPushButton("Show all")
         self.reset.setToolTip("Take all filters away")
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(3)
-        form.addRow("Declared", self.declared)
-        form.addRow("Mapped as", self.predicted)
-        for word, ends in (("Distance", (self.nearest, self.farthest)), ("Size", (self.smallest, self.largest))):
-            form.addRow(word, row(ends[0], QLabel("to"), ends[1], wide=ends))
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(3)
+        lines = (
+            ("Declared", self.declared, "as", self.predicted),
+            ("Distance", self.nearest, "to", self.farthest),
+            ("Size", self.smallest, "to", self.largest),
+        )
+        for number, (word, first, between, last) in enumerate(lines):
+            for column, widget in enumerate((QLabel(word), first, QLabel(between), last)):
+                grid.addWidget(widget, number, column)
+        for column in (1, 3):
+            grid.setColumnStretch(column, 1)
         for combo in (self.declared, self.predicted, self.nearest, self.farthest):
             combo.currentIndexChanged.connect(lambda _: self.changed.emit())
         for spin in (self.smallest, self.largest):
@@ -84,20 +90,41 @@ class Filters(QWidget):
         self.farthest.currentIndexChanged.connect(self._keep_order)
         self.reset.clicked.connect(self.clear)
 
-    def take(self, atlas: ErrorAtlas) -> None:
-        """Offer the classes and distances of an atlas; nothing is filtered."""
+    def take(self, atlas: ErrorAtlas, declared: Collection[int]) -> None:
+        """Offer the classes and distances of an atlas, and the ids of the classes that occur; nothing is filtered."""
         with QSignalBlocker(self):
-            for combo, name in ((self.declared, "declared"), (self.predicted, "predicted")):
-                there = (
-                    set(atlas.parcels[name]) | set(atlas.legend.ids)
-                    if name == "predicted"
-                    else set(atlas.parcels[name])
-                )
-                _fill(combo, [(ANY, None), *((c.name, c.id) for c in atlas.legend.classes if c.id in there)])
+            there = {self.declared: set(declared), self.predicted: set(atlas.legend.ids)}
+            for combo, ids in there.items():
+                _fill(combo, [(ANY, None), *((c.name, c.id) for c in atlas.legend.classes if c.id in ids)])
             limits = atlas.options.distances_m
             _fill(self.nearest, [(f"{low:g} m", low) for low in (0.0, *limits)])
             _fill(self.farthest, [*((f"{high:g} m", high) for high in limits), (ANY, math.inf)])
             self.clear()
+
+    def range(self) -> tuple[int, int] | None:
+        """Return the first and the last class of distance that are wanted; None for all."""
+        chosen = self.nearest.currentIndex(), self.farthest.currentIndex()
+        return None if chosen == (0, self.farthest.count() - 1) else chosen
+
+    def choose_range(self, chosen: tuple[int, int] | None) -> None:
+        """Ask for a range of classes of distance; None for all."""
+        first, last = chosen or (0, self.farthest.count() - 1)
+        self._set({self.nearest: first, self.farthest: last})
+
+    def choose_pair(self, pair: tuple[int, int | None] | None) -> None:
+        """Ask for the ids of a declared and a predicted class; None for any."""
+        declared, predicted = pair or (None, None)
+        found = {self.declared: self.declared.findData(declared), self.predicted: self.predicted.findData(predicted)}
+        self._set({combo: max(0, place) for combo, place in found.items()})
+
+    def _set(self, places: dict[QComboBox, int]) -> None:
+        """Change several at once, and tell of it once."""
+        with QSignalBlocker(self):
+            for combo, place in places.items():
+                blocker = QSignalBlocker(combo)
+                combo.setCurrentIndex(place)
+                blocker.unblock()
+        self.changed.emit()
 
     def clear(self) -> None:
         """Take all filters away."""
@@ -126,6 +153,7 @@ class Filters(QWidget):
 def _combo(name: str) -> QComboBox:
     combo = QComboBox()
     combo.setAccessibleName(name)
+    combo.setToolTip(f"{name} of the pixels that are shown")
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return combo
 
@@ -136,6 +164,7 @@ def _hectares(name: str) -> QDoubleSpinBox:
     spin.setAccessibleName(name)
     spin.setToolTip(f"{name} that is shown, hectares")
     spin.setKeyboardTracking(False)
+    spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return spin
 
 
@@ -143,3 +172,4 @@ def _fill(combo: QComboBox, items: list[tuple[str, object]]) -> None:
     combo.clear()
     for text, value in items:
         combo.addItem(text, value)
+    combo.view().setMinimumWidth(combo.view().sizeHintForColumn(0) + 24)  # names are longer than the box is wide

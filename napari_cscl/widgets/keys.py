@@ -42,6 +42,8 @@ class Keys:
             Shortcut("F1", "this help, and back", self._help),
             Shortcut("Alt-M", "predict the crops", lambda: self._press(dock.map, dock.map.predict)),
             Shortcut("Alt-E", "find the errors", lambda: self._press(dock.boundary, dock.boundary.find)),
+            Shortcut("Alt-N", "next worst parcel or edge of the table", lambda: self._case(1)),
+            Shortcut("Alt-Shift-N", "the one before", lambda: self._case(-1)),
             Shortcut("Alt-U", "fine-tune in the region", lambda: self._press(dock.finetune, dock.finetune.start)),
             Shortcut("Alt-X", "export the map", lambda: self._press(dock.map, dock.map.export)),
             Shortcut("Alt-Right", "next colours of the images", lambda: self._composite(1)),
@@ -72,6 +74,10 @@ class Keys:
             button.click()
         else:
             self.dock.say(button.toolTip())
+
+    def _case(self, by: int) -> None:
+        self.dock.pages.turn_to(self.dock.boundary)
+        self.dock.boundary.step(by)
 
     def _composite(self, step: int) -> None:
         box = self.dock.data.composite

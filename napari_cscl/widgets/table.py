@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
@@ -15,6 +16,7 @@ from napari_cscl.boundaryview import Column
 __all__ = ["Table"]
 
 NOTHING = QModelIndex()
+SHOWN = (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.TextAlignmentRole, Qt.ItemDataRole.ToolTipRole)
 SIZED_ROWS = 20  # that a column's width is made for: asking a thousand rows, as Qt does, takes seconds
 WIDEST_PX = 92  # so that the most telling columns are seen without scrolling; tips hold the whole text
 
@@ -50,7 +52,7 @@ class Table(QTableView):
         self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setMinimumHeight(180)
+        self.setMinimumHeight(130)
         self._told = True
         self.selectionModel().currentRowChanged.connect(self._moved)
 
@@ -59,11 +61,17 @@ class Table(QTableView):
         """What it shows, in the order shown."""
         return self.rows.frame
 
+    @property
+    def number(self) -> int:
+        """Row that is chosen, -1 where none is."""
+        return self.currentIndex().row()
+
     def show_frame(self, frame: pd.DataFrame) -> None:
-        """Show other rows, in their own order."""
-        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        """Show other rows, in their own order, or in that which the user asked for by a click on a head."""
         fresh = not len(self.frame)
+        header = self.horizontalHeader()
         self.rows.take(frame)
+        self.rows.sort(header.sortIndicatorSection(), header.sortIndicatorOrder())
         if fresh and len(frame):
             self.resizeColumnsToContents()
             for column in range(self.rows.columnCount()):
@@ -73,13 +81,17 @@ class Table(QTableView):
         """Go to the first row with a value in a column; without `tell`, `chosen` keeps silent. False if none has it."""
         found = np.flatnonzero(self.frame[column].to_numpy() == value) if len(self.frame) else []
         if len(found):
-            self._told = tell
-            flags = QItemSelectionModel.SelectionFlag
-            index = self.rows.index(int(found[0]), 0)
-            self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
-            self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
-            self._told = True
+            self.go(int(found[0]), tell=tell)
         return bool(len(found))
+
+    def go(self, number: int, *, tell: bool = True) -> None:
+        """Go to a row; without `tell`, `chosen` keeps silent."""
+        self._told = tell
+        flags = QItemSelectionModel.SelectionFlag
+        index = self.rows.index(number, 0)
+        self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+        self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
+        self._told = True
 
     def _moved(self, now: QModelIndex, before: QModelIndex) -> None:
         if now.isValid() and self._told:
@@ -93,11 +105,13 @@ class _Rows(QAbstractTableModel):
         super().__init__()
         self.columns = tuple(columns)
         self.frame = pd.DataFrame()
+        self._values: list[NDArray[Any]] = []
 
     def take(self, frame: pd.DataFrame) -> None:
         """Show another frame."""
         self.beginResetModel()
         self.frame = frame
+        self._values = [frame[column.name].to_numpy() for column in self.columns] if len(frame) else []
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex = NOTHING) -> int:
@@ -110,8 +124,10 @@ class _Rows(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a value as text; numbers stand on the right."""
+        if role not in SHOWN:
+            return None
         column = self.columns[index.column()]
-        value = self.frame[column.name].iat[index.row()]
+        value = self._values[index.column()][index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
             return "" if value != value else column.form.format(value)
         if role == Qt.ItemDataRole.TextAlignmentRole and not isinstance(value, str):

@@ -230,7 +230,8 @@ def _parcels(atlas: ErrorAtlas, subset: Subset, counts: ErrorCounts, rows: Rows)
     here = counts.wrong(rows)[np.searchsorted(counts.ids, table["id"])]
     wanted = _of_size(table, subset) & (here > 0)
     chosen, here = table[wanted], here[wanted]
-    return chosen.assign(wrong_here=here).iloc[np.argsort(-here, kind="stable")].reset_index(drop=True)
+    found: pd.DataFrame = chosen.assign(wrong_here=here).iloc[np.argsort(-here, kind="stable")]
+    return found.reset_index(drop=True)
 
 
 def _asked(

@@ -1,0 +1,53 @@
+"""Which case is looked at, and the way to the next."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+
+__all__ = ["CaseBar"]
+
+LINE_PX = 14
+NONE_YET = "Next worst case: Alt+N"
+
+
+class CaseBar(QWidget):
+    """Two buttons and a sentence.
+
+    Signals
+    -------
+    stepped(int)
+        1 for the next case, -1 for the former.
+    """
+
+    stepped = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.former = _button(Qt.ArrowType.LeftArrow, "Former case of the table (Alt+Shift+N)")
+        self.next = _button(Qt.ArrowType.RightArrow, "Next worst case of the table (Alt+N)")
+        self.words = QLabel(NONE_YET)
+        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.words.setWordWrap(True)
+        self.words.setStyleSheet("font-size: 11px; padding: 0px;")
+        self.words.setFixedHeight(2 * LINE_PX)  # tables below do not jump when a name is long
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.former, self.next):
+            layout.addWidget(widget)
+        layout.addWidget(self.words, 1)
+        self.former.clicked.connect(lambda: self.stepped.emit(-1))
+        self.next.clicked.connect(lambda: self.stepped.emit(1))
+
+    def say(self, text: str) -> None:
+        """Say which case it is; an empty text says how to come to one."""
+        self.words.setText(text or NONE_YET)
+        self.words.setToolTip(text)
+
+
+def _button(arrow: Qt.ArrowType, tip: str) -> QToolButton:
+    button = QToolButton()
+    button.setArrowType(arrow)
+    button.setToolTip(tip)
+    button.setAccessibleName(tip)
+    return button
