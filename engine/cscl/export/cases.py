@@ -226,7 +226,7 @@ def _palette(colours: Sequence[str]) -> Picture:
 
 def _parcel(row: pd.Series[Any], atlas: Atlas) -> tuple[str, tuple[str, ...]]:
     crop = row["predicted_crop"]
-    mapped = f"mostly mapped as {crop}" if row["declared"] != row["predicted"] else "mostly mapped so"
+    mapped = f"mostly mapped as {crop}" if row["declared"] != row["predicted"] else "partly mapped as other crops"
     title = f"{atlas.unit.capitalize()} {row['id']}: {row['declared_crop']}, {mapped}"
     told = [_wrong(row, 1 - row["share_right"]), f"{row['area_ha']:.2f} ha", *_kinds(row)]
     if not np.isnan(row["confidence"]):

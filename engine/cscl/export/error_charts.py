@@ -32,7 +32,7 @@ def kinds_by_distance(edges_m: Sequence[float], curve: pd.DataFrame) -> Figure:
     curve : DataFrame
         A row a class, with the columns ``pixels``, ``mixed`` (NaN where not known) and one a kind of error.
     """
-    figure = sheet(7.2, 4.2, "What is wrong, by distance to the class edge")
+    figure = sheet(5.8, 3.8, "What is wrong, by distance to the class edge")
     axes = figure.subplots()
     places, whole = np.arange(len(curve)), np.maximum(curve["pixels"].to_numpy(float), 1)
     below = np.zeros(len(curve))
@@ -56,7 +56,7 @@ def kinds_by_distance(edges_m: Sequence[float], curve: pd.DataFrame) -> Figure:
     return figure
 
 
-def reliability(confidence: ArrayLike, accuracy: ArrayLike, pixels: ArrayLike, title: str) -> Figure:
+def reliability(confidence: ArrayLike, accuracy: ArrayLike, pixels: ArrayLike, title: str = "") -> Figure:
     """Show how often the map is right where it is how confident; on the diagonal confidence means what it says.
 
     Parameters
@@ -69,7 +69,7 @@ def reliability(confidence: ArrayLike, accuracy: ArrayLike, pixels: ArrayLike, t
         Heading.
     """
     x, y, px = (np.asarray(a, float) for a in (confidence, accuracy, pixels))
-    figure = sheet(5.2, 4.8, title)
+    figure = sheet(5.2, 4.4, title)
     axes = figure.subplots()
     bars = axes.twinx()
     bars.bar(x, px, width=0.045, color=FAINT, alpha=0.55)
@@ -85,7 +85,7 @@ def reliability(confidence: ArrayLike, accuracy: ArrayLike, pixels: ArrayLike, t
     return figure
 
 
-def over_metres(x_m: ArrayLike, curves: Mapping[str, ArrayLike], title: str, x_label: str) -> Figure:
+def over_metres(x_m: ArrayLike, curves: Mapping[str, ArrayLike], x_label: str, title: str = "") -> Figure:
     """Show shares over a width or a tolerance.
 
     Parameters
@@ -94,10 +94,10 @@ def over_metres(x_m: ArrayLike, curves: Mapping[str, ArrayLike], title: str, x_l
         Widths, metres, ascending.
     curves : mapping
         Shares, 0..1, by the name of the curve.
-    title, x_label : str
-        Heading and name of the width.
+    x_label, title : str
+        Name of the width, and heading.
     """
-    figure = sheet(7.2, 4.2, title)
+    figure = sheet(5.8, 3.8, title)
     axes = figure.subplots()
     for number, (name, values) in enumerate(curves.items()):
         axes.plot(np.asarray(x_m, float), np.asarray(values, float), color=_COLOURS[number % 6],
@@ -109,7 +109,7 @@ def over_metres(x_m: ArrayLike, curves: Mapping[str, ArrayLike], title: str, x_l
     return figure
 
 
-def by_class(names: Sequence[str], figures: Mapping[str, ArrayLike], title: str) -> Figure:
+def by_class(names: Sequence[str], figures: Mapping[str, ArrayLike], title: str = "") -> Figure:
     """Show shares of each class as dots in a row, so that several figures can be compared; missing ones are left out.
 
     Parameters
@@ -121,7 +121,7 @@ def by_class(names: Sequence[str], figures: Mapping[str, ArrayLike], title: str)
     title : str
         Heading.
     """
-    figure = sheet(7.2, 0.28 * len(names) + 1.4, title)
+    figure = sheet(5.8, 0.26 * len(names) + 1.4, title)
     axes = figure.subplots()
     rows = np.arange(len(names))[::-1]
     axes.hlines(rows, 0, 1, color="#e6e6e6", linewidth=0.8)

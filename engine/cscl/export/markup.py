@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
@@ -18,12 +19,12 @@ from numpy.typing import NDArray
 
 from .paper import INK
 
-__all__ = ["cell", "chart", "document", "paragraphs", "picture", "png", "table"]
+__all__ = ["cell", "chart", "column_words", "document", "paragraphs", "picture", "png", "table"]
 
 # What is drawn for white paper takes the colours of the page instead, which may be dark.
 _PAGE_COLOURS = {
     INK: "currentColor", "#000000": "currentColor", "#e6e6e6": "var(--line)", "#c9d3da": "var(--bar)",
-    "#6b7b86": "var(--soft)",
+    "#6b7b86": "var(--soft)", "#ffffff": "var(--paper)",
 }  # fmt: skip
 
 
@@ -94,21 +95,41 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = 
         all(isinstance(row[i], int | float | np.number) or row[i] is None for row in rows) for i in range(len(columns))
     ]
     kinds = [' class="n"' if n else "" for n in numeric]
+    digits = [_digits(row[i] for row in rows) if numeric[i] else 3 for i in range(len(columns))]
     yield '<div class="wide"><table>' + (f"\n<caption>{escape(caption)}</caption>" if caption else "")
     heads = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, columns, strict=True))
     yield f"<thead><tr>{heads}</tr></thead>\n<tbody>"
     for row in rows:
-        cells = "".join(f"<td{kind}>{escape(cell(v))}</td>" for kind, v in zip(kinds, row, strict=True))
+        cells = "".join(f"<td{kind}>{escape(cell(v, d))}</td>" for kind, v, d in zip(kinds, row, digits, strict=True))
         yield f"<tr>{cells}</tr>"
     yield "</tbody>\n</table></div>"
 
 
-def cell(value: Any) -> str:
-    """Write a value: floats to 3 digits, thousands apart, – where it is missing."""
+def cell(value: Any, digits: int = 3) -> str:
+    """Write a value: thousands apart, floats to some digits, – where it is missing."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or value != value:  # NaN is not equal to itself
         return "–"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}".replace(",", " ")
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if value in (math.inf, -math.inf):
+            return "∞" if value > 0 else "-∞"
+        return f"{value:,.{digits if isinstance(value, float) else 0}f}".replace(",", " ")
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _digits(values: Iterable[Any]) -> int:
+    """Digits after the point that suit a column: none for whole and for large numbers, three for shares."""
+    known = [abs(float(v)) for v in values if v is not None and math.isfinite(v)]
+    if any(v > 1 and v.is_integer() for v in known) and all(v.is_integer() for v in known):
+        return 0
+    return 3 if max(known, default=0) < 10 else 1 if max(known) < 1000 else 0
+
+
+def column_words(name: str) -> str:
+    """Turn the name of a column into words: ``hd95_m`` is "hd95 (m)"."""
+    words = name.replace("_", " ")
+    for unit in ("m", "ha", "px", "m2"):
+        if words.endswith(f" {unit}"):
+            words = f"{words.removesuffix(f' {unit}')} ({unit})"
+    return re.sub(r"\biou\b", "IoU", re.sub(r"\bf1\b", "F1", re.sub(r"\bhd95\b", "HD95", words)))

@@ -11,58 +11,58 @@ from matplotlib.figure import Figure as Drawing
 from cscl.report import Part
 
 from .error_charts import by_class, over_metres, reliability
+from .markup import column_words
 from .page import Figure
 
 __all__ = ["part_charts"]
 
 METRES = ("width_m", "tolerance_m", "within_m")
 SHARES = (
-    "boundary_iou", "iou", "accuracy", "overall_accuracy", "balanced_accuracy", "mean_iou", "mean_boundary_iou",
-    "precision", "recall", "f1", "surface_dice",
+    "boundary_iou", "iou", "mean_boundary_iou", "mean_iou", "accuracy", "overall_accuracy", "balanced_accuracy", "f1",
+    "surface_dice", "recall", "precision",
 )  # fmt: skip
+"""Columns that are drawn, the most telling first."""
+
 MOST_CLASSES, MOST_CURVES = 40, 6
 
 
 def part_charts(part: Part) -> Iterator[Figure]:
     """Draw the tables of a part: what confidence is worth, shares over a width or a tolerance, shares by class."""
     for name, table in part.tables.items():
-        drawing = _drawn(table, part.title)
+        drawing = _drawn(table)
         if drawing is not None:
-            yield Figure(f"{part.key}_{name}", drawing, f"{part.title}: {name.replace('_', ' ')}")
+            yield Figure(f"{part.key}_{name}", drawing, f"{part.title}, {name.replace('_', ' ')}.")
 
 
-def _drawn(table: pd.DataFrame, title: str) -> Drawing | None:
+def _drawn(table: pd.DataFrame) -> Drawing | None:
     columns = set(table.columns)
     metres = next((name for name in METRES if name in columns), None)
     shares = [name for name in SHARES if name in columns]
     if {"confidence", "accuracy", "pixels"} <= columns and "crop" not in columns:
-        return reliability(table["confidence"], table["accuracy"], table["pixels"], title)
+        return reliability(table["confidence"], table["accuracy"], table["pixels"])
     if metres is not None:
         table = table[np.isfinite(table[metres])]
     if "crop" in columns:
-        return _by_class(table, metres, shares, title)
+        return _by_class(table, metres, shares)
     if metres is None or not shares or len(table) < 2 or not table[metres].is_monotonic_increasing:
         return None
-    curves = {_words(name): table[name] for name in shares[:MOST_CURVES]}
-    return over_metres(table[metres], curves, title, f"{_words(metres)[:-2]} (m)")
+    curves = {column_words(name): table[name] for name in shares[:MOST_CURVES]}
+    return over_metres(table[metres], curves, column_words(metres))
 
 
-def _by_class(table: pd.DataFrame, metres: str | None, shares: list[str], title: str) -> Drawing | None:
+def _by_class(table: pd.DataFrame, metres: str | None, shares: list[str]) -> Drawing | None:
     """Draw some shares of each class, or where they depend on a width the first share at each width."""
     if not shares or table.empty:
         return None
     if metres is None:
-        figures = {_words(name): table.set_index("crop")[name] for name in shares[:MOST_CURVES]}
+        figures = {column_words(name): table.set_index("crop")[name] for name in shares[:MOST_CURVES]}
     else:
         widths = sorted(table[metres].unique())[:MOST_CURVES]
         figures = {
-            f"{_words(shares[0])}, {w:g} m": table[table[metres] == w].set_index("crop")[shares[0]] for w in widths
+            f"{column_words(shares[0])}, {w:g} m": table[table[metres] == w].set_index("crop")[shares[0]]
+            for w in widths
         }
     shown = pd.DataFrame({k: v[~v.index.duplicated()] for k, v in figures.items()}, dtype=float).dropna(how="all")
     if shown.empty or len(shown) > MOST_CLASSES:
         return None
-    return by_class([str(name) for name in shown.index], {str(k): v for k, v in shown.items()}, title)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("iou", "IoU").replace("f1", "F1")
+    return by_class([str(name) for name in shown.index], {str(k): v for k, v in shown.items()})

@@ -19,7 +19,7 @@ from cscl.report.kinds import WRONG, Kind
 from .case_markup import case_list, overview
 from .cases import Atlas, Case, worst_cases
 from .draft import draft, refuse
-from .markup import cell, document, paragraphs, table
+from .markup import cell, column_words, document, paragraphs, table
 from .page import shown
 from .part_charts import part_charts
 from .part_files import in_words
@@ -27,7 +27,7 @@ from .report_figures import distance_figures
 
 __all__ = ["write_report_page"]
 
-CASES, ROWS = 12, 12
+CASES, ROWS = 12, 20
 NO_IMAGES = "Without the images of the season, the cases show the labels, the map and its errors only."
 ZOOM = (
     "Click a picture, or its button, to enlarge it: the wheel or + and - zoom, dragging or the arrow keys with Shift "
@@ -104,7 +104,7 @@ def _sections(
     )
     charts = [line for figure in distance_figures(report, atlas.curve) for line in shown(figure)]
     yield "distance", "Accuracy by distance to the edge", charts
-    note = [*paragraphs(ZOOM), *(() if images else paragraphs(NO_IMAGES))]
+    note = [f'<p class="help">{escape(ZOOM)}</p>', *(() if images else paragraphs(NO_IMAGES))]
     yield "worst-parcels", f"Worst {unit}s", [*_worst(parcels, f"{unit}s", atlas), *note, *case_list(parcels)]
     yield "worst-edges", "Worst edges", [*_worst(edges, "edges", atlas), *case_list(edges)]
     yield "classes", "Classes", list(_classes(report))
@@ -239,6 +239,7 @@ def _share(count: int, total: int, same: bool) -> str:
 def _part(part: Part) -> Iterator[str]:
     yield from paragraphs(part.definition)
     yield from (line for remark in part.remarks for line in paragraphs(remark))
+    yield '<div class="flow">'
     if part.values:
         yield from table(("figure", "value"), [(value.words, in_words(value)) for value in part.values])
     for figure in part_charts(part):
@@ -246,9 +247,10 @@ def _part(part: Part) -> Iterator[str]:
     for name, rows in part.tables.items():
         file = f"{part.key}_{name}.csv"
         more = f"the first {ROWS} of {cell(len(rows))} rows, all are in {file}" if len(rows) > ROWS else f"also {file}"
-        columns = [str(column).replace("_", " ") for column in rows.columns]
+        columns = [column_words(str(column)) for column in rows.columns]
         shown_rows = list(rows.head(ROWS).itertuples(index=False, name=None))
         yield from table(columns, shown_rows, f"{name.replace('_', ' ').capitalize()} ({more})")
+    yield "</div>"
 
 
 def _facts(report: Report) -> Iterator[str]:

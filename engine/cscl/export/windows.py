@@ -87,7 +87,10 @@ class Season:
         """Colour what was read, alike in all cases: the clearest date as image, then the season."""
         clearest = [_clearest(looks) for looks in seen]
         all_dates = [look for looks in seen for look in looks]
-        stretch = {"image": self._limits(clearest, self._image), "season": self._limits(all_dates, self._strip)}
+        image, season = (self._limits(looks, self._image) for looks in (clearest, all_dates))
+        # One range for all bands keeps the hues of one date true; bare fields of other dates keep it from glaring.
+        bright = (image[1].max() + season[1].max()) / 2
+        stretch = {"image": (image[0].min(), bright), "season": self._limits(all_dates, self._strip)}
 
         def pane(look: Look, bands: tuple[str, ...], kind: str) -> Pane:
             chosen = [self._bands.index(band) for band in bands]
