@@ -94,14 +94,14 @@ def object_parts(
 
 
 def _segmentation(overlaps: Overlaps, outlines: Any, definition: str, remarks: list[str]) -> Part:
-    rows = []
-    for of in ("parcels", "segments"):
-        errors = segmentation_errors(overlaps, of)
-        for weight, figures in (("equal", errors.mean), ("area", errors.by_area)):
-            rows.append({"over": of, "weight": weight, **dict(zip(("os", "us", "total"), figures, strict=True))})
-    directions = pd.DataFrame(rows).rename(
-        columns={"over": "direction", "os": "over_segmentation", "us": "under_segmentation"}
-    )
+    found = {of: segmentation_errors(overlaps, of) for of in ("parcels", "segments")}
+    means = {(of, "equal"): errors.mean for of, errors in found.items()}
+    means |= {(of, "area"): errors.by_area for of, errors in found.items()}
+    names = ("over_segmentation", "under_segmentation", "total_segmentation")
+    directions = pd.DataFrame(
+        [{"direction": of, "weight": weight, **dict(zip(names, figures, strict=True))}
+         for (of, weight), figures in means.items()]
+    )  # fmt: skip
     quantiles = {f"p{q:g}": [_quantile(getattr(outlines, n), q / 100) for n in PERSELLO_BRUZZONE] for q in (25, 50, 75)}
     errors_of = pd.DataFrame(
         {
@@ -109,14 +109,16 @@ def _segmentation(overlaps: Overlaps, outlines: Any, definition: str, remarks: l
             **quantiles,
         }
     )  # fmt: skip
-    parcels, segments = rows[0], rows[3]
+    words = ("over-segmentation", "under-segmentation", "total segmentation")
     values = [
-        Value("over_segmentation", "over-segmentation error over parcels, mean", parcels["os"], "share"),
-        Value("under_segmentation", "under-segmentation error over parcels, mean", parcels["us"], "share"),
-        Value("total_segmentation", "total segmentation error over parcels, mean", parcels["total"], "share"),
-        Value("goc", "over-segmentation error over segments, by area (GOC)", segments["os"], "share"),
-        Value("guc", "under-segmentation error over segments, by area (GUC)", segments["us"], "share"),
-        Value("gtc", "total segmentation error over segments, by area (GTC)", segments["total"], "share"),
+        *(
+            Value(name, f"{word} error over parcels, mean", figure, "share")
+            for name, word, figure in zip(names, words, means["parcels", "equal"], strict=True)
+        ),
+        *(
+            Value(name, f"{word} error over segments, by area ({name.upper()})", figure, "share")
+            for name, word, figure in zip(("goc", "guc", "gtc"), words, means["segments", "area"], strict=True)
+        ),
         *(
             Value(f"{name}_error", f"{words}, mean over parcels", outlines.mean[name], unit)
             for name, words, unit in (

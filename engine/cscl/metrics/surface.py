@@ -222,7 +222,7 @@ class SurfaceTally:
 def _merged(tables: tuple[pd.DataFrame, ...]) -> pd.DataFrame:
     """Add up the counts of all pieces; distances rise within a class and side."""
     keys = ["side", "index", "distance_m", "weight"]
-    return pd.concat(tables).groupby(keys, as_index=False)["count"].sum()
+    return pd.concat(tables).groupby(keys, as_index=False).agg({"count": "sum"})
 
 
 def surface_margin_px(pixel_size_m: tuple[float, float], reach_m: float) -> tuple[int, int]:
