@@ -80,6 +80,8 @@ class Work:
         Folder of what was made in passing.
     when : str
         Time of saving, ISO.
+    notes : list of dict
+        Notes on cases.
     """
 
     name: str = ""
@@ -93,6 +95,7 @@ class Work:
     corner: list[Any] = field(default_factory=list)
     scratch: str = ""
     when: str = ""
+    notes: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Slot:
@@ -122,7 +125,7 @@ class Slot:
         self._save_painted(painted)
         state = asdict(work) | {"when": dt.datetime.now().isoformat(timespec="seconds")}
         write_whole(self.folder / STATE, json.dumps(state).encode())
-        self.holds_work = bool(work.shapes) or painted is not None or bool(self.models())
+        self.holds_work = bool(work.shapes or work.notes) or painted is not None or bool(self.models())
 
     def save_model(self, folder: Path) -> None:
         """Copy a model folder that lies in a passing place; one of that name is replaced.

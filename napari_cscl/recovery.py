@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cscl.errors import MissingError
+from cscl.errors import InputError, MissingError
 from cscl.events import Job, Progress
 from cscl.grid import GeoBox
 from cscl.legend import Legend
@@ -19,11 +20,12 @@ from cscl.products import Prediction
 
 from .autosave import Painted, Slot, Work, painted_since, read_work
 from .bridge import KEY, LayerData, labels_layer
+from .notes import CaseNote
 from .opening import Images, Labels, open_images, open_labels
 from .region import corrected_layer, is_region, region_layer
 from .session import Session
 
-__all__ = ["Restored", "painted_on", "restore", "work_of"]
+__all__ = ["Restored", "notes_of", "painted_on", "restore", "work_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +38,11 @@ class Restored:
     model: Path | None
     prediction: Prediction | None
     lacking: tuple[str, ...] = field(default=())
+    notes: tuple[CaseNote, ...] = ()
 
 
 def work_of(session: Session, layers: Iterable[Any], scratch: Path) -> Work:
-    """Describe what is open, and the regions that are drawn; empty while no images are open."""
+    """Describe what is open, the regions that are drawn, and the notes; empty while no images are open."""
     cube, labels, parcels = session.cube, session.labels, session.parcels
     if cube is None:
         return Work(scratch=str(scratch))
@@ -49,6 +52,7 @@ def work_of(session: Session, layers: Iterable[Any], scratch: Path) -> Work:
         cube.name, _path(cube), _path(labels), (parcels.class_column if parcels is not None else None) or "",
         str(session.model.folder.absolute()) if session.model is not None else "", _path(session.prediction),
         labels.legend.to_dict() if labels is not None else {}, shapes, corner, str(scratch),
+        notes=[note.to_dict() for note in session.notes],
     )  # fmt: skip
 
 
@@ -112,7 +116,19 @@ def restore(slot: Slot, scratch: Path) -> Job[Restored]:
     if work.model and model is None:
         lacking.append(f"the model {work.model}")
     layers = [*_region(work, grid, lacking), *_corrected(painted, labels, lacking)]
-    return Restored(images, labels, tuple(layers), model, _prediction(work, grid, scratch), tuple(lacking))
+    notes = notes_of(work)
+    if len(notes) < len(work.notes):
+        lacking.append(f"{len(work.notes) - len(notes)} damaged notes")
+    return Restored(images, labels, tuple(layers), model, _prediction(work, grid, scratch), tuple(lacking), notes)
+
+
+def notes_of(work: Work) -> tuple[CaseNote, ...]:
+    """Return the notes of unfinished work that can be read."""
+    found = []
+    for plain in work.notes:
+        with suppress(InputError):
+            found.append(CaseNote.from_dict(plain))
+    return tuple(found)
 
 
 def _region(work: Work, grid: GeoBox, lacking: list[str]) -> list[LayerData]:

@@ -48,8 +48,8 @@ class Selected:
         Kinds of the selected pixels, axes (y, x); 0 elsewhere.
     parcels, edges : DataFrame
         Rows as they are filtered and sorted.
-    edges_on_top : bool
-        Which of the two tables is on top.
+    top : DataFrame
+        The table on top: one of the two, or another one.
     notes : Notes
         Notes on cases.
     map_name : str
@@ -66,7 +66,7 @@ class Selected:
     kinds_YX: NDArray[np.uint8] = field(repr=False)
     parcels: pd.DataFrame = field(repr=False)
     edges: pd.DataFrame = field(repr=False)
-    edges_on_top: bool
+    top: pd.DataFrame = field(repr=False)
     notes: Notes
     map_name: str
     outlines: Parcels | None = None
@@ -92,7 +92,8 @@ def export_selected(chosen: Selected, what: str, path: str | Path, *, overwrite:
     refuse(path, overwrite=overwrite, inputs=_inputs(chosen))
     yield Progress("exporting", 0, 1, "file")
     if what == TABLE:
-        frame = chosen.annotated(chosen.edges if chosen.edges_on_top else chosen.parcels)
+        has_cases = chosen.top is chosen.parcels or chosen.top is chosen.edges
+        frame = chosen.annotated(chosen.top) if has_cases else chosen.top
         _write_text(path, lambda: frame.to_csv(index=False, lineterminator="\n"))
         said = f"{len(frame)} rows lie in {path}."
     elif what == NOTES:

@@ -54,7 +54,7 @@ class CaseBox(QWidget):
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.strip, self.editor, row(self.only, self.read, self.export), self.versus):
+        for widget in (self.strip, self.editor, row(self.only, self.read), self.versus, self.export):
             layout.addWidget(widget)
         for table in (panel.parcels, panel.edges):
             table.setItemDelegateForColumn(0, Marker(table, self.noted))
@@ -126,7 +126,6 @@ class CaseBox(QWidget):
         """Write one of `napari_cscl.selected.FILTERS`."""
         chosen = self.selected()
         if chosen is not None:
-            self.editor.keep()
             job = export_selected(chosen, what, path, overwrite=overwrite)
             self.dock.run(job, "Exporting", self.dock.inform)
 
@@ -135,15 +134,16 @@ class CaseBox(QWidget):
         panel = self.panel
         if panel.atlas is None or panel.selection is None:
             return None
+        on_top = panel.tables.currentWidget()
+        top = panel.confusion.cells.crossing.table() if on_top is panel.confusion else on_top.frame
         return Selected(
             panel.atlas, panel.selection.kinds_YX, panel.parcels.frame, panel.edges.frame,
-            panel.tables.currentWidget() is panel.edges, self.session.notes, self.map_name, self.session.parcels,
+            top, self.session.notes, self.map_name, self.session.parcels,
             self.strip.case, self.strip.pictures,
         )  # fmt: skip
 
     def shut(self) -> None:
-        """Keep what is written, and read nothing any more."""
-        self.editor.shut()
+        """Read nothing any more."""
         self.strip.shut()
         self.session.notes.changed.disconnect(self._notes_changed)
 
@@ -152,8 +152,7 @@ class CaseBox(QWidget):
         self._noted.clear()
         for table in (self.panel.parcels, self.panel.edges):
             table.viewport().update()
-        if self.editor.spot is not None and not self.editor.is_writing:
-            self.editor.show_note(self.editor.spot)
+        self.editor.follow()
 
     def _choose_notes(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Notes", recall("case_export", ""), "Notes (*.csv)")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from html import escape
-from typing import Any
 
-from qtpy.QtCore import QEvent, QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_cscl.notes import VERDICTS, Notes, Spot
@@ -16,7 +14,6 @@ from .parts import form, words
 __all__ = ["NoteEditor"]
 
 NONE = "no verdict"
-WAIT_MS = 500
 LINES = 2
 MEANINGS = {
     "map error": "The label is right, the map is wrong",
@@ -27,7 +24,7 @@ MEANINGS = {
 
 
 class NoteEditor(QWidget):
-    """Verdict and words on one case. What is written is kept half a second later, and when another case is chosen.
+    """Verdict and words on one case, kept at each stroke.
 
     Parameters
     ----------
@@ -42,7 +39,7 @@ class NoteEditor(QWidget):
         self.verdict, self.text, self.others = QComboBox(), QPlainTextEdit(), words()
         self.verdict.addItems([NONE, *VERDICTS])
         for place, verdict in enumerate(VERDICTS, 1):
-            self.verdict.setItemData(place, MEANINGS[verdict], 3)  # the tip
+            self.verdict.setItemData(place, MEANINGS[verdict], Qt.ItemDataRole.ToolTipRole)
         self.verdict.setAccessibleName("Verdict on the case")
         self.verdict.setToolTip("\n".join(f"{verdict}: {meaning}" for verdict, meaning in MEANINGS.items()))
         self.text.setPlaceholderText("Note on this case")
@@ -50,19 +47,15 @@ class NoteEditor(QWidget):
         self.text.setTabChangesFocus(True)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.text.setFixedHeight(LINES * self.text.fontMetrics().lineSpacing() + 14)
-        self.text.installEventFilter(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (form(("Verdict", self.verdict)), self.text, self.others):
             layout.addWidget(widget)
-        self._soon = QTimer(self, singleShot=True, interval=WAIT_MS)
-        self._soon.timeout.connect(self.keep)
         self.verdict.activated.connect(lambda _: self.keep())
-        self.text.textChanged.connect(self._soon.start)
+        self.text.textChanged.connect(self.keep)
 
     def show_note(self, spot: Spot | None) -> None:
-        """Show the note on a case, once what was written on the former one is kept; None for no case."""
-        self.keep()
+        """Show the note on a case; None for no case."""
         self.spot = spot
         note = self.notes.at(spot) if spot is not None else None
         with QSignalBlocker(self.verdict), QSignalBlocker(self.text):
@@ -76,23 +69,15 @@ class NoteEditor(QWidget):
 
     def keep(self) -> None:
         """Keep what is written now."""
-        self._soon.stop()
         if self.spot is not None:
-            verdict = self.verdict.currentText() if self.verdict.currentIndex() else ""
-            self.notes.write(self.spot, verdict, self.text.toPlainText().strip())
+            self.notes.write(self.spot, *self._written())
 
-    @property
-    def is_writing(self) -> bool:
-        """Whether the user is at it."""
-        return self.text.hasFocus() or self._soon.isActive()
+    def follow(self) -> None:
+        """Show the note on the case anew if it came from elsewhere."""
+        note = self.notes.at(self.spot) if self.spot is not None else None
+        if self._written() != ((note.verdict, note.text) if note is not None else ("", "")):
+            self.show_note(self.spot)
 
-    def shut(self) -> None:
-        """Keep what is written, for the last time."""
-        with suppress(RuntimeError):  # Qt has deleted the parts where the window went as a whole
-            self.keep()
-
-    def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Keep the words when one goes on to something else."""
-        if event.type() == QEvent.Type.FocusOut:
-            self.keep()
-        return super().eventFilter(watched, event)
+    def _written(self) -> tuple[str, str]:
+        verdict = self.verdict.currentText() if self.verdict.currentIndex() else ""
+        return verdict, self.text.toPlainText().strip()

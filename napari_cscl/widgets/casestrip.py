@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
 
 from cscl.events import Event, Preview
+from cscl.grid import pixel_size_m
 from napari_cscl.cases import Case, Picture, dates_to_try, map_pictures, season_image, season_pictures
 from napari_cscl.runner import JobRunner
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CaseStrip"]
 
-SMALL_PX, LARGE_PX = 84, 320
+SMALL_PX, LARGE_PX, LARGE_WIDTH_PX = 84, 320, 950
 
 
 class CaseStrip(QWidget):
@@ -82,9 +83,8 @@ class CaseStrip(QWidget):
             self.runner.cancel()
             return
         self.case = Case.of(atlas, row)
-        window = self.case.window
-        size = f"{window.height} x {window.width} pixels around it"
-        self.title.setText(f"{self.case.name[:1].upper()}{self.case.name[1:]}, {size}")
+        across_m = self.case.window.width * pixel_size_m(atlas.grid)[1]
+        self.title.setText(f"{self.case.name[:1].upper()}{self.case.name[1:]}, {across_m:,.0f} m across")
         self.dialog.setWindowTitle(self.case.name)
         self._begin()
 
@@ -101,7 +101,7 @@ class CaseStrip(QWidget):
     def enlarge(self) -> None:
         """Show the pictures in a window of their own."""
         if self.case is not None:
-            self.dialog.resize(900, 520)
+            self.dialog.resize(self.large.fitting(LARGE_WIDTH_PX) + QSize(24, 24))
             self.dialog.show()
             self.dialog.raise_()
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer
 from cscl.errors import CSCLError
 from napari_cscl.autosave import Slot, Work, discard, find_left, read_work
 from napari_cscl.bridge import KEY, place_layer, prediction_layer, role_of
-from napari_cscl.recovery import Restored, painted_on, restore, work_of
+from napari_cscl.recovery import Restored, notes_of, painted_on, restore, work_of
 from napari_cscl.region import is_region
 from napari_cscl.settings import home
 
@@ -58,6 +58,7 @@ class Keeper(QObject):
         session, events = self.dock.session, self.dock.viewer.layers.events
         for signal in (session.cube_changed, session.labels_changed, session.model_changed, session.prediction_changed):
             signal.connect(self._changed)
+        session.notes.changed.connect(self._changed)
         session.cube_changed.connect(lambda _: self.removed.end())
         events.inserted.connect(self._inserted)
         events.removed.connect(self._removed)
@@ -140,12 +141,13 @@ class Keeper(QObject):
         for folder, work, about in self._left():
             if self._is_here(work):
                 self.slot.take(folder)  # type: ignore[union-attr]
+                self.dock.session.notes.take(notes_of(work))
                 continue
             time = work.when.replace("T", " ")[:16]
             self.offer.ask(
                 f"Unfinished work on {work.name} of {time} was found: {about}.",
                 [
-                    ("Restore", "Open the images again, with the region, the corrected crops and the model",
+                    ("Restore", "Open the images again, with the region, corrected crops, model and notes",
                      lambda f=folder: self.restore(f)),
                     ("Discard", "Remove it from the disk; asks once more", lambda f=folder: self._confirm(f)),
                 ],
@@ -186,6 +188,7 @@ class Keeper(QObject):
             dock.add(prediction_layer(found.prediction, dock.session.origin))
         for layer in found.layers:
             dock.add(layer)
+        dock.session.notes.take(found.notes)
         self._restoring = False
         lacking = f" Not to be had again: {'; '.join(found.lacking)}." if found.lacking else ""
         dock.inform(f"The unfinished work on {found.images.cube.name} is open again.{lacking}")
@@ -212,6 +215,7 @@ class Keeper(QObject):
                     *(["a region"] if work.shapes else []),
                     *(["corrected crops"] if painted is not None else []),
                     *([f"the model {', '.join(models)}"] if models else []),
+                    *([f"{len(work.notes)} note{'' if len(work.notes) == 1 else 's'} on cases"] if work.notes else []),
                 ]
                 yield folder, work, ", ".join(held) or "what was open"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QLineF, QPointF, QRectF, Qt, Signal
+from qtpy.QtCore import QLineF, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
@@ -18,7 +18,8 @@ from .parts import words
 
 __all__ = ["PictureGrid", "Thumb"]
 
-GAP_PX = 3
+GAP_PX, LEAST_PX = 3, 24
+HINT = "Point at a pixel to see what it is; click a date to go there."
 EMPTY = QColor(70, 70, 70)
 PRESS_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
 
@@ -101,7 +102,7 @@ class Thumb(QWidget):
             painter.drawImage(place, self._image)  # without smoothing: pixels stay squares
             scale = place.width() / self._image.width()
             painter.translate(place.topLeft())
-            painter.setPen(QPen(QColor(MARK), 1.2))
+            painter.setPen(QPen(QColor(MARK), 1))
             painter.setClipRect(QRectF(0, 0, place.width(), place.height()))
             painter.drawLines([
                 QLineF(start[1] * scale, start[0] * scale, (start + step)[1] * scale, (start + step)[0] * scale)
@@ -183,7 +184,7 @@ class PictureGrid(QWidget):
         super().__init__()
         self.largest_px = largest_px
         self.rows: list[list[Thumb]] = []
-        self.told = words()
+        self.told = words(HINT)
         self.told.setMinimumHeight(2 * self.fontMetrics().height())
         self.told.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._grid = QGridLayout()
@@ -211,7 +212,7 @@ class PictureGrid(QWidget):
         """Mark a pixel in all pictures, and say what they show there."""
         for thumb in self.thumbs:
             thumb.mark(pixel)
-        self.told.setText("" if pixel is None else self.say(pixel))
+        self.told.setText(HINT if pixel is None else self.say(pixel))
 
     def say(self, pixel: tuple[int, int]) -> str:
         """Say what all pictures show at a pixel of the window."""
@@ -248,8 +249,15 @@ class PictureGrid(QWidget):
         super().resizeEvent(event)
         self._fit()
 
-    def _fit(self) -> None:
+    def fitting(self, width_px: int) -> QSize:
+        """Size that all pictures and words take up at a width."""
+        return QSize(width_px, len(self.rows) * (self._height(width_px) + GAP_PX) + self.told.minimumHeight())
+
+    def _height(self, width_px: int) -> int:
         columns = max((len(row) for row in self.rows), default=1)
-        side = min(self.largest_px, (self.width() - (columns - 1) * GAP_PX) // max(1, columns))
+        side = min(self.largest_px, (width_px - (columns - 1) * GAP_PX) // max(1, columns))
+        return max(LEAST_PX, side) + self.fontMetrics().height()
+
+    def _fit(self) -> None:
         for thumb in self.thumbs:
-            thumb.setFixedHeight(max(24, side) + self.fontMetrics().height())
+            thumb.setFixedHeight(self._height(self.width()))
