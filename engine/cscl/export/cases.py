@@ -26,6 +26,7 @@ from .windows import Pane, Picture, Season
 __all__ = ["Atlas", "Case", "sides", "worst_cases"]
 
 LEAST_PX, MOST_PX = 24, 96
+THINNED_PX = 2048
 
 
 class Atlas(Protocol):
@@ -168,14 +169,14 @@ _AXES = ("row", "col")
 
 def _most_errors(atlas: Atlas, row: pd.Series[Any], bounds: Window) -> tuple[float, float]:
     """Middle of the cell, half as wide as the largest picture, that holds most wrong pixels of a row's units."""
-    here = atlas.kinds_YX[bounds.slices] > Kind.RIGHT
-    here &= np.isin(atlas.units_YX[bounds.slices], _units(row))
+    step = max(1, max(bounds.height, bounds.width) // THINNED_PX)
+    kinds, units = (array[bounds.slices][::step, ::step] for array in (atlas.kinds_YX, atlas.units_YX))
+    here = (kinds > Kind.RIGHT) & np.isin(units, _units(row))
     if not here.any():
         return float(row["row"]), float(row["col"])
-    cell = MOST_PX // 2
-    cells = np.stack(np.nonzero(here), 1) // cell
+    cells = np.stack(np.nonzero(here), 1) * step // (MOST_PX // 2)
     found, counts = np.unique(cells, axis=0, return_counts=True)
-    at = (found[counts.argmax()] + 0.5) * cell
+    at = (found[counts.argmax()] + 0.5) * (MOST_PX // 2)
     return float(at[0] + bounds.row), float(at[1] + bounds.col)
 
 
@@ -185,7 +186,8 @@ def _units(row: pd.Series[Any]) -> list[int]:
 
 def _place(row: pd.Series[Any], grid: GeoBox) -> tuple[str, ...]:
     at_row, at_col = float(row["row"]) + 0.5, float(row["col"]) + 0.5  # the tables count from the middle of a pixel
-    x, y = grid.transform * (at_col, at_row)
+    t = grid.transform
+    x, y = t.a * at_col + t.b * at_row + t.c, t.d * at_col + t.e * at_row + t.f
     told = (f"row {int(at_row)}, column {int(at_col)}", f"{grid.crs}: {x:.0f} E, {y:.0f} N")
     try:
         lon, lat = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True).transform(x, y, errcheck=True)
