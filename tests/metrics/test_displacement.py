@@ -90,10 +90,11 @@ def slow_crossings(truth: np.ndarray, units: np.ndarray, judged: np.ndarray) -> 
     for y, x in np.ndindex(truth.shape):
         for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (1, -2), (2, 1), (2, -1)):
             v, u = y + dy, x + dx
-            if v < truth.shape[0] and 0 <= u < truth.shape[1] and truth[y, x] != truth[v, u]:
-                if min(truth[y, x], truth[v, u]) >= 0 and min(units[y, x], units[v, u]) > 0:
-                    pair = *sorted((int(units[y, x]), int(units[v, u]))), abs(dy), abs(dx)
-                    found[pair] = found.get(pair, 0) + (int(judged[y, x]) + int(judged[v, u])) / 2
+            if v >= truth.shape[0] or not 0 <= u < truth.shape[1] or truth[y, x] == truth[v, u]:
+                continue
+            if min(truth[y, x], truth[v, u]) >= 0 and min(units[y, x], units[v, u]) > 0:
+                pair = *sorted((int(units[y, x]), int(units[v, u]))), abs(dy), abs(dx)
+                found[pair] = found.get(pair, 0) + (int(judged[y, x]) + int(judged[v, u])) / 2
     return found
 
 

@@ -197,7 +197,7 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
             f"{matched.prediction.name}. Judge all labelled pixels, or check that the classes of the labels are in "
             "their legend."
         )
-    edges = tally.edges_table(atlas.legend)
+    edges = tally.edges_table(atlas.legend, size_m[0] * size_m[1])
     return replace(
         atlas, curve=tally.curve(matched.options.distances_m), edges=edges, pairs=class_pairs(edges),
         parcels=tally.parcels(atlas.legend, size_m[0] * size_m[1]), near=(int(tally.near[0]), int(tally.near[1])),

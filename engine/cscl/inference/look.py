@@ -20,9 +20,10 @@ from cscl.legend import UNKNOWN
 from cscl.metrics.bootstrap import drawn_units
 from cscl.metrics.boundary import distance_to_class_edge, distance_to_parcel_edge
 from cscl.metrics.classes import CommonLegend
-from cscl.metrics.error_tally import Piece
+from cscl.metrics.displacement import EDGE_MARGIN_PX, bleed_depth
 from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.metrics.mixed import crossed_pixels
+from cscl.metrics.piece import Piece
 from cscl.metrics.regions import class_regions
 from cscl.metrics.tally import margin_px
 from cscl.parcels import Parcels
@@ -208,6 +209,23 @@ class Matched:
         """Read the predicted class indices of a block, negative where there is no prediction."""
         return self._guess(self.prediction.read(block)[0])
 
+    def judged_px(self, window: Window) -> int:
+        """Count the pixels of a window that have a label and are among those to be judged."""
+        legend, ids = self.labels.legend, self.labels.ids
+        known = (self.judged.of(b) & (legend.to_index(ids[b.slices]) >= 0) for b in self.blocks(window))
+        return sum(int(np.count_nonzero(of_block)) for of_block in known)
+
+    def probabilities(self, block: Window) -> NDArray[np.uint8] | None:
+        """Read the stored probabilities of a block, axes (class of the map, y, x): bytes; None where there are none."""
+        many = self.prediction.probabilities
+        return None if many is None else np.asarray(many[:, *block.slices].values, np.uint8)
+
+    def mapped_truth(self, index_YX: NDArray[Any]) -> NDArray[np.int16]:
+        """Turn class indices into those of the map's own legend, negative where unknown or not known to the map."""
+        mapped = self.prediction.legend.to_index(np.array([*self.common.legend.ids, self.common.legend.ignore]))
+        mapped[-1] = UNKNOWN
+        return mapped[index_YX]  # UNKNOWN, -1, finds the last
+
     def drawn(self, block: Window) -> NDArray[np.int64]:
         """Find what is drawn whole for intervals, axes (y, x) of a block: parcels, or blocks where there are none."""
         parcels = None if self.labels.parcel_ids is None else self.labels.parcel_ids[block.slices]
@@ -227,13 +245,17 @@ class Matched:
         kinds = error_kinds(truth, guess, size_m, options.reach_m, distance_YX=edge_m, swapped_YX=swapped)[inner]
         judged = self.judged.of(block) & (truth[inner] >= 0)
         kinds[~judged] = Kind.NONE
-        wider = Window(block.row, block.col, block.height + 1, block.width + 1).within(seen).slices
+        wider = block.grown(EDGE_MARGIN_PX, labels.ids.shape)
+        shifted, depth = kinds == Kind.SHIFTED, np.full(kinds.shape, np.nan, np.float32)
+        depth[shifted] = bleed_depth(edge_m[inner][shifted], size_m)
         return Look(
             kinds=kinds, bins=_classes_of(edge_m[inner], options.distances_m), truth=truth[inner], guess=guess[inner],
             confidence=confidence[inner], near=edge_m[inner] <= np.float32(options.reach_m),
             mixed=None if self.mixed_YX is None else self.mixed_YX[block.slices],
             units=units[inner], across=across[inner], drawn=self.drawn(block),
-            truth_around=truth[wider], units_around=units[wider], corner=(block.row, block.col),
+            truth_around=truth[wider.within(seen).slices], units_around=units[wider.within(seen).slices],
+            judged_around=self.judged.of(wider), inside=block.within(wider).slices, depth_m=depth,
+            corner=(block.row, block.col),
             block=block, inner=inner, judged=judged, truth_seen=truth, guess_seen=guess,
             parcels_seen=None if labels.parcel_ids is None else labels.parcel_ids[seen.slices],
             class_edge_m=edge_m, edges_m=self.edges_m, pixel_size_m=size_m, classes=len(self.common.legend),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["counted", "counted_right", "extent", "merged", "numbered"]
 
 Table = pd.DataFrame
-PLACE = {"rows": "sum", "cols": "sum", "row0": "min", "col0": "min", "row1": "max", "col1": "max"}
+PLACE = {"rows": "sum", "cols": "sum", "row0": "min", "col0": "min", "row1": "max", "col1": "max", "bleed_m": "max"}
 
 
 def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
