@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import cscl
-from cscl.events import Job, Note
+from cscl.events import Job, Note, Progress
 from cscl.grid import Window, pixel_size_m
+from cscl.legend import Legend
+from cscl.metrics.boundary_iou import BoundaryIoUTally
+from cscl.metrics.map_parts import atlas_parts, boundary_iou_part, kinds_part, tally_parts
+from cscl.metrics.stored import SAMPLE_PX, StoredTally, calibration_part
 from cscl.metrics.tally import Tally
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
-from cscl.report import Report
+from cscl.report import Part, Report
 
 from .explore import ErrorAtlas, explored
 from .judging import Judged
@@ -21,6 +25,7 @@ from .look import ExploreOptions, Look, Matched, in_words
 __all__ = ["AssessOptions", "Assessment", "assess"]
 
 TRIMAP_M = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0)
+BANDS_M = (10.0, 20.0, 30.0)
 NO_PARCELS = "The labels do not know their parcels: there is nothing on parcels and their edges."
 
 
@@ -82,25 +87,61 @@ def assess(
         If there is no known pixel in the window, or none of those to be judged has a prediction.
     """
     options, window = options or AssessOptions(), window or Window(0, 0, *labels.ids.shape)
-    matched = yield from Matched.of(prediction, labels, options, judged, parcels, max(TRIMAP_M))
+    matched = yield from Matched.of(prediction, labels, options, judged, parcels, max(*TRIMAP_M, *BANDS_M))
 
-    limits = sorted({*options.distances_m, *TRIMAP_M})
-
-    def count(look: Look) -> Tally:
-        return Tally.of(
-            look.truth_seen, look.guess, look.confidence, look.parcels_seen, inner=look.inner, classes=look.classes,
-            pixel_size_m=look.pixel_size_m, limits_m=limits, judged_YX=look.judged, drawn_YX=look.drawn,
-            class_edge_m=look.class_edge_m,
-        )  # fmt: skip
-
-    atlas, total = yield from explored(matched, window, "assessing", count)
-    not_mapped = matched.common.not_mapped(total.overall)
+    every_px = max(1, matched.judged_px(window) // SAMPLE_PX)
+    atlas, total = yield from explored(matched, window, "assessing", lambda look: _Counts.of(look, matched, every_px))
+    yield Progress("drawing parcels for intervals", 0, 1, "set of draws")
+    not_mapped = matched.common.not_mapped(total.pixels.overall)
     for remark in not_mapped:
         yield Note(remark, warning=True)
-    remarks = (*matched.common.remarks, *not_mapped, *(() if total.parcels else (NO_PARCELS,)))
-    boundary = total.boundary(atlas.legend, options.distances_m)
-    report = Report(total.accuracy(atlas.legend), boundary, _facts(matched, window), remarks)
-    return Assessment(report, atlas)
+    remarks = (*matched.common.remarks, *not_mapped, *(() if total.pixels.parcels else (NO_PARCELS,)))
+    parts = total.parts(atlas, prediction.legend)
+    accuracy, boundary = total.pixels.accuracy(atlas.legend), total.pixels.boundary(atlas.legend, options.distances_m)
+    return Assessment(Report(accuracy, boundary, _facts(matched, window), remarks, parts), atlas)
+
+
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """All that a report counts of a block."""
+
+    pixels: Tally
+    bands: BoundaryIoUTally
+    published_bands: BoundaryIoUTally
+    stored: StoredTally
+
+    @classmethod
+    def of(cls, look: Look, matched: Matched, every_px: int) -> _Counts:
+        size: dict[str, Any] = {"classes": look.classes, "inner": look.inner}
+        limits = sorted({*matched.options.distances_m, *TRIMAP_M})
+        pixels = Tally.of(
+            look.truth_seen, look.guess, look.confidence, look.parcels_seen, **size, pixel_size_m=look.pixel_size_m,
+            limits_m=limits, judged_YX=look.judged, drawn_YX=look.drawn, class_edge_m=look.class_edge_m,
+        )  # fmt: skip
+        maps, counted = (look.truth_seen, look.guess_seen), look.judged
+        widths = [width for width in BANDS_M if width >= min(look.pixel_size_m) / 2] or [max(look.pixel_size_m)]
+        bands = BoundaryIoUTally.of(
+            *maps, **size, pixel_size_m=look.pixel_size_m, widths_m=widths, counted_YX=counted,
+            truth_edge_m=look.class_edge_m,
+        )  # fmt: skip
+        published = BoundaryIoUTally.published(*maps, **size, width_px=1, counted_YX=counted)
+        right, judged = look.truth == look.guess, look.judged & (look.guess >= 0)
+        stored = StoredTally.of(
+            look.confidence, right, judged, matched.probabilities(look.block), matched.mapped_truth(look.truth),
+            look.corner, every_px,
+        )  # fmt: skip
+        return cls(pixels, bands, published, stored)
+
+    def __add__(self, other: _Counts) -> _Counts:
+        return _Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def parts(self, atlas: ErrorAtlas, mapped: Legend) -> tuple[Part, ...]:
+        distance, trimap, split = tally_parts(self.pixels, atlas.options.distances_m, TRIMAP_M)
+        bands = boundary_iou_part(self.bands.result(), self.published_bands.result(), atlas.legend)
+        return (
+            kinds_part(atlas.curve, atlas.options.reach_m), distance, split, trimap, bands,
+            calibration_part(self.stored, mapped), *atlas_parts(atlas.parcels, atlas.edges, atlas.pairs, atlas.unit),
+        )  # fmt: skip
 
 
 def _facts(matched: Matched, window: Window) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "by_distance", "class_boundary", "distance_to_class_edge", "distance_to_parcel_edge", "distance_to_unknown",
-    "ground_distance", "parcel_boundary", "reach_px",
+    "ground_distance", "over_window", "parcel_boundary", "reach_px",
 ]  # fmt: skip
 
 Mask = NDArray[np.bool_]
@@ -148,12 +148,12 @@ def by_distance(
 def _mixed(values: NDArray[Any], taking_part: Mask, n_px: int) -> Mask:
     """Whether the pixels taking part in the window of 2 n + 1 pixels have more than one value."""
     limits = np.iinfo(values.dtype)
-    highest = _over_window(np.where(taking_part, values, values.dtype.type(limits.min)), n_px, np.maximum)
-    lowest = _over_window(np.where(taking_part, values, values.dtype.type(limits.max)), n_px, np.minimum)
+    highest = over_window(np.where(taking_part, values, values.dtype.type(limits.min)), n_px, np.maximum)
+    lowest = over_window(np.where(taking_part, values, values.dtype.type(limits.max)), n_px, np.minimum)
     return np.asarray(highest > lowest)
 
 
-def _over_window(values: NDArray[Any], n_px: int, extreme: np.ufunc) -> NDArray[Any]:
+def over_window(values: NDArray[Any], n_px: int, extreme: np.ufunc) -> NDArray[Any]:
     """Highest or lowest of each window, by shifting: several times as fast as SciPy's filters on such small windows."""
     for axis in (0, 1):
         source = np.moveaxis(values, axis, 0)

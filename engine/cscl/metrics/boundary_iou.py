@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cscl.errors import InputError
+from cscl.legend import UNKNOWN
 
-from .boundary import Mask, Metres, distance_to_class_edge
+from .boundary import Mask, Metres, distance_to_class_edge, over_window
 from .judged import WHOLE, Indices, judged_only, mean_of, share
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "width_bins",
 ]
 
+SHIFTED_PX = 6  # up to this width shifting is faster than filters, whose time does not grow
 IN_METRES = (
     "Boundary IoU of the inner bands, by width in metres: Euclidean ground distance from the pixel's centre to the "
     "nearest edge between known classes. Unknown pixels and the scene's border make no edge."
@@ -101,6 +103,8 @@ class BoundaryIoUTally:
         pixel_size_m: tuple[float, float],
         widths_m: Sequence[float] = (10.0, 20.0, 30.0),
         inner: tuple[slice, slice] = WHOLE,
+        counted_YX: Mask | None = None,
+        truth_edge_m: Metres | None = None,
     ) -> BoundaryIoUTally:
         """Count a piece, bands in metres.
 
@@ -117,13 +121,21 @@ class BoundaryIoUTally:
             Widths of the band, rising. At least half a pixel: no centre lies nearer to an edge.
         inner : tuple of slice
             Where the piece lies in the arrays.
+        counted_YX : ndarray of bool, optional
+            Which pixels of the piece are counted; by default all. Bands are those of all.
+        truth_edge_m : ndarray, optional
+            What `distance_to_class_edge` gives for `truth_YX`, at least as far as the greatest width, where it is known
+            already. It is used where the prediction leaves no known pixel out.
         """
         widths = tuple(float(width) for width in widths_m)
         if not widths or min(widths) < min(pixel_size_m) / 2 or sorted(set(widths)) != list(widths):
             raise InputError(f"Widths of {list(widths)} m: give rising widths of at least half a pixel.")
         maps = judged_only(truth_YX, guess_YX, classes)
-        bins = [width_bins(distance_to_class_edge(m, pixel_size_m, widths[-1])[inner], widths) for m in maps]
-        return cls(IN_METRES, widths, _counts([m[inner] for m in maps], bins, classes, len(widths)))
+        of_map = distance_to_class_edge(maps[1], pixel_size_m, widths[-1])
+        if truth_edge_m is None or ((truth_YX >= 0) & (guess_YX < 0)).any():
+            truth_edge_m = distance_to_class_edge(maps[0], pixel_size_m, widths[-1])
+        bins = [width_bins(edge_m[inner], widths) for edge_m in (truth_edge_m, of_map)]
+        return cls(IN_METRES, widths, _counts(_counted(maps, inner, counted_YX), bins, classes, len(widths)))
 
     @classmethod
     def published(
@@ -134,12 +146,13 @@ class BoundaryIoUTally:
         classes: int,
         width_px: int,
         inner: tuple[slice, slice] = WHOLE,
+        counted_YX: Mask | None = None,
     ) -> BoundaryIoUTally:
         """Count a piece as the published code does; pixels that are not judged shape the bands but are not counted.
 
         Parameters
         ----------
-        truth_YX, guess_YX, classes, inner
+        truth_YX, guess_YX, classes, inner, counted_YX
             As for `of`, with `width_px` pixels around the piece.
         width_px : int
             How often to erode: `published_width_px` of the whole scene.
@@ -147,7 +160,7 @@ class BoundaryIoUTally:
         maps = judged_only(truth_YX, guess_YX, classes)
         bands = [chessboard_band(m, width_px)[inner] for m in (truth_YX, guess_YX)]
         bins = [np.where(band, 0, 1).astype(np.uint8) for band in bands]
-        return cls(PUBLISHED, (float(width_px),), _counts([m[inner] for m in maps], bins, classes, 1))
+        return cls(PUBLISHED, (float(width_px),), _counts(_counted(maps, inner, counted_YX), bins, classes, 1))
 
     def __add__(self, other: BoundaryIoUTally) -> BoundaryIoUTally:
         return BoundaryIoUTally(self.definition, self.widths, self.counts + other.counts)
@@ -182,6 +195,11 @@ def chessboard_band(index_YX: NDArray[Any], width_px: int) -> Mask:
         At least 1.
     """
     values = np.maximum(index_YX, -1).astype(np.int16)
+    if width_px <= SHIFTED_PX:
+        padded = np.pad(values, width_px, constant_values=-2)
+        crop = (slice(width_px, -width_px),) * 2
+        highest, lowest = (over_window(padded, width_px, extreme)[crop] for extreme in (np.maximum, np.minimum))
+        return np.asarray((highest != lowest) & (values >= 0))
     around: dict[str, Any] = {"size": 2 * width_px + 1, "mode": "constant", "cval": -2}
     mixed = ndimage.maximum_filter(values, **around) != ndimage.minimum_filter(values, **around)
     return np.asarray(mixed & (values >= 0))
@@ -193,6 +211,11 @@ def width_bins(distance_YX: Metres, widths_m: Sequence[float]) -> NDArray[np.uin
     for n in reversed(range(len(widths_m))):
         bins[distance_YX <= np.float32(widths_m[n])] = n
     return bins
+
+
+def _counted(maps: Sequence[Indices], inner: tuple[slice, slice], counted_YX: Mask | None) -> list[Indices]:
+    parts = [m[inner] for m in maps]
+    return parts if counted_YX is None else [np.where(counted_YX, m, np.int16(UNKNOWN)) for m in parts]
 
 
 def _counts(maps: Sequence[Indices], bins: Sequence[NDArray[np.uint8]], classes: int, most: int) -> NDArray[np.int64]:

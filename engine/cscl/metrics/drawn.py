@@ -54,19 +54,26 @@ class DrawnTally:
     def __add__(self, other: DrawnTally) -> DrawnTally:
         return DrawnTally(self.kinds, self.rows + other.rows)
 
+    def sums(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Add up pixels and right ones, axis (kind of all ways,)."""
+        counts = [np.zeros(sum(self.kinds), np.int64) for _ in ("px", "right")]
+        for rows in self.rows:
+            for total, name in zip(counts, ("px", "right"), strict=True):
+                np.add.at(total, rows["kind"].to_numpy(), rows[name].to_numpy())
+        return counts[0], counts[1]
+
     def intervals(self, figures: Sequence[Mask], resampling: Resampling | None = None) -> Intervals:
         """Find accuracies and their intervals, each over the kinds that its mask, axis (kind of all ways,), names."""
         rows = pd.concat(self.rows)
         ids, unit = np.unique(rows["id"].to_numpy(), return_inverse=True)
         columns, wanted = sum(self.kinds), np.asarray(figures, bool).reshape(len(figures), sum(self.kinds))
         at, shape = (unit, rows["kind"].to_numpy()), (len(ids), columns)
-        table = sparse.hstack([sparse.csr_array((rows[name].to_numpy(), at), shape=shape) for name in ("right", "px")])
+        counts = [sparse.csr_array((rows[name].to_numpy(), at), shape=shape) for name in ("right", "px")]
         summed = wanted.T.astype(float)
 
         def accuracy(sums: NDArray[np.float64]) -> NDArray[np.float64]:
             right, px = sums[..., :columns] @ summed, sums[..., columns:] @ summed
             return share(right, px)
 
-        return intervals(
-            table, accuracy, np.concatenate([np.zeros_like(wanted), wanted], 1), resampling or Resampling()
-        )
+        taking_part = np.concatenate([np.zeros_like(wanted), wanted], 1)
+        return intervals(sparse.hstack(counts), accuracy, taking_part, resampling or Resampling())
