@@ -224,23 +224,6 @@ class Matched:
         """Turn class indices into those of the map's own legend, negative where unknown or not known to the map."""
         mapped = self.prediction.legend.to_index(np.array([*self.common.legend.ids, self.common.legend.ignore]))
         mapped[-1] = UNKNOWN
-        return mapped[index_YX]  # UNKNOWN, -1, finds the last
-
-    def judged_px(self, window: Window) -> int:
-        """Count the pixels of a window that have a label and are among those to be judged."""
-        legend, ids = self.labels.legend, self.labels.ids
-        known = (self.judged.of(b) & (legend.to_index(ids[b.slices]) >= 0) for b in self.blocks(window))
-        return sum(int(np.count_nonzero(of_block)) for of_block in known)
-
-    def probabilities(self, block: Window) -> NDArray[np.uint8] | None:
-        """Read the stored probabilities of a block, axes (class of the map, y, x): bytes; None where there are none."""
-        many = self.prediction.probabilities
-        return None if many is None else np.asarray(many[:, *block.slices].values, np.uint8)
-
-    def mapped_truth(self, index_YX: NDArray[Any]) -> NDArray[np.int16]:
-        """Turn class indices into those of the map's own legend, negative where unknown or not known to the map."""
-        mapped = self.prediction.legend.to_index(np.array([*self.common.legend.ids, self.common.legend.ignore]))
-        mapped[-1] = UNKNOWN
         of_map: NDArray[np.int16] = mapped[index_YX]  # UNKNOWN, -1, finds the last
         return of_map
 
