@@ -40,6 +40,10 @@ def chain(season: Path) -> Path:
         ["embed", str(here / "start"), str(season), str(here / "embedding.zarr")],
         ["assess", str(here / "map"), parcels, str(here / "report"), *crop, "--held-out-of", str(here / "model")],
         ["export", str(here / "map"), str(here / "export"), "--parcels", parcels, *crop],
+        ["compare", str(here / "map"), str(here / "map"), parcels, str(here / "versus"), *crop, "--names", "a", "b"],
+        ["suspects", str(here / "map"), parcels, str(here / "suspects"), *crop, "--all-parcels"],
+        ["label-next", str(here / "map"), parcels, str(here / "next")],
+        ["sample", str(here / "map"), str(here / "points"), "--units", "60", "--minimum", "2", "--show-class"],
     ]
     for command in commands:
         assert main([*command, "--quiet"]) == 0, command
@@ -50,6 +54,8 @@ def test_the_chain_makes_all_its_files(chain: Path) -> None:
     for name in (
         *("start/head.safetensors", "model/card.json", "model/network.safetensors", "map/classes.tif"),
         *("embedding.zarr/zarr.json", "report/report.md", "report/report.json", "report/confusion.csv"),
+        *("versus/index.html", "versus/won_and_lost.qml", "suspects/suspects.gpkg", "next/label_next.csv"),
+        *("points/sample.gpkg", "points/codes.csv"),
         *("export/crop_map.tif", "export/crop_map.tif.aux.xml", "export/parcels.gpkg", "export/legend.csv"),
     ):
         assert (chain / name).is_file(), name
@@ -111,6 +117,12 @@ MISTAKES = [
         ["assess", "{map}", "{season}/parcels.gpkg", "out", "--class-column", "crop", "--held-out-of", "{season}"],
         "not a model folder",
     ),
+    (["compare", "{map}", "{map}", "{season}/parcels.gpkg", "out", "--class-column", "crop"], "--names BEFORE AFTER"),
+    (["suspects", "{map}", "{season}/parcels.gpkg", "out", "--class-column", "crop"], "--all-parcels"),
+    (["suspects", "{map}", "{season}/labels.tif", "out"], "Give parcels, not a raster"),
+    (["label-next", "{map}", "{season}/parcels.gpkg", "{season}", "--overwrite"], "not a former result"),
+    (["sample", "{map}", "out", "--units", "3"], "sample units do not give"),
+    (["area", "{map}", "{map}", "out"], "neither sample.gpkg nor sample.csv"),
     (["predict", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),
     (["embed", "{model}", "{season}", "{season}", "--overwrite"], "not a former result"),
     (["train", "{season}", "{season}/parcels.gpkg", "{season}", "--class-column", "crop", "--overwrite"], "card.json"),
@@ -135,7 +147,11 @@ def test_a_mistake_is_one_sentence_and_status_2(
 
 
 @pytest.mark.parametrize(
-    "command", ["", "demo", "info", "simulate", "pretrain", "train", "predict", "embed", "assess", "export", "doctor"]
+    "command",
+    [
+        *("", "demo", "info", "simulate", "pretrain", "train", "predict", "embed", "assess", "export", "doctor"),
+        *("compare", "suspects", "label-next", "sample", "area"),
+    ],
 )
 def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

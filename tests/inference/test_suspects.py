@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 import xarray as xr
 from affine import Affine
 
@@ -15,8 +18,10 @@ from cscl.errors import GridError, InputError, MissingError
 from cscl.events import Note, Progress, run
 from cscl.grid import GeoBox
 from cscl.inference.explore import Judged
+from cscl.inference.suspect_files import Ranking, write_ranking
 from cscl.inference.suspects import SuspectOptions, label_next, pooled, suspects
 from cscl.legend import CropClass, Legend
+from cscl.parcels import Parcels
 from cscl.products import Embedding, LabelMap, Prediction
 
 SIDE, ACROSS = 6, 12
@@ -149,3 +154,36 @@ def test_progress_and_refusals(scene: tuple[LabelMap, Prediction, Embedding]) ->
     with pytest.raises(InputError, match="has a predicted pixel"):
         run(label_next(nothing, labels))
     assert isinstance(run(label_next(prediction, labels)), pd.DataFrame)
+
+
+@pytest.mark.parametrize("key", ["suspects", "label_next"])
+def test_files(key: str, scene: tuple[LabelMap, Prediction, Embedding], tmp_path: Path) -> None:
+    """The parcels come in another CRS and in another order than they are ranked."""
+    labels, prediction, embedding = scene
+    table = run(suspects(prediction, labels, embedding, ALL) if key == "suspects" else label_next(prediction, labels))
+    ranking = Ranking.of_suspects(table) if key == "suspects" else Ranking.of_label_next(table)
+    ids = np.unique(labels.parcel_ids[labels.parcel_ids > 0])[::-1]
+    places = [np.argwhere(labels.parcel_ids == i).mean(0) + 0.5 for i in ids]
+    x, y = GRID.transform @ np.array(places).T[::-1]
+    boxes = shapely.box(x - 9, y - 9, x + 9, y + 9)
+    register = {"parcel_id": ids, "code": "A", "Score": "theirs"}
+    shapes = gpd.GeoDataFrame(register, geometry=boxes, crs=str(GRID.crs))
+    parcels = Parcels(shapes.to_crs("EPSG:4326"), "register")
+    page = run(write_ranking(ranking, labels, parcels, tmp_path / "out"))
+    layer = gpd.read_file(tmp_path / "out" / f"{key}.gpkg", layer=key)
+    assert layer["rank"].tolist() == list(range(1, len(table) + 1))
+    assert layer["parcel_id"].tolist() == table["id"].tolist()
+    assert layer["reasons"].tolist() == table["reasons"].tolist() and (layer["Score_given"] == "theirs").all()
+    assert layer["priority"].tolist() == ["1"] * 20 + ["2"] * 30 + ["3"] * (len(table) - 50)
+    layer = layer[layer["parcel_id"] != 1]  # a corner of that one has no prediction, so its centre is another
+    centre = layer.to_crs(str(GRID.crs)).geometry.centroid
+    np.testing.assert_allclose([centre.x, centre.y], [layer["x"], layer["y"]], atol=0.01)
+    np.testing.assert_allclose(layer.geometry.centroid.x, layer["lon"], atol=1e-6)
+    written = pd.read_csv(tmp_path / "out" / f"{key}.csv")
+    assert written["id"].tolist() == table["id"].tolist() and written["rank"][0] == 1
+    said = page.read_text(encoding="utf-8")
+    assert "How far to trust it" in said and table["reasons"][0][:40] in said
+    with pytest.raises(InputError, match=r"1 of .* ranked parcels are not in register"):
+        few = Parcels(parcels.table[parcels.table["parcel_id"] != table["id"][0]], "register")
+        run(write_ranking(ranking, labels, few, tmp_path / "other"))
+    assert not (tmp_path / "other").exists()

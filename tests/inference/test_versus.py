@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import rasterio
 import xarray as xr
 from affine import Affine
 
-from cscl.errors import GridError, InputError
+from cscl.errors import GridError, InputError, OutputError
 from cscl.events import Progress, run
 from cscl.grid import GeoBox
 from cscl.inference.assess import AssessOptions
 from cscl.inference.explore import Judged
 from cscl.inference.versus import Outcome, Versus, held_out_of_all, versus
+from cscl.inference.versus_files import OUTCOMES, write_versus
 from cscl.legend import CropClass, Legend
 from cscl.metrics.bootstrap import ratio_intervals
 from cscl.metrics.boundary import class_boundary, distance_to_class_edge
@@ -170,3 +174,35 @@ def test_held_out_of_both(monkeypatch: pytest.MonkeyPatch, labels: LabelMap) -> 
     assert np.array_equal(held_out_of_all(labels, Path("left"), "none").where_YX, left)
     with pytest.raises(InputError, match="same seed"):
         held_out_of_all(labels, "left", "right")
+
+
+def test_files(found: Versus, labels: LabelMap, tmp_path: Path) -> None:
+    out = tmp_path / "comparison"
+    assert run(write_versus(found, out)) == out / "index.html"
+    edge = class_boundary(labels.index())
+    with rasterio.open(out / "won_and_lost.tif") as src:
+        codes, table = src.read(1), src.colormap(1)
+        assert (src.transform, src.nodata, src.descriptions) == (
+            GRID.transform,
+            0,
+            ("pixels that noisy wins and loses",),
+        )
+    for c in OUTCOMES.classes:
+        outcome, where = Outcome((c.id + 1) // 2), edge if c.id % 2 == 0 else ~edge
+        np.testing.assert_array_equal(codes == c.id, (found.outcomes_YX == outcome) & where)
+        assert table[c.id][:3] == c.rgb and (("boundary" in c.name) == (c.id % 2 == 0))
+        assert c.name.startswith(outcome.name.lower().replace("_", " "))
+    assert (codes == 0).sum() == found.pixels(Outcome.UNKNOWN)
+    page, plain = ((out / name).read_text(encoding="utf-8") for name in ("index.html", "comparison.json"))
+    values = json.loads(plain)["values"]
+    row = found.table.iloc[0]
+    assert (values["accuracy_everywhere_difference"]["low"], values["won_interior_px"]["value"]) == (
+        row["low"], found.pixels(Outcome.WON, boundary=False),
+    )  # fmt: skip
+    assert "noisy against shifted" in page and "whole parcels" in page
+    assert len(pd.read_csv(out / "differences.csv")) == len(found.table)
+    with pytest.raises(OutputError, match="add --overwrite"):
+        run(write_versus(found, out))
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    run(write_versus(found, out, overwrite=True))
+    assert (out / "notes.txt").exists() and not list(out.glob("*.part"))
