@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,6 @@ from cscl.report.kinds import Kind
 
 from .bootstrap import FEWEST_UNITS, Intervals, Resampling, ratio_intervals
 from .counts import numbered
-from .error_tally import Piece
 
 __all__ = ["SIZES_HA", "StrataTally", "unit_sizes"]
 
@@ -44,6 +43,25 @@ Table = pd.DataFrame
 Floats = NDArray[np.float64]
 STRIP_PX = 2048
 LARGEST_TABLE = 2**24  # ids that lie closer together than this are looked up in a table, others searched for
+
+
+class Seen(Protocol):
+    """What of a `cscl.metrics.error_tally.Piece` is counted here."""
+
+    @property
+    def kinds(self) -> NDArray[np.uint8]: ...
+    @property
+    def bins(self) -> NDArray[np.uint8]: ...
+    @property
+    def truth(self) -> NDArray[Any]: ...
+    @property
+    def near(self) -> NDArray[np.bool_]: ...
+    @property
+    def units(self) -> NDArray[Any]: ...
+    @property
+    def across(self) -> NDArray[np.int32]: ...
+    @property
+    def drawn(self) -> NDArray[np.int64]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +87,7 @@ class StrataTally:
 
     @classmethod
     def of(
-        cls, piece: Piece, classes: int, bins: int, *, truth_seen: NDArray[Any], units_seen: NDArray[Any]
+        cls, piece: Seen, classes: int, bins: int, *, truth_seen: NDArray[Any], units_seen: NDArray[Any]
     ) -> StrataTally:
         """Count a piece, given as for `cscl.metrics.error_tally.ErrorTally`.
 
