@@ -27,7 +27,7 @@ def test_worked_example() -> None:
     np.testing.assert_array_equal(half_width(found.user_se).round(2), [0.07, 0.10, 0.04, 0.02])
     np.testing.assert_array_equal(found.producer.round(2), [0.75, 0.85, 0.93, 0.96])
     # Printed are 0.21, 0.23, 0.03 and 0.01. The second and the fourth do not follow from the paper's own equation 7,
-    # which the next test takes term by term; implementations by others also find 0.25 and 0.02.
+    # which the next test takes term by term; see the words at the head of the module.
     np.testing.assert_array_equal(half_width(found.producer_se).round(2), [0.21, 0.25, 0.03, 0.02])
     assert (round(found.overall, 2), half_width(found.overall_se).round(2)) == (0.95, 0.02)
     assert (round(found.area_share[0], 4), round(found.area_share_se[0], 4)) == (0.0235, 0.0035)

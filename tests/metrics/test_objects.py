@@ -179,7 +179,7 @@ def test_hoover_by_hand() -> None:
     assert counts == (1, 1, 2, 1, 1, 2)
     # A crumb inside the parcel: segment and parcel match, but all segments together match it better.
     crumb = hoover(Overlaps.of(np.ones((1, 10), int), np.array([[7] * 9 + [8]])), 0.8)
-    assert crumb.parcel_kind.tolist() == [OVER]
+    assert crumb.parcel_kind.tolist() == [OVER] and (crumb.paired, found.paired) == (1, 1)
     with pytest.raises(InputError, match=r"above 0\.5"):
         hoover(Overlaps.of(parcels, segments), 0.5)
 

@@ -4,6 +4,12 @@ Areas counted on a map are biased by its errors. A sample of pixels drawn at ran
 class that is really there, gives unbiased areas and says how far to trust them (Olofsson et al., "Good practices for
 estimating area and assessing accuracy of land change", Remote Sensing of Environment 148, 2014, 42-57). Equation
 numbers are those of that paper. The strata are the classes of the map. `cscl.metrics.sample` draws the sample.
+
+The paper's worked example (table 8, p. 54) comes out as printed but for two half-widths of producer's accuracy: printed
+are 0.23 for forest gain and 0.01 for stable non-forest, equation 7 gives 0.25 and 0.02. Public code that takes the
+equation as it stands, the strata other than j in its second sum, gives what we give (R package hagc/mapaccuracy since
+it was corrected; boothmanrylan/accuracyAssessmentTools). With all strata in that sum, as in the former mapaccuracy, the
+four are 0.22, 0.27, 0.05 and 0.03, which is neither. We hold the two for misprints.
 """
 
 from __future__ import annotations

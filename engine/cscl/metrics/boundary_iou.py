@@ -150,6 +150,13 @@ class BoundaryIoUTally:
     ) -> BoundaryIoUTally:
         """Count a piece as the published code does; pixels that are not judged shape the bands but are not counted.
 
+        In the authors' code (bowenc0221/boundary-iou-api) the band of a segment is cut from its own mask, zeros around:
+        so land of unknown class ends a segment and makes a band, as the image's border does. What the truth does not
+        know is no segment there and, in its panoptic evaluation, is taken out of the predicted band before the union
+        is formed; so it is here, class by class. In two points it differs: pixels without a prediction are not held
+        against the true band here, and figures are not the lesser of mask and boundary IoU, which the authors match
+        segments by. Their evaluation of instances does not take void out of the union.
+
         Parameters
         ----------
         truth_YX, guess_YX, classes, inner, counted_YX
@@ -207,9 +214,9 @@ def chessboard_band(index_YX: NDArray[Any], width_px: int) -> Mask:
 
 def width_bins(distance_YX: Metres, widths_m: Sequence[float]) -> NDArray[np.uint8]:
     """Which width is the first to hold a pixel; their number where none does or the class is unknown."""
-    bins = np.full(distance_YX.shape, len(widths_m), np.uint8)
-    for n in reversed(range(len(widths_m))):
-        bins[distance_YX <= np.float32(widths_m[n])] = n
+    bins = np.zeros(distance_YX.shape, np.uint8)
+    for width in widths_m:
+        bins += ~(distance_YX <= np.float32(width))  # NaN lies within none
     return bins
 
 

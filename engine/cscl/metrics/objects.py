@@ -38,11 +38,15 @@ class HooverCounts:
     parcel_kind, segment_kind : ndarray of int
         Axes (parcel,) and (segment,): `CORRECT`, `OVER`, `UNDER`, or `MISSED` (a segment: noise). -1 for a segment
         that is mostly void and takes part in nothing.
+    paired : int
+        Parcels of which one segment alone is the match, whatever else lies in them. A single wrong pixel inside a
+        parcel is a segment of its own and turns *correct* into *over-segmented*; it leaves this number as it is.
     """
 
     threshold: float
     parcel_kind: NDArray[np.int8] = field(repr=False)
     segment_kind: NDArray[np.int8] = field(repr=False)
+    paired: int
 
     @property
     def correct(self) -> int:
@@ -79,9 +83,13 @@ def hoover(overlaps: Overlaps, threshold: float = 0.8) -> HooverCounts:
     """Sort parcels and segments into instances (Hoover et al., IEEE PAMI 18(7), 1996, section 3).
 
     *Correct*: a pair of which each lies in the other by at least T. *Over-segmented*: a parcel and two or more
-    segments, each in it by T, that together cover T of it. *Under-segmented*: the same with the roles changed. What
-    takes part in several is counted once, where the mean of the two shares that define it (of the parcel side and of
-    the segment side) is highest; if these are equal, in the order given here.
+    segments, each in it by T, that together cover T of it. *Under-segmented*: the same with the roles changed. With T
+    above 0.5 a region takes part in at most one instance of each kind. What takes part in several is counted once,
+    where the mean of the two shares that define it (of the parcel side and of the segment side) is highest.
+
+    The order where these means are equal, which is the order given here, is a choice: we found no public code that
+    counts each region once. The filter of the Orfeo ToolBox (`otb::HooverInstanceFilter`, default T = 0.8) leaves
+    regions in all instances that they take part in: its correct detections are `HooverCounts.paired`.
 
     Raises
     ------
@@ -102,7 +110,7 @@ def hoover(overlaps: Overlaps, threshold: float = 0.8) -> HooverCounts:
     _groups(o.segment, o.parcel, o.px, parcel_px, o.segment_px, in_segment, threshold, (segments[2], parcels[2]))
     kinds = [np.where(s.max(0) < 0, MISSED, s.argmax(0) + CORRECT).astype(np.int8) for s in (parcels, segments)]
     kinds[1][(kinds[1] == MISSED) & ~o.judged] = -1
-    return HooverCounts(threshold, *kinds)
+    return HooverCounts(threshold, *kinds, int(pair.sum()))
 
 
 def _groups(

@@ -138,6 +138,11 @@ def persello_bruzzone(
 ) -> PerselloBruzzone:
     """Measure how segments outline parcels (Persello and Bruzzone, IEEE TGRS 48(3), 2010).
 
+    The width of an edge is a choice. Ours is that of the one public code that we know, `GeometricMetrics` of
+    sentinel-hub/eo-flow: edges of 1 pixel inside the objects, diagonal neighbours included, of which those in the
+    parcel are compared with those in its segment. Unlike there, where a Sobel filter runs over ids and zeros lie around
+    the image, the border of the scene is no edge, and ids cannot cancel each other.
+
     Edges lie inside objects: their pixels within `width_px`, also diagonally, of a known pixel of another object or of
     none. Void makes no edge and neither does the border of the scene, but both end an object's outline. Edges and
     outlines need the map as a whole: unlike the table of overlaps, they do not add up from pieces.
