@@ -91,3 +91,18 @@ def test_any_figure_of_sums() -> None:
     odds = intervals(np.stack([right, px - right], 1), lambda s: s[..., :1] / s[..., 1:], np.array([[True, True]]))
     share = ratio_intervals(right[:, None], px[:, None])
     assert odds.low[0] == pytest.approx(share.low[0] / (1 - share.low[0]), rel=0.02)  # BCa goes along with the figure
+
+
+def test_very_many_units_are_drawn_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ends stay where they are, up to the chance of the draws: 1000 of them place an end to 3 % of the width."""
+    rng = np.random.default_rng(5)
+    px = rng.geometric(0.02, (9000, 1))
+    right = rng.binomial(px, rng.beta(4, 1, px.shape))
+    grouped = ratio_intervals(right, px)
+    monkeypatch.setattr("cscl.metrics.bootstrap.MOST_DRAWN", 10**6)
+    single = ratio_intervals(right, px)
+    width = (single.high - single.low).item()
+    assert grouped.estimate == single.estimate and grouped.units == single.units == 9000
+    assert (grouped.low.item(), grouped.high.item()) == (
+        pytest.approx(single.low.item(), abs=0.15 * width), pytest.approx(single.high.item(), abs=0.15 * width),
+    )  # fmt: skip

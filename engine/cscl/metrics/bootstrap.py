@@ -33,6 +33,13 @@ __all__ = [
 FEWEST_UNITS = 10
 """Figures that rest on fewer units get no interval: so few say too little about how units differ."""
 
+MOST_DRAWN = 4000
+"""More units are put together at random into so many groups of one size, which are drawn whole.
+
+A sum over groups spreads as the sum over their units does, so that intervals stay as they are; a register of 600 000
+parcels takes no longer than one of 4000.
+"""
+
 BLOCK_M = 320.0
 AT_ONCE = 2**21
 
@@ -120,13 +127,23 @@ def _draw(
     if units < FEWEST_UNITS:
         nothing = np.full(estimate.shape, np.nan)
         return Intervals(estimate, nothing, nothing, taking_part, resampling.level)
+    if units > MOST_DRAWN:
+        table = _grouped(table, resampling.seed)
     drawn: list[Values] = []
-    for weights in _weights(units, resampling):
-        drawn.append(figures((table.T @ weights.T).T))
+    for weights in _weights(table.shape[0], resampling):
+        drawn.append(figures(weights @ table if isinstance(table, np.ndarray) else (table.T @ weights.T).T))
         yield Progress("drawing parcels", sum(map(len, drawn)), resampling.draws, "draw")
     low, high = _bca(estimate, np.concatenate(drawn), _acceleration(table, figures, estimate), resampling.level)
     few = taking_part < FEWEST_UNITS
     return Intervals(estimate, np.where(few, np.nan, low), np.where(few, np.nan, high), taking_part, resampling.level)
+
+
+def _grouped(table: Any, seed: int) -> Any:
+    """Put units together at random; few columns become an array, which is faster."""
+    units = table.shape[0]
+    group = np.random.default_rng(seed).permutation(units) % MOST_DRAWN
+    joined = sparse.csr_array((np.ones(units), (group, np.arange(units))), shape=(MOST_DRAWN, units)) @ table
+    return joined.toarray() if joined.shape[1] * MOST_DRAWN <= AT_ONCE else joined
 
 
 def ratio_intervals(part: Counts, whole: Counts, resampling: Resampling = Resampling()) -> Intervals:
@@ -240,7 +257,8 @@ def _acceleration(counts: Any, figures: Callable[[Values], Values], estimate: Va
     total, moments = np.asarray(counts.sum(0)), np.zeros((3, len(estimate)))
     step = max(1, AT_ONCE // counts.shape[1])
     for first in range(0, counts.shape[0], step):
-        without: Values = total - counts[first : first + step].toarray()
+        part = counts[first : first + step]
+        without: Values = total - (part if isinstance(part, np.ndarray) else part.toarray())
         change = np.nan_to_num(estimate - figures(without))
         moments += np.stack([change.sum(0), (change**2).sum(0), (change**3).sum(0)])
     mean, square, cube = moments / counts.shape[0]
