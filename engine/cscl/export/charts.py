@@ -49,7 +49,7 @@ def accuracy_by_distance(
     x_label : str
         Name of the distance.
     low, high : array_like of float, optional
-        Ends of the first curve's intervals, axis (bin,); NaN where there is none.
+        Ends of intervals, axes as of `counts`, or (bin,) of the first curve; NaN where there is none.
 
     Raises
     ------
@@ -71,15 +71,16 @@ def accuracy_by_distance(
     axes.set_zorder(bars.get_zorder() + 1)
     axes.patch.set_visible(False)
     places = np.arange(len(edges_m) - 1)
+    low_KB, high_KB = (_whole(end, counts_KB.shape) for end in (low, high))
     for i, (name, values) in enumerate(zip(labels, accuracy_KB, strict=True)):
+        beside = places + 0.09 * (i - (len(labels) - 1) / 2)  # so that intervals stay apart
+        axes.vlines(beside, low_KB[i], high_KB[i], color=_COLOURS[i % 6], linewidth=4, alpha=0.35)
         axes.plot(
-            places, values, color=_COLOURS[i % 6], marker=_MARKERS[i % 6], linewidth=1.8, markersize=5, label=name
+            beside, values, color=_COLOURS[i % 6], marker=_MARKERS[i % 6], linewidth=1.8, markersize=5, label=name
         )
-    bottom, top = (np.full(len(places), np.nan) if end is None else np.asarray(end, float) for end in (low, high))
-    axes.vlines(places, bottom, top, color=_COLOURS[0], linewidth=5, alpha=0.35)
     axes.set_xticks(places, bin_names(edges_m), rotation=45 if len(places) > 10 else 0)
     open_axes(axes, x_label, "share of right pixels")
-    shown = np.concatenate([accuracy_KB.ravel(), bottom])
+    shown = np.stack([accuracy_KB, low_KB])
     lowest = np.nanmin(shown) if np.isfinite(shown).any() else 0
     axes.set_ylim(max(0.0, np.floor(20 * lowest - 0.5) / 20), 1.005)
     axes.yaxis.set_major_locator(MaxNLocator(8, steps=_ROUND))
@@ -169,6 +170,15 @@ def learning_curve(rows: Iterable[Mapping[str, Any]], title: str = "Training") -
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_ROUND))
         axes.legend(fontsize=LABEL_PT - 1, frameon=False)
     return figure
+
+
+def _whole(ends: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Fill up ends of intervals for all curves, with NaN where none are given."""
+    whole = np.full(shape, np.nan)
+    if ends is not None:
+        given = np.atleast_2d(np.asarray(ends, float))
+        whole[: len(given)] = given
+    return whole
 
 
 def _bars_behind(axes: Any, counts_B: NDArray[np.float64]) -> None:

@@ -85,7 +85,10 @@ def reliability(confidence: ArrayLike, accuracy: ArrayLike, pixels: ArrayLike, t
     return figure
 
 
-def over_metres(x_m: ArrayLike, curves: Mapping[str, ArrayLike], x_label: str, title: str = "") -> Figure:
+def over_metres(
+    x_m: ArrayLike, curves: Mapping[str, ArrayLike], x_label: str, title: str = "",
+    ends: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+) -> Figure:  # fmt: skip
     """Show shares over a width or a tolerance.
 
     Parameters
@@ -96,12 +99,18 @@ def over_metres(x_m: ArrayLike, curves: Mapping[str, ArrayLike], x_label: str, t
         Shares, 0..1, by the name of the curve.
     x_label, title : str
         Name of the width, and heading.
+    ends : mapping, optional
+        Lower and upper ends of intervals by the name of the curve, NaN where there is none.
     """
     figure = sheet(5.8, 3.8, title)
-    axes = figure.subplots()
+    axes, x = figure.subplots(), np.asarray(x_m, float)
     for number, (name, values) in enumerate(curves.items()):
-        axes.plot(np.asarray(x_m, float), np.asarray(values, float), color=_COLOURS[number % 6],
-                  marker=_MARKERS[number % 6], markersize=5, linewidth=1.6, label=label_text(name, 40))  # fmt: skip
+        colour = _COLOURS[number % 6]
+        if ends and name in ends:
+            low, high = (np.asarray(end, float) for end in ends[name])
+            axes.vlines(x, low, high, linewidth=5, alpha=0.35, color=colour)
+        axes.plot(x, np.asarray(values, float), marker=_MARKERS[number % 6], markersize=5, linewidth=1.6,
+                  label=label_text(name, 40), color=colour)  # fmt: skip
     open_axes(axes, x_label, "")
     axes.set_xlim(left=0)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -96,7 +96,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = 
     ]
     kinds = [' class="n"' if n else "" for n in numeric]
     digits = [_digits(row[i] for row in rows) if numeric[i] else 3 for i in range(len(columns))]
-    yield '<div class="wide"><table>' + (f"\n<caption>{escape(caption)}</caption>" if caption else "")
+    yield f'<div class="wide{" broad" if len(columns) > 7 else ""}"><table>' + (
+        f"\n<caption>{escape(caption)}</caption>" if caption else ""
+    )
     heads = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, columns, strict=True))
     yield f"<thead><tr>{heads}</tr></thead>\n<tbody>"
     for row in rows:

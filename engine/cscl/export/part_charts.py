@@ -47,22 +47,21 @@ def _drawn(table: pd.DataFrame) -> Drawing | None:
     if metres is None or not shares or len(table) < 2 or not table[metres].is_monotonic_increasing:
         return None
     curves = {column_words(name): table[name] for name in shares[:MOST_CURVES]}
-    return over_metres(table[metres], curves, column_words(metres))
+    ends = {"accuracy": (table["low"], table["high"])} if {"accuracy", "low", "high"} <= columns else {}
+    return over_metres(table[metres], curves, column_words(metres), ends=ends)
 
 
 def _by_class(table: pd.DataFrame, metres: str | None, shares: list[str]) -> Drawing | None:
     """Draw some shares of each class, or where they depend on a width the first share at each width."""
-    if not shares or table.empty:
+    by = ["crop"] if metres is None else ["crop", metres]
+    if not shares or table.empty or table.duplicated(by).any():  # a row is about more than a class: no such figure
         return None
     if metres is None:
         figures = {column_words(name): table.set_index("crop")[name] for name in shares[:MOST_CURVES]}
     else:
-        widths = sorted(table[metres].unique())[:MOST_CURVES]
-        figures = {
-            f"{column_words(shares[0])}, {w:g} m": table[table[metres] == w].set_index("crop")[shares[0]]
-            for w in widths
-        }
-    shown = pd.DataFrame({k: v[~v.index.duplicated()] for k, v in figures.items()}, dtype=float).dropna(how="all")
+        wide = table.pivot(index="crop", columns=metres, values=shares[0]).reindex(table["crop"].unique())
+        figures = {f"{column_words(shares[0])}, {width:g} m": wide[width] for width in wide.columns[:MOST_CURVES]}
+    shown = pd.DataFrame(figures, dtype=float).dropna(how="all")
     if shown.empty or len(shown) > MOST_CLASSES:
         return None
     return by_class([str(name) for name in shown.index], {str(k): v for k, v in shown.items()})

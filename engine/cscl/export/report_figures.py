@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cscl.grid import GeoBox
-from cscl.report import Report
+from cscl.report import DistanceCurve, Report
 
 from .charts import accuracy_by_distance, confusion
 from .error_charts import kinds_by_distance
@@ -61,16 +61,17 @@ def distance_figures(report: Report, curve: pd.DataFrame) -> list[Figure]:
     others = [c for c in report.boundary.curves if c.limits_m == limits_m[1:] and c.name != "class edge"]
     counts = np.array([curve["pixels"], *(c.pixels for c in others)])
     right = np.array([curve["right"], *(c.right for c in others)])
+    low, high = (np.array([curve[end], *(_ends(report, c, end) for c in others)], float) for end in ("low", "high"))
     accuracy = accuracy_by_distance(
         limits_m, counts, right, ["class edge", *(c.name for c in others)],
-        "Accuracy by distance", "distance to the nearest edge (m)", curve["low"], curve["high"],
+        "Accuracy by distance", "distance to the nearest edge (m)", low, high,
     )  # fmt: skip
     accuracy.set_size_inches(5.8, 3.8)  # two stand side by side
     words = "".join(f" {c.name.capitalize()}: {c.definition}" for c in report.boundary.curves)
     return [
         Figure(
             "accuracy_by_distance", accuracy, "Bars: judged pixels by distance to the class edge. Thick lines: "
-            f"95 % intervals of the class edge's curve, by drawing whole parcels.{words}",
+            f"95 % intervals by drawing whole parcels.{words}",
         ),
         Figure(
             "kinds_by_distance", kinds_by_distance(limits_m, curve), "What is wrong at each distance to the nearest "
@@ -80,6 +81,15 @@ def distance_figures(report: Report, curve: pd.DataFrame) -> list[Figure]:
             ),
         ),
     ]  # fmt: skip
+
+
+def _ends(report: Report, curve: DistanceCurve, end: str) -> NDArray[np.float64]:
+    """Find the ends of the intervals of a curve in a table of this name of some part that fits it; else NaN."""
+    for part in report.parts:
+        table = part.tables.get(curve.name.replace(" ", "_"))
+        if table is not None and {"to_m", end} <= set(table) and tuple(table["to_m"]) == curve.limits_m:
+            return table[end].to_numpy(float)
+    return np.full(len(curve.limits_m), np.nan)
 
 
 def write_report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox, folder: str | Path) -> None:

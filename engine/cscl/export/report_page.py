@@ -150,8 +150,16 @@ def _key_figures(report: Report, atlas: Atlas) -> Iterator[tuple[str, str, str]]
         shares.append((report.boundary.parcels.share_right, "of parcels with the right majority crop",
                        f"{cell(judged)} parcels"))  # fmt: skip
     for share, words, below in shares:
-        yield "–" if math.isnan(share) else f"{share:.1%}", words, below
+        yield "–" if math.isnan(share) else f"{share:.1%}", words, below + _interval(report, share)
     yield cell(report.accuracy.mean_iou), "mean IoU of the classes", "0 to 1, more is better"
+
+
+def _interval(report: Report, share: float) -> str:
+    """Interval of a figure, where a part of the report has it for the same share."""
+    for value in (value for part in report.parts for value in part.values):
+        if value.unit == "share" and abs(value.value - share) < 1e-12 and not math.isnan(value.low):
+            return f"; 95 % interval {value.low:.1%} to {value.high:.1%}"
+    return ""
 
 
 def _ratio(part: int, whole: int) -> float:
