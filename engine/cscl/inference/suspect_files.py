@@ -12,7 +12,7 @@ import pandas as pd
 from pyproj import Transformer
 
 from cscl.errors import InputError
-from cscl.events import Job
+from cscl.events import Job, Progress
 from cscl.export.gpkg import Layer, beside, storable, write_layers
 from cscl.export.maps import class_map
 from cscl.export.page import Figure, write_page
@@ -28,7 +28,7 @@ __all__ = ["Ranking", "write_ranking"]
 
 FIRST, SECOND = 20, 50
 SHOWN_ROWS = 50
-STRIP_ROWS = 512
+STRIP_ROWS = 256
 PRIORITIES = Legend(
     (
         CropClass(1, "1", f"rank 1 to {FIRST}", "#b2182b"),
@@ -154,7 +154,8 @@ def write_ranking(
         words = Part(key, ranking.title, ranking.definition, remarks=ranking.remarks)
         text = f"{part_markdown(words)}\n\n{part_markdown(table, most=SHOWN_ROWS)}\n"
         (folder / f"{key}.md").write_text(text, encoding="utf-8")
-        where = Figure(key, class_map(_priority_map(rows, labels), ranking.title), f"As in {key}.gpkg.")
+        ranked = yield from _priority_map(rows, labels)
+        where = Figure(key, class_map(ranked, ranking.title), f"As in {key}.gpkg.")
         yield from write_figures([where], folder)
         write_page(folder, ranking.title, [part_section(words, [where]), part_section(table, most=SHOWN_ROWS)])
     return Path(out) / "index.html"
@@ -173,7 +174,7 @@ def _layer(ranking: Ranking, rows: pd.DataFrame, parcels: Parcels) -> Layer:
     return Layer(ranking.key, storable(table, ("parcel_id", *verdict.columns)), ranking.title, style)
 
 
-def _priority_map(rows: pd.DataFrame, labels: LabelMap) -> LabelMap:
+def _priority_map(rows: pd.DataFrame, labels: LabelMap) -> Job[LabelMap]:
     """Burn the priorities of the ranked parcels, some rows of the scene at a time."""
     ranked = rows.sort_values("id")
     ids, code = ranked["id"].to_numpy(), ranked["priority"].astype(np.uint8).to_numpy()
@@ -183,5 +184,6 @@ def _priority_map(rows: pd.DataFrame, labels: LabelMap) -> LabelMap:
         part = parcels[row : row + STRIP_ROWS]
         at = np.minimum(np.searchsorted(ids, part), len(ids) - 1)
         found[row : row + STRIP_ROWS] = np.where(ids[at] == part, code[at], 0)
+        yield Progress("mapping ranks", row, len(found), "row")
     legend = Legend((*PRIORITIES.classes, CropClass(0, "0", "not ranked", "#e4e4e4")))
     return LabelMap(found, labels.grid, legend, name="ranked parcels")
