@@ -112,7 +112,7 @@ def test_error_map() -> None:
     figure = figures.error_map(error, GRID)
     assert {kind.colour for kind in (Kind.RIGHT, Kind.SHIFTED, Kind.INTERIOR)} <= colours(figure)
     assert "right (86.4%)" in texts(figure) and "shifted boundary (11.1%)" in texts(figure)
-    with pytest.raises(InputError, match="codes 0 to 5"):
+    with pytest.raises(InputError, match="codes 0 to 6"):
         figures.error_map(error + 4, GRID)
     with pytest.raises(InputError, match="the grid"):
         figures.error_map(error[1:], GRID)

@@ -20,8 +20,10 @@ from cscl.inference.explore import ErrorAtlas, ExploreOptions, Judged, everythin
 from cscl.inference.subset import Subset, select
 from cscl.legend import CropClass, Legend
 from cscl.metrics.bootstrap import ratio_intervals
-from cscl.metrics.boundary import distance_to_class_edge
+from cscl.metrics.boundary import distance_to_class_edge, parcel_boundary
+from cscl.metrics.displacement import bleed_depth, edge_lengths
 from cscl.metrics.kinds import across_edge, error_kinds
+from cscl.metrics.parcel_rows import FLAGS
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import WRONG, Kind
@@ -74,7 +76,13 @@ def layers(prediction: Prediction, labels: LabelMap, judged: Judged) -> tuple[np
     truth, guess = labels.index(), LEGEND.to_index(prediction.ids.values).astype(int)
     distance = distance_to_class_edge(truth, SIZE, 80.0)
     kinds = np.where(judged.where_YX, error_kinds(truth, guess, SIZE, 20.0), 0)
-    return truth, guess, distance, kinds, across_edge(truth, guess, distance, SIZE, 20.0, labels.parcel_ids)[1]
+    across = across_edge(truth, guess, distance, SIZE, 20.0, labels.parcel_ids)[1]
+    for parcel in np.unique(labels.parcel_ids[(kinds > 0) & (labels.parcel_ids > 0)]):
+        here = (labels.parcel_ids == parcel) & (kinds > 0)
+        most = np.bincount(guess[here]).argmax()
+        if most != truth[here][0]:
+            kinds[here & (guess == most)] = Kind.PARCEL
+    return truth, guess, distance, kinds, across
 
 
 def test_map_and_curve(atlas: ErrorAtlas, prediction: Prediction, labels: LabelMap, judged: Judged) -> None:
@@ -137,6 +145,19 @@ def test_parcels(atlas: ErrorAtlas, prediction: Prediction, labels: LabelMap, ju
         assert row.predicted == LEGEND.ids[np.bincount(guess[here]).argmax()]
         assert [getattr(row, k.name.lower()) for k in WRONG] == [(here & (kinds == k)).sum() for k in WRONG]
         assert row.confidence == pytest.approx(np.nanmean(sure[here]))
+        counts = np.bincount(guess[here], minlength=4)
+        first, second = np.argsort(-counts, kind="stable")[:2]
+        assert row.purity == counts[first] / here.sum() and row.second_share == counts[second] / here.sum()
+        assert row.second == (LEGEND.ids[second] if counts[second] else LEGEND.ignore)
+        assert row.share_boundary == parcel_boundary(labels.parcel_ids, 1)[here].mean() and math.isnan(row.share_mixed)
+        assert row.known_pixels == ((labels.parcel_ids == row.id) & (truth >= 0)).sum()
+        odd = {
+            "small": row.known_pixels < 4, "boundary only": row.share_boundary == 1,
+            "majority wrong": first != truth[here][0], "low confidence": row.confidence < 0.5,
+            "wrong at the edge only": row.wrong and row.share_right_interior == 1,
+        }  # fmt: skip
+        assert row.flags == ", ".join(flag for flag, up in odd.items() if up)
+        assert row.status == ("small" if odd["small"] else "ok") and set(odd) < set(FLAGS)
         y, x = np.nonzero(here)
         assert (row.row, row.col) == (pytest.approx(y.mean()), pytest.approx(x.mean()))
         assert (row.row0, row.row1, row.col0, row.col1) == (y.min(), y.max() + 1, x.min(), x.max() + 1)
@@ -153,15 +174,24 @@ def slow_lengths(truth: np.ndarray, units: np.ndarray) -> dict[tuple[int, int], 
 
 
 def test_edges(atlas: ErrorAtlas, prediction: Prediction, labels: LabelMap, judged: Judged) -> None:
-    truth, _, _, kinds, across = layers(prediction, labels, judged)
+    truth, _, distance, kinds, across = layers(prediction, labels, judged)
     units, lengths = labels.parcel_ids, slow_lengths(truth, labels.parcel_ids)
     there = (kinds > 0) & (across > 0)
     low, high = np.minimum(units, across), np.maximum(units, across)
     table = atlas.edges
     assert set(zip(table["a"], table["b"], strict=True)) == set(zip(low[there], high[there], strict=True))
     assert table["wrong"].is_monotonic_decreasing and table["pixels"].sum() == there.sum()
+    smooth = edge_lengths(truth, units, judged.where_YX, SIZE).set_index(["a", "b"])["edge_m"]
     for row in table.itertuples():
         here = there & (low == row.a) & (high == row.b)
+        shifted = here & (kinds == Kind.SHIFTED)
+        depth = bleed_depth(distance[shifted], SIZE).max(initial=0)
+        assert row.edge_m == pytest.approx(smooth.get((row.a, row.b), 0)) and row.bleed_m == pytest.approx(depth)
+        if row.edge_m >= 10:
+            assert row.displacement_m == pytest.approx(100 * (row.into_b - row.into_a) / row.edge_m)
+            assert row.moved_m == pytest.approx(100 * shifted.sum() / row.edge_m)
+        else:
+            assert math.isnan(row.displacement_m) and math.isnan(row.moved_m)
         assert row.length_m == lengths.get((row.a, row.b), 0)
         assert (row.pixels, row.wrong) == (here.sum(), (here & (kinds > 1)).sum())
         assert row.into_a == (here & (units == row.a) & (kinds == Kind.SHIFTED)).sum()
@@ -177,6 +207,10 @@ def test_edges(atlas: ErrorAtlas, prediction: Prediction, labels: LabelMap, judg
     assert (first.edges, first.wrong, first.length_m) == (len(of), of["wrong"].sum(), of["length_m"].sum())
     into = of["into_a"].where(of["class_a"] == first.class_a, of["into_b"])
     assert first.into_a == into.sum()
+    side = np.where(of["class_a"] == first.class_a, 1, -1)
+    there = of["displacement_m"].notna()
+    mean = (side * of["displacement_m"] * of["edge_m"])[there].sum() / of["edge_m"][there].sum()
+    assert first.displacement_m == pytest.approx(mean) and first.bleed_m == of["bleed_m"].max()
 
 
 def test_a_boundary_that_moved_is_seen_as_such(labels: LabelMap) -> None:
@@ -191,6 +225,7 @@ def test_a_boundary_that_moved_is_seen_as_such(labels: LabelMap) -> None:
     edge = atlas.edges.iloc[0]
     assert len(atlas.edges) == 1 and edge.length_m == 430 and edge.pixels == 4 * 43
     assert (edge.into_a, edge.into_b, edge.wrong) == (0, 43, 43) and edge.share_into_b == 0.25
+    assert edge.displacement_m == edge.moved_m == pytest.approx(10, rel=0.05) and edge.bleed_m == 10
     assert atlas.counts[Kind.SHIFTED] == 43 and atlas.curve["accuracy"].tolist() == [0.5, *[1] * 5]
 
 
@@ -286,7 +321,9 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_progress_and_refusals(prediction: Prediction, labels: LabelMap) -> None:
     job = explore(prediction, labels, ExploreOptions(32))
-    assert next(job) == Progress("finding errors", 1, 4, "block")
+    assert [next(job) for _ in range(5)][::4] == [
+        Progress("counting parcels", 1, 4, "block"), Progress("finding errors", 1, 4, "block"),
+    ]  # fmt: skip
     job.close()
     with pytest.raises(InputError, match="No pixel on the moon"):
         run(explore(prediction, labels, judged=Judged(np.zeros(SHAPE, bool), "on the moon")))

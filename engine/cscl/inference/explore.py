@@ -16,6 +16,7 @@ from cscl.grid import GeoBox, Window, pixel_size_m, tile_count
 from cscl.legend import Legend
 from cscl.metrics.bootstrap import drawn_units
 from cscl.metrics.error_tally import ErrorTally, class_pairs
+from cscl.metrics.whole_parcels import Votes
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import WRONG, Kind
@@ -175,6 +176,7 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
     InputError
         If no judged pixel has both a label and a prediction.
     """
+    matched = yield from _with_wrong_parcels(matched, window)
     atlas, bins, size_m = ErrorAtlas.empty(matched), len(matched.options.distances_m) + 1, matched.pixel_size_m
     tally, more, total = None, None, tile_count((window.height, window.width), matched.options.block_px)
     for number, block in enumerate(matched.blocks(window), 1):
@@ -202,6 +204,16 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
         atlas, curve=tally.curve(matched.options.distances_m), edges=edges, pairs=class_pairs(edges),
         parcels=tally.parcels(atlas.legend, size_m[0] * size_m[1]), near=(int(tally.near[0]), int(tally.near[1])),
     ), more  # fmt: skip
+
+
+def _with_wrong_parcels(matched: Matched, window: Window) -> Job[Matched]:
+    """Count all pixels by parcel first: only then it is known which parcels are wrong as a whole."""
+    votes, total = Votes((), ()), tile_count((window.height, window.width), matched.options.block_px)
+    for number, block in enumerate(matched.blocks(window), 1):
+        if matched.known(block):
+            votes += matched.votes(block)
+        yield Progress("counting parcels", number, total, "block")
+    return replace(matched, wrong_parcels=votes.wrong()) if votes.votes else matched
 
 
 def _fill(atlas: ErrorAtlas, look: Look) -> None:

@@ -26,6 +26,7 @@ from cscl.metrics.mixed import crossed_pixels
 from cscl.metrics.piece import Piece
 from cscl.metrics.regions import class_regions
 from cscl.metrics.tally import margin_px
+from cscl.metrics.whole_parcels import Votes, WrongParcels
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import Kind
@@ -143,6 +144,8 @@ class Matched:
         How far edges are looked for, metres.
     mixed_YX : ndarray of bool or None
         Pixels through which the outline of a parcel runs; None without polygons.
+    wrong_parcels : WrongParcels or None
+        Units that are wrong as a whole; None before they are known.
     """
 
     prediction: Prediction
@@ -153,6 +156,7 @@ class Matched:
     options: ExploreOptions
     edges_m: float
     mixed_YX: NDArray[np.bool_] | None = field(default=None, repr=False)
+    wrong_parcels: WrongParcels | None = None
 
     @classmethod
     def of(
@@ -227,6 +231,11 @@ class Matched:
         of_map: NDArray[np.int16] = mapped[index_YX]  # UNKNOWN, -1, finds the last
         return of_map
 
+    def votes(self, block: Window) -> Votes:
+        """Count a block by unit and class, which tells parcels that are wrong as a whole."""
+        truth = self.labels.legend.to_index(self.labels.ids[block.slices])
+        return Votes.of(self.units_YX[block.slices], truth, self.guess(block), self.judged.of(block))
+
     def drawn(self, block: Window) -> NDArray[np.int64]:
         """Find what is drawn whole for intervals, axes (y, x) of a block: parcels, or blocks where there are none."""
         parcels = None if self.labels.parcel_ids is None else self.labels.parcel_ids[block.slices]
@@ -246,6 +255,8 @@ class Matched:
         kinds = error_kinds(truth, guess, size_m, options.reach_m, distance_YX=edge_m, swapped_YX=swapped)[inner]
         judged = self.judged.of(block) & (truth[inner] >= 0)
         kinds[~judged] = Kind.NONE
+        if self.wrong_parcels is not None:
+            kinds = self.wrong_parcels.marked(kinds, units[inner], guess[inner])
         wider = block.grown(EDGE_MARGIN_PX, labels.ids.shape)
         shifted, depth = kinds == Kind.SHIFTED, np.full(kinds.shape, np.nan, np.float32)
         depth[shifted] = bleed_depth(edge_m[inner][shifted], size_m)

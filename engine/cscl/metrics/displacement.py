@@ -37,6 +37,7 @@ from .judged import WHOLE
 __all__ = ["EDGE_MARGIN_PX", "bleed_depth", "edge_lengths", "signed_displacement"]
 
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (1, -2), (2, 1), (2, -1))
+SAME_M = 1e-3
 EDGE_MARGIN_PX = 2
 """Rows and columns that must be known around a piece for its lengths of edges to add up."""
 
@@ -63,7 +64,7 @@ def bleed_depth(distance_m: NDArray[np.float32], pixel_size_m: tuple[float, floa
     dy, dx = np.mgrid[: rows + 1, : cols + 1].astype(float)
     far = np.hypot(dy * pixel_size_m[0], dx * pixel_size_m[1]).ravel()
     order = np.argsort(near, kind="stable")
-    at = np.searchsorted(near[order], distance_m)
+    at = np.searchsorted(near[order], distance_m - np.float32(SAME_M))
     return np.asarray(far[order][at], np.float32)
 
 

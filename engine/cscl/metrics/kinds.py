@@ -3,6 +3,7 @@
 Edges are those between known classes, distances are ground distances to them (see `cscl.metrics.boundary`): neither the
 scene's border nor unknown land makes a class edge. A class edge within reach goes before unknown land within reach: it
 says which class a shifted boundary would bring, whereas nobody knows what a pixel beside unknown land is mixed with.
+Parcels that are wrong as a whole are a kind of their own, `cscl.metrics.whole_parcels`, which goes before all of these.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def error_kinds(
     Returns
     -------
     ndarray of uint8
-        Axes (y, x), values of `cscl.report.kinds.Kind`.
+        Axes (y, x), values of `cscl.report.kinds.Kind`, without `Kind.PARCEL`.
     """
     if distance_YX is None:
         distance_YX = distance_to_class_edge(index_YX, pixel_size_m, reach_m)

@@ -16,6 +16,7 @@ class Kind(IntEnum):
     SHIFTED = 3
     THIRD = 4
     VOID = 5
+    PARCEL = 6
 
     @property
     def title(self) -> str:
@@ -32,7 +33,7 @@ class Kind(IntEnum):
         """Colour as ``#rrggbb``.
 
         Those of errors are Okabe's and Ito's: distinct for all kinds of colour vision and on most images. Their
-        lightness L* is 53, 70, 90 and 62.
+        lightness L* is 54, 70, 89, 61 and 46.
         """
         return _WORDS[self][2]
 
@@ -46,20 +47,32 @@ _WORDS = {
     Kind.RIGHT: ("right", "The predicted class is the true one.", "#c9d3da"),
     Kind.INTERIOR: (
         "interior blunder",
-        "Wrong, with neither a class edge nor unknown land within reach.",
+        "Wrong, with neither a class edge nor unknown land within reach, and not in a parcel that is wrong as a whole.",
         "#d55e00",
     ),
     Kind.SHIFTED: (
         "shifted boundary",
-        "Wrong within reach of a class edge, and predicted as the class across the nearest edge.",
+        "Wrong within reach of a class edge, and predicted as the class across the nearest edge; not in a parcel that "
+        "is wrong as a whole.",
         "#56b4e9",
     ),
     Kind.THIRD: (
         "third class at an edge",
-        "Wrong within reach of a class edge, but predicted as neither class of the nearest edge.",
+        "Wrong within reach of a class edge, but predicted as neither class of the nearest edge; not in a parcel that "
+        "is wrong as a whole.",
         "#f0e442",
     ),
-    Kind.VOID: ("beside void", "Wrong, no class edge within reach, but unknown land is.", "#cc79a7"),
+    Kind.VOID: (
+        "beside void",
+        "Wrong, no class edge within reach, but unknown land is; not in a parcel that is wrong as a whole.",
+        "#cc79a7",
+    ),
+    Kind.PARCEL: (
+        "whole parcel",
+        "Wrong, as most of its parcel is: the class that most of the parcel's judged pixels are predicted as is not "
+        "its own. It goes before all other kinds, near edges too.",
+        "#0072b2",
+    ),
 }
-WRONG = (Kind.SHIFTED, Kind.THIRD, Kind.VOID, Kind.INTERIOR)
+WRONG = (Kind.SHIFTED, Kind.THIRD, Kind.VOID, Kind.INTERIOR, Kind.PARCEL)
 """Kinds of wrong pixels, in the order in which legends and tables name them."""
