@@ -16,10 +16,13 @@ import pytest
 
 from cscl.events import run
 from cscl.export.bundle import export
+from cscl.export.errors_gpkg import export_errors
 from cscl.export.vector import parcel_table
+from cscl.inference.explore import explore
 from cscl.legend import Legend
 from cscl.parcels import Parcels
-from cscl.products import Prediction
+from cscl.products import LabelMap, Prediction
+from cscl.report.kinds import WRONG
 
 pytestmark = pytest.mark.qgis
 
@@ -110,3 +113,67 @@ def check(prediction: Prediction, parcels: Parcels, seen: dict[str, Any]) -> Non
     assert seen["fills"] == [fills[code] for code in codes] and "" in set(codes)
     colours = {c.id: c.colour for c in classes} | {prediction.legend.ignore: "#ff00ff"}
     assert seen["pixels"] == [[colours[i] for i in row] for row in prediction.ids.values.tolist()]
+
+
+# Layers as QGIS opens them, drawn over white; only where styles are found do right and wrong look different.
+LOOK_AT_ERRORS = """
+import json, sys
+from qgis.core import QgsApplication, QgsMapRendererParallelJob, QgsMapSettings, QgsVectorLayer
+from qgis.PyQt.QtCore import QSize
+
+def look(path, name):
+    layer = QgsVectorLayer(path + "|layername=" + name)
+    assert layer.isValid()
+    settings = QgsMapSettings()
+    settings.setLayers([layer])
+    settings.setDestinationCrs(layer.crs())
+    settings.setExtent(layer.extent().buffered(10))
+    settings.setOutputSize(QSize(300, 300))
+    settings.setOutputDpi(300)
+    job = QgsMapRendererParallelJob(settings)
+    job.start()
+    job.waitForFinished()
+    image, renderer = job.renderedImage(), layer.renderer()
+    graduated = renderer.type() == "graduatedSymbol"
+    parts = renderer.ranges() if graduated else renderer.categories()
+    return {
+        "features": layer.featureCount(),
+        "crs": layer.crs().authid(),
+        "kind": [renderer.type(), renderer.classAttribute(), layer.labelsEnabled()],
+        "symbols": [p.symbol().symbolLayer(p.symbol().symbolLayerCount() - 1).color().name() for p in parts],
+        "labels": [p.label() for p in parts],
+        "widths": [p.symbol().width() for p in parts] if name == "edges" else [],
+        "colours": sorted({image.pixelColor(x, y).name() for x in range(300) for y in range(300)}),
+    }
+
+app = QgsApplication([], False)
+app.initQgis()
+print(json.dumps({name: look(sys.argv[1], name) for name in ("parcels", "edges", "error_regions")}))
+app.exitQgis()
+"""
+
+
+def test_qgis_opens_errors_styled(make_prediction: Callable[..., Prediction], tmp_path: Path) -> None:
+    prediction = make_prediction((120, 160))
+    right = np.asarray(prediction.ids.values)
+    truth = np.where(np.arange(160) < 70, right, np.roll(right, 7, axis=1))
+    labels = LabelMap(truth, prediction.grid, prediction.legend)
+    atlas = run(explore(prediction, labels))
+    path = run(export_errors(tmp_path / "errors.gpkg", atlas))
+    done = other_python(LOOK_AT_ERRORS, str(path))
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    seen = json.loads(done.stdout)
+    assert {name: s["features"] for name, s in seen.items()}["edges"] == len(atlas.edges) > 5
+    assert {s["crs"] for s in seen.values()} == {"EPSG:32631"}
+    assert seen["edges"]["kind"] == ["graduatedSymbol", "share_wrong", False]
+    assert seen["parcels"]["kind"] == ["graduatedSymbol", "share_right", False]
+    assert seen["error_regions"]["kind"] == ["categorizedSymbol", "kind", False]
+    assert seen["error_regions"]["labels"] == [kind.title for kind in WRONG]
+    assert seen["edges"]["widths"] == sorted(seen["edges"]["widths"])
+    assert seen["edges"]["labels"][0] == "0% to 5% wrong" and seen["parcels"]["labels"][0] == "95% to 100% right"
+    ramp = ["#ffffb2", "#fecc5c", "#fd8d3c", "#f03b20", "#bd0026"]
+    assert seen["edges"]["symbols"] == ramp
+    limits = [0, 0.05, 0.15, 0.3, 0.5]
+    steps = {ramp[n] for n in np.searchsorted(limits, atlas.edges["share_wrong"], side="right") - 1}
+    assert {*ramp} & {*seen["edges"]["colours"]} == steps and len(steps) > 2

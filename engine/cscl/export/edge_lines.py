@@ -23,7 +23,7 @@ from cscl.products import LabelMap
 __all__ = ["BORDER", "GAP", "NEAR", "NOTHING", "OUTLINE", "along_outlines", "pixel_lines", "placed"]
 
 BORDER = "sides of pixels"
-"""How a line was drawn: along the sides of pixels that the two units share."""
+"""How a line was drawn: the sides of pixels that the two units share, and on over narrow unknown land beside them."""
 
 GAP = "midway over unknown land"
 """How a line was drawn: the units share no side, and the pixels between them were given to the nearest."""

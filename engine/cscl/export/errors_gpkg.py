@@ -233,8 +233,9 @@ def _edge_layer(errors: Errors, edges: pd.DataFrame, parcels: Parcels | None) ->
     table = gpd.GeoDataFrame(edges.assign(drawn=drawn), geometry=lines, crs=str(grid.crs))
     words = (
         f"Edges between two {errors.unit}s of different class, with the errors within {reach_m:g} m. Column 'drawn' "
-        f"says where a line lies: {OUTLINE} = as far as b lies within half a pixel; {BORDER} = those that both share; "
-        f"{GAP} = midway between the two; {NEAR} = another {errors.unit} of the same crop lies between."
+        f"says where a line lies. {OUTLINE}: as far as b lies within half a pixel. {BORDER}: those that both share, "
+        f"and on over narrow unknown land beside them. {GAP}: between the two. {NEAR}: a {errors.unit} of the same "
+        "crop lies between them. Classes are ids, rows and columns those of the map, ends exclusive."
     )
     return Layer("edges", storable(table, edges.columns), words, edge_style())
 

@@ -124,9 +124,7 @@ def export_classes(
 
     # Nodata is white where a program draws it all the same: black, as GDAL has it, would look like a class.
     colours = {legend.ignore: (255, 255, 255), **{c.id: c.rgb for c in legend.classes}}
-    band = Band(
-        legend.dtype.name, legend.ignore, description, "nearest", colours if legend.dtype == np.uint8 else {}
-    )
+    band = Band(legend.dtype.name, legend.ignore, description, "nearest", colours if legend.dtype == np.uint8 else {})
     with draft(path.parent, path.name) as folder:
         yield from _fill(folder / path.name, read, prediction.grid, band)
         _add_categories(folder / f"{path.name}.aux.xml", legend, counts)

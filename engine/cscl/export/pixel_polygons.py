@@ -92,12 +92,13 @@ def error_regions(
             (cut if at_seam else whole)[kind].append(polygon)
     for done, (kind, parts) in enumerate(cut.items()):
         yield Progress("joining errors", done, len(cut), "kind")
-        whole[kind].extend(p for p in shapely.get_parts(_joined(parts)) if p.area >= least_px)
+        whole[kind].extend(shapely.get_parts(_joined(parts)))
     yield Progress("joining errors", len(cut), len(cut), "kind")
     kinds = np.repeat(np.array(list(whole), np.uint8), [len(parts) for parts in whole.values()])
     polygons = np.empty(len(kinds), object)
     polygons[:] = [polygon for parts in whole.values() for polygon in parts]
-    return kinds, polygons
+    large = shapely.area(polygons) >= least_px
+    return kinds[large], polygons[large]
 
 
 def _strips(array_YX: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
