@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cscl.errors import OutputError
 from cscl.events import Job, Progress
 from cscl.report.numbers import plain
-from cscl.report.parts import Part, Value
+from cscl.report.part_text import MOST_ROWS, cell, in_words, part_markdown, write_table
+from cscl.report.parts import Part
 from cscl.results import require_place
 
 from .draft import draft
@@ -24,8 +22,6 @@ from .paper import save_figure
 __all__ = [
     "in_words", "part_markdown", "part_section", "result_folder", "write_figures", "write_part", "write_table",
 ]  # fmt: skip
-
-MOST_ROWS = 40
 
 
 @contextmanager
@@ -73,32 +69,11 @@ def write_part(part: Part, facts: Mapping[str, Any], folder: Path) -> None:
         write_table(table, folder / f"{name}.csv")
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV in UTF-8: true and false in lower case, undefined values empty."""
-    truths = {name: table[name].map({True: "true", False: "false"}) for name in table.select_dtypes("bool").columns}
-    table.assign(**truths).to_csv(path, index=False, float_format="%.10g")
-
-
 def write_figures(figures: Sequence[Figure], folder: Path) -> Job[None]:
     """Write figures as PNG, each under its name."""
     for number, figure in enumerate(figures, 1):
         save_figure(figure.drawing, folder / f"{figure.name}.png")
         yield Progress("drawing figures", number, len(figures), "figure")
-
-
-def part_markdown(part: Part, facts: Mapping[str, Any] | None = None, *, most: int = MOST_ROWS) -> str:
-    """Return a part as Markdown: what was measured, remarks, numbers, and the first rows of its tables."""
-    blocks = [f"# {part.title}", part.definition]
-    if facts:
-        blocks.append("\n".join(f"- {name}: {value}" for name, value in facts.items()))
-    blocks.append("\n".join(f"- {remark}" for remark in part.remarks))
-    if part.values:
-        blocks.append(_rows(("figure", "value"), [(value.words, in_words(value)) for value in part.values]))
-    for name, table in part.tables.items():
-        rows = [[_cell(value) for value in row] for row in table.head(most).itertuples(index=False)]
-        more = f" (the first {most} of {len(table)} rows; {name}.csv holds all)" if len(table) > most else ""
-        blocks += [f"## {name.replace('_', ' ').capitalize()}{more}", _rows(list(table.columns), rows)]
-    return "\n\n".join(block for block in blocks if block)
 
 
 def part_section(part: Part, figures: Sequence[Figure] = (), *, text: str = "", most: int = MOST_ROWS) -> Section:
@@ -107,42 +82,8 @@ def part_section(part: Part, figures: Sequence[Figure] = (), *, text: str = "", 
     if part.values:
         tables.append(Table(("figure", "value"), [(value.words, in_words(value)) for value in part.values]))
     for name, table in part.tables.items():
-        rows = [[_plain(value) for value in row] for row in table.head(most).itertuples(index=False)]
+        rows = [[cell(value) for value in row] for row in table.head(most).itertuples(index=False)]
         more = f": the first {most} of {len(table)} rows, {name}.csv holds all" if len(table) > most else ""
         columns = [str(column).replace("_", " ") for column in table.columns]
         tables.append(Table(columns, rows, name.replace("_", " ").capitalize() + more))
     return Section(part.title, "\n\n".join(b for b in (text, part.definition, *part.remarks) if b), figures, tables)
-
-
-def in_words(value: Value) -> str:
-    """Return a value with its unit and, where it has one, its 95 % interval."""
-    if math.isnan(value.value):
-        return "not defined"
-    text = _number(value.value, value.unit)
-    if math.isnan(value.low):
-        return text
-    return f"{text} (95 % interval {_number(value.low, value.unit)} to {_number(value.high, value.unit)})"
-
-
-def _number(number: float, unit: str) -> str:
-    if unit == "share":
-        return f"{number:.1%}"
-    shown = f"{number:,}" if isinstance(number, int) else f"{number:,.1f}"
-    return f"{shown} {unit}".strip()
-
-
-def _plain(value: Any) -> Any:
-    known = plain(value)
-    return {True: "yes", False: "no"}[known] if isinstance(known, bool) else known
-
-
-def _cell(value: Any) -> str:
-    known = _plain(value)
-    if known is None:
-        return "–"
-    return f"{known:.4g}" if isinstance(known, float) else str(known).replace("|", "\\|").replace("\n", " ")
-
-
-def _rows(header: Sequence[Any], rows: Sequence[Sequence[str]]) -> str:
-    lines = [tuple(map(str, header)), ("---",) * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .numbers import FIGURES, PARCEL_FIGURES, AccuracyReport, BoundaryReport, DistanceCurve, ParcelReport
+from .part_text import part_markdown
+from .parts import Part
 
 __all__ = ["markdown"]
 
+ROWS = 15
+
 
 def markdown(
-    accuracy: AccuracyReport, boundary: BoundaryReport, facts: Mapping[str, Any], remarks: Iterable[str]
+    accuracy: AccuracyReport,
+    boundary: BoundaryReport,
+    facts: Mapping[str, Any],
+    remarks: Iterable[str],
+    further: Sequence[Part] = (),
 ) -> str:
     """Return the page of a report; the arguments are the fields of `cscl.report.Report`."""
     parts = [f"# Accuracy of {facts.get('prediction', 'the crop map')}"]
     parts.append(_table(("", ""), [(k, v) for k, v in facts.items() if v is not None and not isinstance(v, Mapping)]))
     parts.append("\n".join(f"- {remark}" for remark in (*remarks, *accuracy.remarks)))
-    parts += [*_overall_part(accuracy), *_class_part(accuracy), *_boundary_part(boundary)]
-    for curve in boundary.curves:
+    parts += [*_overall_part(accuracy), *_class_part(accuracy)]
+    told = {part.key for part in further}
+    if "split" not in told:
+        parts += _boundary_part(boundary)
+    for curve in boundary.curves if "distance" not in told else ():
         parts += _distance_part(curve)
     if boundary.parcels is not None:
         parts += _parcel_part(boundary.parcels)
+    parts += [part_markdown(part, most=ROWS, level=2, files=part.files) for part in further]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

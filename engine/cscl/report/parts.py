@@ -71,6 +71,11 @@ class Part:
         """Return the number of a value."""
         return next(value.value for value in self.values if value.key == key)
 
+    @property
+    def files(self) -> dict[str, str]:
+        """Names of the tables as CSV in the folder of a report that has several parts."""
+        return {name: f"{name}.csv" if name == self.key else f"{self.key}_{name}.csv" for name in self.tables}
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with None for undefined figures."""
         values = {value.key: plain(vars(value)) for value in self.values}

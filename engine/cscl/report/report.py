@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from cscl.results import require_name
 
 from .numbers import AccuracyReport, BoundaryReport, plain
 from .page import markdown
+from .part_text import write_table
 from .parts import Part
 from .tables import write_tables
 
 __all__ = ["Report"]
+
+MOST_ROWS = 2000  # of a table in JSON: those of a national register have a million
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +48,19 @@ class Report:
     parts: tuple[Part, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON. Of tables with very many rows it says how many, and which CSV holds them."""
         known = {"accuracy": self.accuracy.to_dict(), "boundary": self.boundary.to_dict()}
-        parts = {part.key: part.to_dict() for part in self.parts}
+        parts = {part.key: _known(part) for part in self.parts}
         return {"facts": plain(self.facts), "remarks": list(self.remarks), **known, "parts": parts}
 
     def to_markdown(self) -> str:
         """Return the report as a page to read: what each table counts, then the table."""
-        return markdown(self.accuracy, self.boundary, self.facts, self.remarks)
+        return markdown(self.accuracy, self.boundary, self.facts, self.remarks, self.parts)
 
     def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write report.md, report.json, confusion.csv, classes.csv, distance.csv and parcels.csv.
+        """Write report.md, report.json, confusion.csv, classes.csv, distance.csv, parcels.csv, and the tables of parts.
+
+        A table of a part is called ``<part>_<table>.csv``, or ``<part>.csv`` where both have one name.
 
         The files are written under another name first, so that none is ever seen half-written. An existing folder
         keeps its other files.
@@ -74,10 +79,7 @@ class Report:
         try:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
-            (part / "report.md").write_text(self.to_markdown(), encoding="utf-8")
-            text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-            (part / "report.json").write_text(text, encoding="utf-8")
-            write_tables(self.accuracy, self.boundary, part)
+            self.write_into(part)
             folder.mkdir(exist_ok=True)
             for file in part.iterdir():
                 file.replace(folder / file.name)
@@ -88,3 +90,23 @@ class Report:
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return folder
+
+    def write_into(self, folder: Path) -> None:
+        """Write the files of `write` into a folder that is there, such as one that gets its name when all is whole."""
+        (folder / "report.md").write_text(self.to_markdown(), encoding="utf-8")
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        (folder / "report.json").write_text(text, encoding="utf-8")
+        write_tables(self.accuracy, self.boundary, folder)
+        for part in self.parts:
+            for name, table in part.tables.items():
+                write_table(table, folder / part.files[name])
+
+
+def _known(part: Part) -> dict[str, Any]:
+    """Return a part as plain values, without the rows of long tables."""
+    short = {name: table for name, table in part.tables.items() if len(table) <= MOST_ROWS}
+    known = replace(part, tables=short).to_dict()
+    for name, table in part.tables.items():
+        if name not in short:
+            known["tables"][name] = {"rows": len(table), "file": part.files[name]}
+    return known
