@@ -19,8 +19,8 @@ LEARNT = (
     "all of them in spite of that."
 )
 NOT_KNOWN = (
-    "Nothing says whether the model behind {} has learnt from these parcels. If it has, name it with --held-out-of: a "
-    "network learns wrong labels, too, and then finds none."
+    "The model that made {} is not found, so nothing says whether it has learnt from these parcels. If it has, name it "
+    "with --held-out-of: a network learns wrong labels, too, and then finds none."
 )
 BY_HEART = "The model has learnt from some of these parcels: wrong declarations among them may be hidden."
 
@@ -29,7 +29,7 @@ def suspects(args: Arguments) -> None:
     """Rank the parcels that are probably declared wrongly, and write the ranking."""
     from cscl.errors import InputError
     from cscl.inference.judging import Judged, held_out
-    from cscl.inference.learnt import model_that_learnt_from
+    from cscl.inference.learnt import model_of, model_that_learnt_from
     from cscl.inference.suspect_files import Ranking, write_ranking
     from cscl.inference.suspects import SuspectOptions
     from cscl.inference.suspects import suspects as rank
@@ -41,7 +41,7 @@ def suspects(args: Arguments) -> None:
         judged, remarks = Judged(None, "with a label"), [BY_HEART] if learnt or args.held_out_of else []
     elif learnt and not args.held_out_of:
         raise InputError(LEARNT.format(prediction=prediction.name, model=learnt))
-    elif not args.held_out_of and "model_folder" not in prediction.facts:
+    elif not args.held_out_of and model_of(prediction) is None:
         warn(NOT_KNOWN.format(prediction.name))
     embedding = Embedding.open(args.embedding) if args.embedding else None
     table = drive(rank(prediction, labels, embedding, judged, read_fields(args, SuspectOptions)), args.quiet)

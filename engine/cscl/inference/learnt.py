@@ -10,21 +10,25 @@ from cscl.grid import GeoBox
 from cscl.products import Prediction
 from cscl.training.save import split_of
 
-__all__ = ["model_that_learnt_from"]
+__all__ = ["model_of", "model_that_learnt_from"]
 
 
-def model_that_learnt_from(prediction: Prediction, grid: GeoBox) -> Path | None:
-    """Return the folder of the model that made a map, where it is still there and was trained on this grid.
-
-    None where it was trained elsewhere, and where it cannot be found: then nothing is known.
-    """
+def model_of(prediction: Prediction) -> Path | None:
+    """Return the folder of the model that made a map; None where that is not known, or it is no longer there."""
     folder = prediction.facts.get("model_folder")
     if not folder:
         return None
     try:
-        if dict(ModelCard.open(folder).made) != prediction.facts.get("model_made"):
-            return None  # another model has taken that place
-        split_of(folder, grid)
+        made = dict(ModelCard.open(folder).made)
     except CSCLError:
         return None
-    return Path(folder)
+    return Path(folder) if made == prediction.facts.get("model_made") else None  # another one may have taken its place
+
+
+def model_that_learnt_from(prediction: Prediction, grid: GeoBox) -> Path | None:
+    """Return the folder of the model that made a map, where it is known and was trained on this grid."""
+    folder = model_of(prediction)
+    try:
+        return None if folder is None or split_of(folder, grid) is None else folder
+    except CSCLError:
+        return None

@@ -48,11 +48,11 @@ OUTCOMES = Legend(
 
 DEFINITION = (
     "Both maps are judged on the same pixels: those {judged} on which both say something. Differences are second minus "
-    "first, {second} minus {first}. Their {level} intervals come from drawing {units} again (paired bootstrap, BCa): a "
-    "parcel is drawn with what both maps make of it. An interval that leaves out 0 is called clear; of 20 figures that "
+    "first, {second} minus {first}. Their {level} intervals come from drawing {units} again (paired bootstrap, BCa), "
+    "each with what both maps make of it. An interval that leaves out 0 is called clear; of 20 figures that "
     "do not differ one is expected to be clear all the same. Class boundary: pixels of known class with another known "
     "class in their 3 x 3 window; unknown pixels and the border of the scene make no edge. Distances are ground "
-    "distances to the nearest class edge. What the parcels share (season, region, the one training of each model) is "
+    "distances to the nearest class edge. What all of them share (season, region, the one training of each model) is "
     "in no interval."
 )
 
