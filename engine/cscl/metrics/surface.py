@@ -161,13 +161,15 @@ class SurfaceTally:
         find = _corners if elements == "corners" else _pixels
         truth, guess = (find(m, pixel_size_m) for m in maps)
         bounds = [s.indices(n)[:2] for s, n in zip(inner, maps[0].shape, strict=True)]
-        tables = []
+        found = []
         for c in range(classes):
             pair = [edges.of_class(c) for edges in (truth, guess)]
             for side, (own, other) in enumerate((pair, pair[::-1])):
-                table = _distances(own.within(bounds), other, maps[0].shape, pixel_size_m, reach_m)
-                tables.append(table.assign(index=c, side=side))
-        return cls(elements, classes, float(reach_m), (pd.concat(tables, ignore_index=True),))
+                columns = _distances(own.within(bounds), other, maps[0].shape, pixel_size_m, reach_m)
+                found.append((np.full(len(columns[0]), c), np.full(len(columns[0]), side), *columns))
+        names = ("index", "side", "distance_m", "weight", "count")
+        table = pd.DataFrame({n: np.concatenate(c) for n, c in zip(names, zip(*found, strict=True), strict=True)})
+        return cls(elements, classes, float(reach_m), (table,))
 
     def __add__(self, other: SurfaceTally) -> SurfaceTally:
         tables = self.tables + other.tables
@@ -293,8 +295,8 @@ def _contour_m(pixel_size_m: tuple[float, float]) -> Values:
 
 def _distances(
     own: Edges, other: Edges, shape: tuple[int, ...], pixel_size_m: tuple[float, float], reach_m: float
-) -> pd.DataFrame:
-    """Count elements by their distance to the nearest of the other map and by weight."""
+) -> tuple[Values, Values, NDArray[np.int64]]:
+    """Count elements by their distance to the nearest of the other map and by weight: distances, weights, counts."""
     metres = np.full(len(own.row), np.inf)
     if len(own.row) and len(other.row):
         there = np.zeros(shape, bool)
@@ -304,8 +306,12 @@ def _distances(
         tree = cKDTree(np.stack([other.row, other.col], 1) * pixel_size_m)
         points = np.stack([own.row[apart], own.col[apart]], 1) * pixel_size_m
         metres[apart] = tree.query(points, distance_upper_bound=reach_m * (1 + 1e-9))[0]
-    table = pd.DataFrame({"distance_m": metres.round(DECIMALS), "weight": own.weight})
-    return table.groupby(["distance_m", "weight"], as_index=False).size().rename(columns={"size": "count"})
+    levels = np.unique(own.weight)
+    steps = np.where(np.isinf(metres), -1.0, np.round(metres * 10**DECIMALS)).astype(np.int64)
+    key = steps * max(1, len(levels)) + np.searchsorted(levels, own.weight)
+    key, count = np.unique(key, return_counts=True)
+    step, level = np.divmod(key, max(1, len(levels)))
+    return np.where(step < 0, np.inf, step / 10**DECIMALS), levels[level], count
 
 
 def _percentile(distance_m: Values, weight: Values, percentile: float) -> float:
