@@ -92,6 +92,17 @@ def test_persello_bruzzone_against_loops(seed: int, far: int) -> None:
     assert found.mean["over"] == pytest.approx(found.over.mean())
 
 
+def test_strips_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    parcels, segments, void = two_maps(1)
+    overlaps = Overlaps.of(parcels, segments, void)
+    whole = persello_bruzzone(overlaps, parcels, segments, void, width_px=2)
+    for rows in (1, 3):
+        monkeypatch.setattr("cscl.metrics.segmentation.STRIP_PX", rows)
+        strips = persello_bruzzone(overlaps, parcels, segments, void, width_px=2)
+        np.testing.assert_array_equal(strips.edge, whole.edge)
+        np.testing.assert_array_equal(strips.shape, whole.shape)
+
+
 def test_segmentation_errors_by_hand() -> None:
     # Parcel 1 is 4 x 2 pixels, half of it in segment 5, half in 6; parcel 2 is 4 x 2, in 6 altogether; 3 is missed.
     parcels = np.repeat([[1, 1, 2, 2, 3]], 4, axis=0)

@@ -19,6 +19,7 @@ from .segmentation import PERSELLO_BRUZZONE, object_class, persello_bruzzone, se
 
 __all__ = ["object_parts"]
 
+STRIP_PX = 512
 HEADLINE_T = 0.8
 HOOVER_T = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
@@ -64,26 +65,24 @@ def object_parts(
     truth_YX, guess_YX, parcels_YX, legend, pixel_size_m, judged_YX
         As for `cscl.metrics.full.full_parts`.
     """
-    yield Progress("finding segments", 0, 4, "step")
+    yield Progress("finding segments", 0, 3, "step")
+    words, remarks = "parcels", []
     if parcels_YX is None:
         parcels_YX = class_regions(truth_YX, UNKNOWN)
         words, remarks = (
             "regions of one class",
             ["The labels do not know their parcels: regions of one class stand in."],
         )
-    else:
-        words, remarks = "parcels", []
+    segments = class_regions(guess_YX, UNKNOWN)
     void = (parcels_YX == 0) | (truth_YX < 0)
     if judged_YX is not None:
         void |= ~judged_YX
-    segments = class_regions(guess_YX, UNKNOWN)
-    yield Progress("overlapping parcels and segments", 1, 4, "step")
-    overlaps = Overlaps.of(parcels_YX, segments, void)
-    yield Progress("measuring segmentation", 2, 4, "step")
+    overlaps = yield from _overlaps(parcels_YX, segments, void)
+    yield Progress("measuring segmentation", 1, 3, "step")
     definition = f"{OBJECTS.format(parcels=words)} {{}} {WHOLE_MAP}"
     outlines = persello_bruzzone(overlaps, parcels_YX, segments, void)
     segmentation = _segmentation(overlaps, outlines, definition.format(SEGMENTATION), remarks)
-    yield Progress("matching parcels and segments", 3, 4, "step")
+    yield Progress("matching parcels and segments", 2, 3, "step")
     classes = (
         object_class(np.where(void, 0, parcels_YX), truth_YX, overlaps.parcel_id),
         object_class(segments, guess_YX, overlaps.segment_id),
@@ -93,6 +92,22 @@ def object_parts(
         _hoover(overlaps, definition.format(HOOVER), remarks),
         _found(overlaps, classes, definition.format(FOUND), legend, remarks),
     )
+
+
+def _overlaps(parcels_YX: NDArray[Any], segments_YX: NDArray[Any], void_YX: NDArray[np.bool_]) -> Job[Overlaps]:
+    """Count common pixels some rows at a time; tables are added in pairs, so that each is gone through a few times."""
+    tables: list[tuple[int, Overlaps]] = []  # how many strips each holds, powers of 2
+    for row in range(0, len(parcels_YX), STRIP_PX):
+        strip = slice(row, row + STRIP_PX)
+        tables.append((1, Overlaps.of(parcels_YX[strip], segments_YX[strip], void_YX[strip])))
+        while len(tables) > 1 and tables[-1][0] == tables[-2][0]:
+            (strips, last), (_, former) = tables.pop(), tables.pop()
+            tables.append((2 * strips, former + last))
+        yield Progress("overlapping parcels and segments", min(row + STRIP_PX, len(parcels_YX)), len(parcels_YX), "row")
+    total = Overlaps.of(parcels_YX[:0], segments_YX[:0], void_YX[:0])
+    for _, table in reversed(tables):
+        total += table
+    return total
 
 
 def _segmentation(overlaps: Overlaps, outlines: Any, definition: str, remarks: list[str]) -> Part:

@@ -110,7 +110,7 @@ def hoover(overlaps: Overlaps, threshold: float = 0.8) -> HooverCounts:
     _groups(o.segment, o.parcel, o.px, parcel_px, o.segment_px, in_segment, threshold, (segments[2], parcels[2]))
     kinds = [np.where(s.max(0) < 0, MISSED, s.argmax(0) + CORRECT).astype(np.int8) for s in (parcels, segments)]
     kinds[1][(kinds[1] == MISSED) & ~o.judged] = -1
-    return HooverCounts(threshold, *kinds, int(pair.sum()))
+    return HooverCounts(threshold, kinds[0], kinds[1], int(pair.sum()))
 
 
 def _groups(

@@ -6,6 +6,7 @@ how it is dealt with. Figures that are not defined are NaN and left out of means
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from .overlaps import Counts, Overlaps, Values, mean, ratio, sums
 
 __all__ = ["PerselloBruzzone", "SegmentationErrors", "object_class", "persello_bruzzone", "segmentation_errors"]
 
+STRIP_PX = 512
 PERSELLO_BRUZZONE = ("over", "under", "edge", "fragmentation", "shape")
 
 
@@ -156,23 +158,27 @@ def persello_bruzzone(
     width_px : int
         Width of the edges, at least 1; more forgives small displacements.
     """
-    void = parcels_YX == 0 if void_YX is None else void_YX
-    parcels, segments = np.where(void, 0, parcels_YX), np.where(void, 0, segments_YX)
     errors = segmentation_errors(overlaps, "parcels")
     best = overlaps.largest("parcels")
     found, pair = best >= 0, best[best >= 0]
     edge, fragmentation, shape = np.ones(len(best)), *np.full((2, len(best)), np.nan)
 
-    own, other = _edge(parcels, void, width_px), _edge(segments, void, width_px)
-    length = _count_ids(parcels[own], overlaps.parcel_id)
-    agree = Overlaps.of(*(layer[own & other][None] for layer in (parcels, segments)))
+    length, agree = np.zeros(len(best), np.int64), Overlaps.of(*np.zeros((2, 0, 0), np.int64))
+    sides = [np.zeros(len(ids), np.int64) for ids in (overlaps.parcel_id, overlaps.segment_id)]
+    for parcels, segments, void, inner in _strips(parcels_YX, segments_YX, void_YX, width_px):
+        own, other = _edge(parcels, void, width_px)[inner], _edge(segments, void, width_px)[inner]
+        length += _count_ids(parcels[inner][own], overlaps.parcel_id)
+        agree += Overlaps.of(*(layer[inner][own & other][None] for layer in (parcels, segments)))
+        for of, ids, known in zip(sides, (parcels, segments), (overlaps.parcel_id, overlaps.segment_id), strict=True):
+            of += _sides(ids, inner, known)
     edge[found] = 1 - _common(agree, overlaps, pair) / np.maximum(1, length[found])
     edge[length == 0] = np.nan
 
     touching = np.bincount(overlaps.parcel, minlength=len(best))
     fragmentation[found] = ((touching - 1) / np.maximum(1, overlaps.parcel_px - 1))[found]
-    of_parcel = _shape_factor(parcels, overlaps.parcel_id, overlaps.parcel_px)
-    of_segment = _shape_factor(segments, overlaps.segment_id, overlaps.segment_px)
+    of_parcel, of_segment = (  # shape factor: outline over 4 times the square root of the area
+        ratio(of, 4 * np.sqrt(px)) for of, px in zip(sides, (overlaps.parcel_px, overlaps.segment_px), strict=True)
+    )
     shape[found] = np.abs(of_parcel[found] - of_segment[overlaps.segment[pair]])
     return PerselloBruzzone(
         overlaps.parcel_id, overlaps.parcel_px, errors.partner, errors.over, errors.under, edge, fragmentation, shape
@@ -194,7 +200,7 @@ def object_class(ids_YX: NDArray[Any], index_YX: NDArray[Any], object_id: NDArra
     ndarray of int
         Axis (object,): class index, -1 where no class is known.
     """
-    table = Overlaps.of(ids_YX, np.maximum(index_YX.astype(np.int64), -1) + 1)
+    table = Overlaps.of(ids_YX, np.maximum(index_YX, -1).astype(np.int32) + 1)
     best = table.largest("parcels")
     index = np.full(len(best), -1)
     index[best >= 0] = table.segment_id[table.segment[best[best >= 0]]] - 1
@@ -211,14 +217,29 @@ def _edge(ids_YX: NDArray[Any], void_YX: NDArray[np.bool_], width_px: int) -> ND
     return near & (ids_YX > 0)
 
 
-def _shape_factor(ids_YX: NDArray[Any], object_id: Counts, px: Counts) -> Values:
-    """Outline over 4 times the square root of the area; the outline is counted in sides of pixels."""
-    sides = np.zeros(len(object_id), np.int64)
-    for ids in (ids_YX, ids_YX.T):
-        step = ids[1:] != ids[:-1]
-        for side in (ids[1:][step], ids[:-1][step], ids[:1], ids[-1:]):
-            sides += _count_ids(side, object_id)
-    return ratio(sides, 4 * np.sqrt(px))
+def _strips(
+    parcels_YX: NDArray[Any], segments_YX: NDArray[Any], void_YX: NDArray[np.bool_] | None, margin_px: int
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], slice]]:
+    """Yield some rows of parcels and segments without what is void, void, and which of the rows are the strip's own."""
+    height = len(parcels_YX)
+    for row in range(0, height, STRIP_PX):
+        low, high = max(0, row - margin_px), min(height, row + STRIP_PX + margin_px)
+        parcels, segments = parcels_YX[low:high], segments_YX[low:high]
+        void = parcels == 0 if void_YX is None else void_YX[low:high]
+        inner = slice(row - low, min(height, row + STRIP_PX) - low)
+        yield np.where(void, 0, parcels), np.where(void, 0, segments), void, inner
+
+
+def _sides(ids_YX: NDArray[Any], inner: slice, object_id: Counts) -> Counts:
+    """Count the sides of pixels that outline objects in the rows of a strip; those above a row are the row's own."""
+    own, below = ids_YX[inner], ids_YX[inner.start + 1 : inner.stop + 1]
+    above = ids_YX[max(0, inner.start - 1) : inner.stop - 1]
+    upper = own[len(own) - len(above) :]
+    step, down, right = upper != above, own[: len(below)] != below, own[:, 1:] != own[:, :-1]
+    ends = [own[:1]] if len(above) < len(own) else []
+    ends += [own[-1:]] if len(below) < len(own) else []
+    outline = (upper[step], own[: len(below)][down], own[:, 1:][right], own[:, :-1][right], own[:, :1], own[:, -1:])
+    return sum((_count_ids(side, object_id) for side in (*outline, *ends)), np.zeros(len(object_id), np.int64))
 
 
 def _places(ids: NDArray[Any], known: Counts) -> Counts:
