@@ -19,6 +19,8 @@ from cscl.export.bundle import export
 from cscl.export.errors_gpkg import export_errors
 from cscl.export.vector import parcel_table
 from cscl.inference.explore import explore
+from cscl.inference.filled_sample import read_sample
+from cscl.inference.sample import SampleOptions, draw_sample, write_sample
 from cscl.legend import Legend
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
@@ -177,3 +179,37 @@ def test_qgis_opens_errors_styled(make_prediction: Callable[..., Prediction], tm
     limits = [0, 0.05, 0.15, 0.3, 0.5]
     steps = {ramp[n] for n in np.searchsorted(limits, atlas.edges["share_wrong"], side="right") - 1}
     assert {*ramp} & {*seen["edges"]["colours"]} == steps and len(steps) > 2
+
+
+# A person fills in the first points in QGIS and saves.
+FILL_IN = """
+import json, sys
+from qgis.core import QgsApplication, QgsVectorLayer
+
+def fill(path):
+    layer = QgsVectorLayer(path + "|layername=sample")
+    column = layer.fields().indexOf("reference")
+    widget = layer.editorWidgetSetup(column)
+    rules = [rule.label() for rule in layer.renderer().rootRule().children()]
+    layer.startEditing()
+    for feature in list(layer.getFeatures())[:5]:
+        layer.changeAttributeValue(feature.id(), column, "MAI")
+    return [layer.commitChanges(), rules, widget.type(), widget.config()["map"]]
+
+app = QgsApplication([], False)
+app.initQgis()
+print(json.dumps(fill(sys.argv[1])))
+app.exitQgis()
+"""
+
+
+def test_qgis_fills_in_a_sample(make_prediction: Callable[..., Prediction], tmp_path: Path) -> None:
+    prediction = make_prediction()
+    folder = run(write_sample(run(draw_sample(prediction, SampleOptions(units=30, minimum=5))), tmp_path / "points"))
+    done = other_python(FILL_IN, str(folder / "sample.gpkg"))
+    assert done.returncode == 0, done.stderr
+    saved, rules, kind, choices = json.loads(done.stdout)
+    assert saved and rules == ["to do", "done"] and kind == "ValueMap"
+    assert choices == [{"(not yet)": ""}, *({f"{c.name} ({c.code})": c.code} for c in prediction.legend.classes)]
+    filled = read_sample(folder)
+    assert filled.path.name == "sample.gpkg" and (filled.table["reference"] == "MAI").sum() == 5

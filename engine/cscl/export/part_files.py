@@ -16,6 +16,7 @@ from cscl.report.parts import Part
 from cscl.results import require_place
 
 from .draft import draft
+from .markup import column_words
 from .page import Figure, Section, Table
 from .paper import save_figure
 
@@ -84,6 +85,6 @@ def part_section(part: Part, figures: Sequence[Figure] = (), *, text: str = "", 
     for name, table in part.tables.items():
         rows = [[cell(value) for value in row] for row in table.head(most).itertuples(index=False)]
         more = f": the first {most} of {len(table)} rows, {name}.csv holds all" if len(table) > most else ""
-        columns = [str(column).replace("_", " ") for column in table.columns]
+        columns = [column_words(str(column)) for column in table.columns]
         tables.append(Table(columns, rows, name.replace("_", " ").capitalize() + more))
     return Section(part.title, "\n\n".join(b for b in (text, part.definition, *part.remarks) if b), figures, tables)
