@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import cscl
-from cscl.commands import area, compare, learning, suspects
+from cscl.commands import area, assess, compare, learning, suspects
 from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
@@ -106,28 +106,6 @@ def _embed(args: Arguments) -> None:
     print(args.out)
 
 
-def _assess(args: Arguments) -> None:
-    from cscl.data.scenes import LabelOptions, open_labels
-    from cscl.export.report_figures import write_report_figures
-    from cscl.grid import Window, crop
-    from cscl.inference.assess import AssessOptions, assess
-    from cscl.inference.judging import held_out
-    from cscl.products import Prediction
-
-    prediction = Prediction.open(args.prediction)
-    labels = open_labels(args.labels, prediction.grid, read_fields(args, LabelOptions), known=prediction.legend)
-    judged = held_out(labels, args.held_out_of)
-    window = Window.parse(args.window, labels.ids.shape) if args.window else None
-    job = assess(prediction, labels, read_fields(args, AssessOptions), judged=judged, window=window)
-    found = drive(job, args.quiet)
-    found.report.write(args.out, overwrite=args.overwrite)
-    errors, grid = found.atlas.kinds_YX, prediction.grid
-    if window:
-        errors, grid = errors[window.slices], crop(grid, window)
-    write_report_figures(found.report, errors, grid, args.out)
-    print(args.out if args.quiet else found.report.to_markdown())
-
-
 def _export(args: Arguments) -> None:
     from cscl.data.scenes import LabelOptions, open_parcels
     from cscl.export.bundle import export
@@ -176,19 +154,6 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     add_fields(parser, PredictOptions, "the map")
 
 
-def _assess_arguments(parser: argparse.ArgumentParser) -> None:
-    from cscl.inference.assess import AssessOptions
-
-    parser.add_argument("prediction", help="Folder that cscl predict made")
-    parser.add_argument("labels", help="Parcels or a label raster to compare with")
-    parser.add_argument("out", help="Report folder to make")
-    parser.add_argument("--window", metavar="R:R,C:C", help="Score these rows and columns only, e.g. 0:101,50:100")
-    parser.add_argument("--held-out-of", metavar="MODEL", help="Score only what this model held back as test blocks")
-    add_overwriting(parser)
-    add_labels(parser)
-    add_fields(parser, AssessOptions, "the report")
-
-
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prediction", help="Folder that cscl predict made")
     parser.add_argument("out", help="Folder to make")
@@ -224,7 +189,7 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
     ),
     "predict": (_predict, _predict_arguments, "Map images with a trained model"),
     "embed": (_embed, _using_arguments, "Write what the network sees of each pixel"),
-    "assess": (_assess, _assess_arguments, "Score a prediction, inside parcels and at their boundaries"),
+    "assess": (assess.assess, assess.assess_arguments, "Score a prediction, inside parcels and at their boundaries"),
     "compare": (compare.compare, compare.compare_arguments, "Compare two predictions with the same labels"),
     "suspects": (suspects.suspects, suspects.suspects_arguments, "Rank the parcels that are probably declared wrongly"),
     "label-next": (

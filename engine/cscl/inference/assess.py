@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
+
+import numpy as np
 
 import cscl
 from cscl.events import Job, Note, Progress
 from cscl.grid import Window, pixel_size_m
 from cscl.legend import Legend
 from cscl.metrics.boundary_iou import BoundaryIoUTally
+from cscl.metrics.full import full_margin_px, full_parts
 from cscl.metrics.map_parts import atlas_parts, boundary_iou_part, kinds_part, tally_parts
 from cscl.metrics.stored import SAMPLE_PX, StoredTally, calibration_part
+from cscl.metrics.strata import StrataTally, unit_sizes
 from cscl.metrics.tally import Tally
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
@@ -32,6 +36,11 @@ NO_PARCELS = "The labels do not know their parcels: there is nothing on parcels 
 @dataclass(frozen=True)
 class AssessOptions(ExploreOptions):
     """How a map is assessed. Blocks change neither the figures nor, beyond their own size, the memory."""
+
+    full: Annotated[
+        bool,
+        {"tooltip": "Also distances between edges, tolerant accuracy, segmentation errors and object scores: slower"},
+    ] = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +105,9 @@ def assess(
     for remark in not_mapped:
         yield Note(remark, warning=True)
     remarks = (*matched.common.remarks, *not_mapped, *(() if total.pixels.parcels else (NO_PARCELS,)))
-    parts = total.parts(atlas, prediction.legend)
+    parts = total.parts(atlas, prediction.legend, window)
+    if options.full:
+        parts = (*parts, *(yield from _full(atlas, matched, window)))
     accuracy, boundary = total.pixels.accuracy(atlas.legend), total.pixels.boundary(atlas.legend, options.distances_m)
     return Assessment(Report(accuracy, boundary, _facts(matched, window), remarks, parts), atlas)
 
@@ -109,6 +120,7 @@ class _Counts:
     bands: BoundaryIoUTally
     published_bands: BoundaryIoUTally
     stored: StoredTally
+    strata: StrataTally
 
     @classmethod
     def of(cls, look: Look, matched: Matched, every_px: int) -> _Counts:
@@ -130,18 +142,41 @@ class _Counts:
             look.confidence, right, judged, matched.probabilities(look.block), matched.mapped_truth(look.truth),
             look.corner, every_px,
         )  # fmt: skip
-        return cls(pixels, bands, published, stored)
+        strata = StrataTally.of(
+            look, look.classes, len(matched.options.distances_m) + 1, truth_seen=look.truth_seen,
+            units_seen=look.units_seen,
+        )  # fmt: skip
+        return cls(pixels, bands, published, stored, strata)
 
     def __add__(self, other: _Counts) -> _Counts:
         return _Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    def parts(self, atlas: ErrorAtlas, mapped: Legend) -> tuple[Part, ...]:
+    def parts(self, atlas: ErrorAtlas, mapped: Legend, window: Window) -> tuple[Part, ...]:
         distance, trimap, split = tally_parts(self.pixels, atlas.options.distances_m, TRIMAP_M)
+        size_m, limits_m = pixel_size_m(atlas.grid), atlas.options.distances_m
+        sizes = None if window == Window(0, 0, *atlas.labels.ids.shape) else unit_sizes(atlas.units_YX)
+        strata = self.strata.part(atlas.legend, limits_m, size_m[0] * size_m[1], unit=atlas.unit, sizes=sizes)
         bands = boundary_iou_part(self.bands.result(), self.published_bands.result(), atlas.legend)
         return (
-            kinds_part(atlas.curve, atlas.options.reach_m), distance, split, trimap, bands,
+            kinds_part(atlas.curve, atlas.options.reach_m), distance, strata, split, trimap, bands,
             calibration_part(self.stored, mapped), *atlas_parts(atlas.parcels, atlas.edges, atlas.pairs, atlas.unit),
         )  # fmt: skip
+
+
+def _full(atlas: ErrorAtlas, matched: Matched, window: Window) -> Job[tuple[Part, ...]]:
+    """Measure what needs more than a block: of a window, edges are seen as far around it as they reach."""
+    labels, size_m = matched.labels, matched.pixel_size_m
+    seen = window.grown(full_margin_px(size_m), labels.ids.shape)
+    judged = np.zeros((seen.height, seen.width), bool)
+    inner = window.within(seen).slices
+    judged[inner] = atlas.judged.of(window)
+    truth, parcels = labels.legend.to_index(labels.ids[seen.slices]), labels.parcel_ids
+    return (
+        yield from full_parts(
+            truth, atlas.guess_YX[seen.slices], None if parcels is None else parcels[seen.slices],
+            legend=atlas.legend, pixel_size_m=size_m, judged_YX=None if judged.all() else judged,
+        )
+    )  # fmt: skip
 
 
 def _facts(matched: Matched, window: Window) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cscl.errors import InputError
 from cscl.events import Job, Note
-from cscl.grid import GeoBox, Window, pixel_size_m, require_same, tiles
+from cscl.grid import Window, pixel_size_m, require_same, tiles
 from cscl.legend import UNKNOWN
 from cscl.metrics.bootstrap import drawn_units
 from cscl.metrics.boundary import distance_to_class_edge, distance_to_parcel_edge
@@ -26,6 +26,7 @@ from cscl.metrics.mixed import crossed_pixels
 from cscl.metrics.piece import Piece
 from cscl.metrics.regions import class_regions
 from cscl.metrics.tally import margin_px
+from cscl.metrics.vector_edge import Outlines
 from cscl.metrics.whole_parcels import Votes, WrongParcels
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
@@ -88,6 +89,8 @@ class Look(Piece):
         Axes (y, x) of the piece: whether the pixel has a label and is among those to be judged, predicted or not.
     truth_seen, guess_seen : ndarray of int
         Class indices of all that is seen, negative where unknown or not predicted.
+    units_seen : ndarray of int
+        Units of all that is seen, 0 where there is none.
     parcels_seen : ndarray of int or None
         Parcel ids, 0 outside all parcels; None where labels know no parcels.
     class_edge_m : ndarray of float32
@@ -105,6 +108,7 @@ class Look(Piece):
     judged: NDArray[np.bool_]
     truth_seen: NDArray[Any]
     guess_seen: NDArray[Any]
+    units_seen: NDArray[Any]
     parcels_seen: NDArray[Any] | None
     class_edge_m: NDArray[np.float32]
     edges_m: float
@@ -144,6 +148,8 @@ class Matched:
         How far edges are looked for, metres.
     mixed_YX : ndarray of bool or None
         Pixels through which the outline of a parcel runs; None without polygons.
+    outlines : Outlines or None
+        Outlines of the parcels; None without polygons.
     wrong_parcels : WrongParcels or None
         Units that are wrong as a whole; None before they are known.
     """
@@ -156,6 +162,7 @@ class Matched:
     options: ExploreOptions
     edges_m: float
     mixed_YX: NDArray[np.bool_] | None = field(default=None, repr=False)
+    outlines: Outlines | None = field(default=None, repr=False)
     wrong_parcels: WrongParcels | None = None
 
     @classmethod
@@ -181,9 +188,13 @@ class Matched:
         for remark in common.remarks:
             yield Note(remark, warning=True)
         units = labels.parcel_ids if labels.parcel_ids is not None else class_regions(labels.ids, labels.legend.ignore)
-        mixed = None if parcels is None else crossed_pixels(_outlines(parcels, labels.grid), labels.ids.shape)
+        mixed, outlines = None, None
+        if parcels is not None:
+            segments, index = _outlines(parcels, labels)
+            mixed = crossed_pixels(segments, labels.ids.shape)
+            outlines = Outlines.of(segments, index, labels.ids.shape)
         edges_m = max(*options.distances_m, options.reach_m, reach_m)
-        return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed)
+        return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed, outlines)
 
     @property
     def pixel_size_m(self) -> tuple[float, float]:
@@ -268,7 +279,7 @@ class Matched:
             truth_around=truth[wider.within(seen).slices], units_around=units[wider.within(seen).slices],
             judged_around=self.judged.of(wider), inside=block.within(wider).slices, depth_m=depth,
             corner=(block.row, block.col),
-            block=block, inner=inner, judged=judged, truth_seen=truth, guess_seen=guess,
+            block=block, inner=inner, judged=judged, truth_seen=truth, guess_seen=guess, units_seen=units,
             parcels_seen=None if labels.parcel_ids is None else labels.parcel_ids[seen.slices],
             class_edge_m=edge_m, edges_m=self.edges_m, pixel_size_m=size_m, classes=len(self.common.legend),
         )  # fmt: skip
@@ -288,13 +299,17 @@ def _classes_of(distance_m: NDArray[np.float32], limits_m: tuple[float, ...]) ->
     return np.searchsorted(limits, np.nan_to_num(distance_m, nan=np.inf)).astype(np.uint8)
 
 
-def _outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
-    """Straight pieces of all outlines, axes (segment, end, coordinate): column and row in pixels of the grid."""
-    table = parcels.table.to_crs(str(grid.crs)) if parcels.table.crs != grid.crs else parcels.table
-    lines = shapely.get_parts(shapely.boundary(table.geometry.values))
+def _outlines(parcels: Parcels, labels: LabelMap) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
+    """Straight pieces of all outlines, axes (segment, end, coordinate): column and row in pixels; and their classes."""
+    grid, legend, table = labels.grid, labels.legend, parcels.table
+    if table.crs != grid.crs:
+        table = table.to_crs(str(grid.crs))
+    lines, parcel = shapely.get_parts(shapely.boundary(table.geometry.values), return_index=True)
     points, line = shapely.get_coordinates(lines, return_index=True)
     back = ~grid.transform
     x, y = points.T
     places = np.stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f], axis=1)
     same = line[1:] == line[:-1]
-    return np.stack([places[:-1][same], places[1:][same]], axis=1)
+    of_code = {crop.code: int(legend.to_index(np.array([crop.id]))[0]) for crop in legend.classes}
+    index = np.array([of_code.get(code, UNKNOWN) for code in table["code"]], np.int16)
+    return np.stack([places[:-1][same], places[1:][same]], axis=1), index[parcel[line[1:][same]]]
