@@ -98,7 +98,8 @@ def export_selected(chosen: Selected, what: str, path: str | Path, *, overwrite:
         said = f"{len(frame)} rows lie in {path}."
     elif what == NOTES:
         _write_text(path, lambda: notes_to_csv(chosen.notes))
-        said = f"{len(chosen.notes)} notes lie in {path}."
+        count = len(chosen.notes)
+        said = f"{count} notes lie in {path}." if count != 1 else f"One note lies in {path}."
     elif what == PACKAGE:
         said = yield from _package(chosen, path, overwrite)
     elif what == MAP:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSUS_COLUMNS", "Duel", "Rival", "compare", "name_of", "outcome_layer", "rival_layer", "versus_rows"]
 
-# Okabe's and Ito's blue and orange: told apart with any kind of colour vision, and by lightness (L* 46 and 71).
-WON_COLOUR, LOST_COLOUR = "#0072b2", "#e69f00"
+# Okabe's and Ito's sky blue and orange: told apart with any kind of colour vision, and bright on dark land.
+WON_COLOUR, LOST_COLOUR = "#56b4e9", "#e69f00"
 VERSUS_COLUMNS = (
     Column("what", "where", "Which pixels: a place, a distance to the class edge, or a true class"),
     Column("first", "A", "The figure of map A", "{:.1%}"),
@@ -184,9 +184,10 @@ def versus_rows(versus: Versus) -> pd.DataFrame:
     """Rows of the table of a comparison, with differences in points and the interval as text."""
     table = versus.table
     few = table["low"].isna()
+    where = table["where"].str.replace(" from a class edge", "").str.replace("class boundary", "boundary")
     text = [f"{100 * low:+.1f} to {100 * high:+.1f}" for low, high in zip(table["low"], table["high"], strict=True)]
     return table.assign(
-        what=table["where"], difference=100 * table["difference"],
+        what=where.str.replace("more than", ">"), difference=100 * table["difference"],
         interval=np.where(few, "too few units", text), sure=np.where(few, "", np.where(table["clear"], "clear", "no")),
     )  # fmt: skip
 

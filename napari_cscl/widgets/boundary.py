@@ -8,32 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QPushButton, QTabWidget, QVBoxLayout
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout
 
 from cscl.events import Event
-from cscl.inference.subset import Selection, Subset, choose, chosen_pairs, edge_near, select, sure, wrong_as
+from cscl.inference.subset import Selection, Subset, choose, chosen_pairs, edge_near, select, sure
 from napari_cscl.boundaryview import (
     EDGE_COLUMNS,
     PAIR_COLUMNS,
     PARCEL_COLUMNS,
     bars,
-    case_in_words,
     crossing,
-    error_colours,
-    errors_layer,
     near_px,
-    outline_layer,
-    outlines,
     pair_of,
-    view_of,
 )
 from napari_cscl.stage import Stage
 
-from .boundaryparts import Filters, KindLegend
+from .boundaryparts import Asking, Filters, KindLegend
 from .casebar import CaseBar
 from .casebox import CaseBox
+from .casewalk import CaseWalk
 from .confusion import Confusion
 from .distanceplot import DistancePlot
+from .errormap import ErrorMap
 from .panel import Panel
 from .parts import row, words
 from .table import Table
@@ -47,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["BoundaryPanel"]
 
 COVERING = ("crops", "prediction", "confidence", "affinity", "edges", "colours")
-HELD_OUT, ALL = "held out", "labelled"
 PAUSE_MS = 60  # between an answer and its intervals: what is clicked meanwhile goes first
 
 
@@ -70,8 +65,7 @@ class BoundaryPanel(Panel):
         self.counts: ErrorCounts | None = None
         self.selection: Selection | None = None
         self.case: Any = None
-        self._layer: Any = None
-        self._mark: Any = None
+        self.map, self.walk = ErrorMap(dock), CaseWalk(self)
         self._surer: Generator[Event, None, Selection] | None = None
         self._stage = Stage(dock.viewer)
         self._soon, self._later = _timer(self._answer, 0), _timer(self._make_surer, PAUSE_MS)
@@ -80,21 +74,8 @@ class BoundaryPanel(Panel):
         self.forget()
 
     def _build(self) -> None:
-        self.find = QPushButton("Find errors")
-        self.find.setToolTip("Compare the predicted map with the labels (Alt+E)")
-        self.judged = QComboBox()
-        self.judged.addItems([HELD_OUT, ALL])
-        self.judged.setAccessibleName("Pixels that are judged")
-        self.judged.setToolTip(
-            "Held out: where the model was trained on this scene, only the blocks that it never saw.\n"
-            "Labelled: all of them, also the pixels that it has learnt from, which flatters it."
-        )
-        self.reach = QDoubleSpinBox(
-            minimum=1, maximum=200, value=20, singleStep=5, decimals=0, prefix="within ", suffix=" m"
-        )
-        self.reach.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.reach.setAccessibleName("Reach of an edge")
-        self.reach.setToolTip("How far from a class edge an error is laid to it")
+        self.asking = Asking()
+        self.find, self.judged, self.reach = self.asking.find, self.asking.judged, self.asking.reach
         self.summary = words()
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.kinds, self.filters, self.plot = KindLegend(), Filters(), DistancePlot()
@@ -109,11 +90,9 @@ class BoundaryPanel(Panel):
         ):
             self.tables.setTabToolTip(self.tables.addTab(widget, name), tip)
         self.cases = CaseBar()
-        self.save = QPushButton("Save as CSV ...")
-        self.save.setToolTip("Write the table that is shown, as it is filtered")
         layout = QVBoxLayout(self)
         layout.setSpacing(4)
-        for widget in (row(self.find, self.judged, self.reach), self.summary, self.kinds, self.plot, self.filters):
+        for widget in (self.asking, self.summary, self.kinds, self.plot, self.filters):
             layout.addWidget(widget)
         layout.addWidget(self.cases)
         layout.addWidget(self.tables, 1)
@@ -121,13 +100,15 @@ class BoundaryPanel(Panel):
         layout.addLayout(self.case_place)
         self.casebox = CaseBox(self)
         self.case_place.addWidget(self.casebox)
-        layout.addWidget(row(self.filters.reset, self.save))
+        layout.addWidget(row(self.filters.reset, self.casebox.export))
 
     def _connect(self) -> None:
-        self.needs = {self.find: ("labels", "prediction")}
-        self._parts = (self.kinds, self.plot, self.filters, self.tables, self.cases, self.save, self.filters.reset)
+        self.needs = dict.fromkeys((self.find, *self.casebox.waiting), ("labels", "prediction"))
+        self._parts = (
+            self.kinds, self.plot, self.filters, self.tables, self.cases, self.casebox, self.casebox.export,
+            self.filters.reset,
+        )  # fmt: skip
         self.find.clicked.connect(lambda: self.dock.act(self.start_finding))
-        self.save.clicked.connect(self._choose_place)
         self.filters.changed.connect(self._soon.start)
         self.plot.brushed.connect(self.filters.choose_range)
         self.confusion.chosen.connect(self.filters.choose_pair)
@@ -152,7 +133,7 @@ class BoundaryPanel(Panel):
         if session.labels is None or session.prediction is None:
             return
         model = session.model.folder if session.model else None
-        job = _find(session, model, self.judged.currentText() == ALL, self.reach.value())
+        job = _find(session, model, self.asking.everywhere, self.reach.value())
         compared = session.labels, session.prediction
         self.dock.run(job, "Finding errors", lambda found: self._found(found, compared))
 
@@ -171,36 +152,19 @@ class BoundaryPanel(Panel):
 
     def step(self, by: int) -> None:
         """Go to the next case of the table on top, or the former one."""
-        if self.atlas is None:
-            self.dock.say("Find the errors of the map first.")
-            return
-        table = self.edges if self.tables.currentWidget() is self.edges else self.parcels
-        if self.tables.currentWidget() is not table:
-            self.tables.setCurrentWidget(table)
-        number = table.number + by if table.number >= 0 else 0
-        if 0 <= number < len(table.frame):
-            table.go(number)
-        else:
-            self.dock.say("There is no further case." if len(table.frame) else "The filters leave no case.")
+        self.walk.step(by)
 
     def fly_to(self, row: Any) -> None:
         """Look at the parcel or edge of a row of the tables, and outline it."""
-        if self.atlas is None:
-            return
-        camera = self.dock.viewer.scene.camera
-        camera.center, camera.zoom = view_of(row, self.atlas.grid, self.session.origin, self.dock.viewer.canvas.size)
-        self.outline(row)
+        if self.atlas is not None:
+            self.map.fly_to(row, self.atlas)
+            self.outline(row)
 
     def outline(self, row: Any) -> None:
         """Outline the parcel of a row, or the two of an edge, and tell of it as the case that is looked at."""
-        if self.atlas is None:
-            return
-        sides = outlines(self.atlas, row)
-        if self._mark is not None and self._mark in self.dock.viewer.layers:
-            self._mark.data = sides
-        else:
-            self._mark = self.dock.add(outline_layer(sides, self.atlas.grid, self.session.origin))
-        self._tell(row)
+        if self.atlas is not None:
+            self.map.outline(row, self.atlas)
+            self.walk.tell(row)
 
     def picked(self, row: int, col: int, modifiers: frozenset[str]) -> None:
         """Go to the row of what was clicked in the scene, an edge while edges are shown or a parcel; the view stays."""
@@ -239,9 +203,8 @@ class BoundaryPanel(Panel):
         self._soon.stop()
         self._stop_surer()
         self.atlas = self.counts = self.selection = None
-        self._tell(None)
-        self._drop("_layer")
-        self._drop("_mark")
+        self.walk.tell(None)
+        self.map.clear()
         self.summary.setText("Predict the crops and open labels, then find the errors of the map.")
         for widget in self._parts:
             widget.setVisible(False)
@@ -289,7 +252,7 @@ class BoundaryPanel(Panel):
             return
         self._stop_surer()
         self.selection = selection
-        self._show_kinds(kinds, selection.subset.of_pixels)
+        self.map.show(kinds, atlas, right_too=selection.subset.of_pixels)
         self._show_curves()
         self.parcels.show_frame(self.casebox.wanted(selection.parcels))
         self.edges.show_frame(self.casebox.wanted(selection.edges))
@@ -298,26 +261,11 @@ class BoundaryPanel(Panel):
         subset = selection.subset
         self.confusion.show_matrix(crossing(selection.confusion, atlas.legend), (subset.declared, subset.predicted))
         self._show_pairs()
-        self._keep_case()
+        self.walk.keep()
         self.casebox.selected_anew()
         if self.counts is not None:
             self._surer = sure(atlas, self.counts, selection)
             self._later.start()
-
-    def _show_kinds(self, kinds_YX: Any, right_too: bool) -> None:
-        """Show pixels on the map; where some were chosen also the right ones of these, as a veil."""
-        atlas = self.atlas
-        if atlas is None:
-            return
-        if self._layer is None or self._layer not in self.dock.viewer.layers:
-            self._layer = self.dock.add(errors_layer(kinds_YX, atlas.grid, self.session.origin))
-            self._veiled = False
-        else:
-            np.copyto(self._layer.data, kinds_YX)
-        if right_too != self._veiled:
-            self._layer.colormap, self._veiled = error_colours(right_too), right_too
-        else:
-            self._layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _show_curves(self) -> None:
         selection, atlas = self.selection, self.atlas
@@ -345,54 +293,6 @@ class BoundaryPanel(Panel):
         self._later.stop()
         self._later.setInterval(PAUSE_MS)
         self._surer = None
-
-    def _keep_case(self) -> None:
-        """Stay at the case that is looked at where the filters leave it."""
-        if self.case is None:
-            return
-        edge = "a" in self.case
-        table, names = (self.edges, ["a", "b"]) if edge else (self.parcels, ["id"])
-        same = np.ones(len(table.frame), bool)
-        for name in names:
-            same &= table.frame[name].to_numpy() == self.case[name]
-        if same.any():
-            table.go(int(same.argmax()), tell=False)
-            self._say_case(table)
-        else:
-            self._drop("_mark")
-            self._tell(None)
-
-    def _tell(self, row: Any) -> None:
-        """Tell which case is looked at."""
-        if row is None and self.case is None:
-            return
-        self.case = row
-        if row is None:
-            self.cases.say("")
-        else:
-            self._say_case(self.edges if "a" in row else self.parcels)
-        self.case_changed.emit(row)
-
-    def _say_case(self, table: Table) -> None:
-        atlas, counts, selection, row = self.atlas, self.counts, self.selection, self.case
-        if atlas is None or counts is None or selection is None:
-            return
-        mapped_as, wrong = (
-            ("", int(row["wrong"])) if "a" in row else wrong_as(atlas, counts, selection.subset, int(row["id"]))
-        )
-        text = case_in_words(row, table.number + 1, len(table.frame), mapped_as, wrong)
-        self.cases.say(text)
-
-    def _drop(self, name: str) -> None:
-        layer = getattr(self, name)
-        setattr(self, name, None)
-        if layer is not None and layer in self.dock.viewer.layers:
-            self.dock.viewer.layers.remove(layer)
-
-    def _choose_place(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Table as CSV", filter="Tables (*.csv)")
-        if path:
-            self.dock.act(lambda: self.save_to(path))
 
 
 def _find(

@@ -54,7 +54,7 @@ class CaseBox(QWidget):
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.strip, self.editor, row(self.only, self.read), self.versus, self.export):
+        for widget in (self.strip, self.editor, row(self.only, self.read), self.versus):
             layout.addWidget(widget)
         for table in (panel.parcels, panel.edges):
             table.setItemDelegateForColumn(0, Marker(table, self.noted))
@@ -65,6 +65,11 @@ class CaseBox(QWidget):
         panel.case_changed.connect(self.show_case)
         self.editor.show_note(None)
         self.editor.setVisible(False)
+
+    @property
+    def waiting(self) -> tuple[QWidget, ...]:
+        """Buttons that wait for the running job."""
+        return self.export, self.versus.start, *self.versus.sides.buttons()
 
     def show_case(self, case: Any) -> None:
         """Show the pictures of a row, and the note on it."""

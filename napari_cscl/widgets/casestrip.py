@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
 
-from cscl.events import Event, Preview
+from cscl.events import Event, Job, Preview
 from cscl.grid import pixel_size_m
+from napari_cscl.bridge import role_of
 from napari_cscl.cases import Case, Picture, dates_to_try, map_pictures, season_image, season_pictures
 from napari_cscl.runner import JobRunner
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CaseStrip"]
 
+Read: TypeAlias = tuple[tuple[Picture, ...], float]
+AT_ONCE_S = 0.05  # what the window may wait for
 SMALL_PX, LARGE_PX, LARGE_WIDTH_PX = 84, 320, 950
 
 
@@ -47,12 +52,14 @@ class CaseStrip(QWidget):
         self.runner = JobRunner(self)
         self._read: Case | None = None  # the case that the running job reads
         self._come = 0
+        self._seconds: dict[int, float] = {}  # that the season of a case took to read, by the cube
         self._build()
         self.runner.reported.connect(self._came)
         self.runner.done.connect(self._done)
         self.runner.failed.connect(dock.complain)
         self.runner.finished.connect(self._go_on)
         dock.viewer.dims.events.current_step.connect(self._show_now)
+        dock.viewer.layers.events.inserted.connect(self._other_colours)
         self.show_case(None, None)
 
     def _build(self) -> None:
@@ -108,6 +115,7 @@ class CaseStrip(QWidget):
     def shut(self) -> None:
         """Read nothing any more, and leave the viewer's events."""
         self.dock.viewer.dims.events.current_step.disconnect(self._show_now)
+        self.dock.viewer.layers.events.inserted.disconnect(self._other_colours)
         self.runner.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -134,17 +142,32 @@ class CaseStrip(QWidget):
         if case is None or case is self._read or cube is None or image is None:
             return
         self._read, self._come = case, 0
-        self.runner.start(season_pictures(image, cube.dates, case), "Reading the case", None)
+        job = _timed(season_pictures(image, cube.dates, case))
+        if self._seconds.get(id(cube), math.inf) < AT_ONCE_S and self._hurry(job):
+            return
+        self.runner.start(job, "Reading the case", None)
+
+    def _hurry(self, job: Job[Read]) -> bool:
+        """Read what was quick to read for the former case without a thread; False if it takes longer this time."""
+        until = time.perf_counter() + AT_ONCE_S
+        try:
+            while time.perf_counter() < until:
+                self._came(next(job))
+        except StopIteration as end:
+            self._done(end.value)
+            return True
+        return False
 
     def _came(self, event: Event) -> None:
         """Show a date as soon as it is there; what comes late is of a case that is no longer selected."""
         if isinstance(event, Preview) and self._read is self.case and self._come < len(self.season):
-            time = int(event.stage)
-            self.season[self._come] = Picture(event.name, event.array, time=time)
+            self.season[self._come] = Picture(event.name, event.array, time=int(event.stage))
             self._come += 1
             self._show()
 
-    def _done(self, pictures: tuple[Picture, ...]) -> None:
+    def _done(self, read: Read) -> None:
+        pictures, seconds = read
+        self._seconds = {id(self.dock.session.cube): seconds}
         if self._read is self.case:
             self.season = list(pictures)
             self._show()
@@ -157,9 +180,20 @@ class CaseStrip(QWidget):
 
     def _show_now(self, event: Any = None) -> None:
         dims = self.dock.viewer.dims
-        time = dims.current_step[-3] if dims.ndim > 2 else None
+        now = dims.current_step[-3] if dims.ndim > 2 else None
         for grid in (self.grid, self.large):
-            grid.show_now(time)
+            grid.show_now(now)
+
+    def _other_colours(self, event: Any) -> None:
+        """Picture the case in the colours that the images are shown in now."""
+        if role_of(event.value) == "season":
+            self.refresh()
+
+    def showEvent(self, event: Any) -> None:
+        """Take up the edges, if the scene was looked at meanwhile."""
+        super().showEvent(event)
+        if self.maps and self.maps[-1].colours_YXC is None and self.dock.affinity.sights.seen:
+            self.refresh()
 
     def _pressed(self, picture: Picture) -> None:
         """Go to the date; look at the scene if that is what the picture waits for."""
@@ -169,3 +203,16 @@ class CaseStrip(QWidget):
         elif picture.colours_YXC is None and picture.note:
             self.dock.say(picture.note)
             self.dock.pages.turn_to(affinity)
+
+
+def _timed(job: Job[tuple[Picture, ...]]) -> Job[Read]:
+    """Drive a job, and return with its result the seconds that it worked, waiting left out."""
+    spent = 0.0
+    while True:
+        began = time.perf_counter()
+        try:
+            event = next(job)
+        except StopIteration as end:
+            return end.value, spent + time.perf_counter() - began
+        spent += time.perf_counter() - began
+        yield event

@@ -20,6 +20,7 @@ __all__ = ["PictureGrid", "Thumb"]
 
 GAP_PX, LEAST_PX = 3, 24
 HINT = "Point at a pixel to see what it is; click a date to go there."
+UNKNOWN = "not known yet: click"
 EMPTY = QColor(70, 70, 70)
 PRESS_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)
 
@@ -97,7 +98,7 @@ class Thumb(QWidget):
             painter.fillRect(place, EMPTY)
             painter.setPen(QColor("white"))
             wrap = Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignCenter
-            painter.drawText(place, int(wrap), "not known" if self.picture.note else "...")
+            painter.drawText(place, int(wrap), UNKNOWN if self.picture.note else "...")
         else:
             painter.drawImage(place, self._image)  # without smoothing: pixels stay squares
             scale = place.width() / self._image.width()

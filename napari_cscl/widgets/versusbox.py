@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["VersusBox"]
 
 A, B, BOTH = range(3)
-NAME_LENGTH = 14
 TABLE_PX = 150
+WIDTHS_PX = (78, 50, 50, 46, 88)
 FORMER = "The map before this one"
 
 
@@ -170,13 +170,13 @@ class VersusBox(QWidget):
             self.dock.add(outcome_layer(duel.versus.outcomes_YX.copy(), duel, session.origin)),
         ]
         for side, name in enumerate(duel.names):
-            short = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
-            self.sides.button(side).setText(f"{'AB'[side]}: {short}")
-            self.sides.button(side).setToolTip(f"Judge map {'AB'[side]}: {name}")
+            self.sides.button(side).setToolTip(f"Judge map {'AB'[side]}: {name} (Alt+V for the other one)")
         first, second = duel.names
         remarks = " ".join(duel.versus.remarks)
         self.summary.setText(f"A: {first}, B: {second}. {duel.versus.summary()} {remarks}".strip())
         self.table.show_frame(versus_rows(duel.versus))
+        for column, width in enumerate(WIDTHS_PX):
+            self.table.setColumnWidth(column, width)
         for widget in (self.side_row, self.summary, self.table, self.end):
             widget.setVisible(True)
         self.judge(duel.atlases[A], duel.counts[A])

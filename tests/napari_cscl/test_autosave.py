@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cscl.products import Prediction
 from napari_cscl import autosave
 from napari_cscl.autosave import Painted, Slot, Work, discard, find_left, painted_since, read_work
 from napari_cscl.bridge import prediction_layer
+from napari_cscl.notes import NO_UNIT, Spot
 from napari_cscl.region import CORRECTED, REGION
 
 CORNERS = [[[100.0, 40.0], [100.0, 300.0], [350.0, 300.0], [350.0, 40.0]], [[10.0, 20.0], [90.0, 15.0], [55.0, 80.0]]]
@@ -236,6 +238,29 @@ def test_a_panel_opened_again_offers_nothing_that_is_there(docked: Any, qtbot: A
     again = CSCLDock(first.viewer)
     first.viewer.window.add_dock_widget(again, name="CSCL")
     assert again.keeper.offer.isHidden() and len(list(again.keeper.slot.root.iterdir())) == 1
+    again.shut()
+
+
+def test_notes_on_cases_are_kept(docked: Any, qtbot: Any) -> None:
+    from napari_cscl.widgets.dock import CSCLDock
+
+    spot = Spot("parcels.gpkg", "model", 7, NO_UNIT, 0.0, 0.0, 80.0, 80.0, "EPSG:32631")
+    first = docked()
+    first.data.open_images(sample_season())
+    settle(first, qtbot)
+    first.session.notes.write(spot, "label error", "beets")
+    settle(first, qtbot)
+    first.viewer.window.remove_dock_widget(first)
+    again = CSCLDock(first.viewer)
+    assert [note.text for note in again.session.notes] == ["beets"], "the panel was closed and opened again"
+    again.session.notes.write(replace(spot, a=8), "", "rape")
+    settle(again, qtbot)
+    crash(again.keeper.slot.folder)
+    other = docked()
+    assert "2 notes on cases" in other.keeper.offer.text.text()
+    other.keeper.offer.buttons[0].click()
+    settle(other, qtbot)
+    assert other.session.notes.at(spot).verdict == "label error" and len(other.session.notes) == 2
     again.shut()
 
 
