@@ -27,6 +27,8 @@ _PAGE_COLOURS = {
     "#6b7b86": "var(--soft)", "#ffffff": "var(--paper)",
 }  # fmt: skip
 
+LONG, BROAD = 36, 62
+
 
 def document(title: str, body: Iterable[str], *styles: str, script: str = "") -> Iterator[str]:
     """Yield the lines of a page around its body; `styles` and `script` name files of this folder."""
@@ -90,21 +92,28 @@ def picture(address: str, what: str, width_px: int | None = None) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "") -> Iterator[str]:
-    """Yield a table; columns of numbers are aligned right."""
+    """Yield a table; columns of numbers are aligned right, long texts wrap."""
     numeric = [
         all(isinstance(row[i], int | float | np.number) or row[i] is None for row in rows) for i in range(len(columns))
     ]
-    kinds = [' class="n"' if n else "" for n in numeric]
     digits = [_digits(row[i] for row in rows) if numeric[i] else 3 for i in range(len(columns))]
-    yield f'<div class="wide{" broad" if len(columns) > 7 else ""}"><table>' + (
-        f"\n<caption>{escape(caption)}</caption>" if caption else ""
+    written = [[cell(value, digit) for value, digit in zip(row, digits, strict=True)] for row in rows]
+    # Letters across, when heads wrap and texts do beyond LONG.
+    widths = [max(map(len, (*name.split(), *(row[i][:LONG] for row in written), ""))) for i, name in enumerate(columns)]
+    broad = " broad" if sum(widths) + 3 * len(widths) > BROAD else ""
+    yield f'<div class="wide{broad}"><table>' + (f"\n<caption>{escape(caption)}</caption>" if caption else "")
+    heads = "".join(
+        f'<th scope="col"{_look(n, "")}>{escape(name)}</th>' for name, n in zip(columns, numeric, strict=True)
     )
-    heads = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, columns, strict=True))
     yield f"<thead><tr>{heads}</tr></thead>\n<tbody>"
-    for row in rows:
-        cells = "".join(f"<td{kind}>{escape(cell(v, d))}</td>" for kind, v, d in zip(kinds, row, digits, strict=True))
+    for row in written:
+        cells = "".join(f"<td{_look(n, text)}>{escape(text)}</td>" for text, n in zip(row, numeric, strict=True))
         yield f"<tr>{cells}</tr>"
     yield "</tbody>\n</table></div>"
+
+
+def _look(numeric: bool, text: str) -> str:
+    return ' class="n"' if numeric else ' class="long"' if len(text) > LONG else ""
 
 
 def cell(value: Any, digits: int = 3) -> str:

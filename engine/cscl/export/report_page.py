@@ -15,6 +15,7 @@ from cscl.events import Job, Progress
 from cscl.products import Prediction
 from cscl.report import AccuracyReport, Part, Report
 from cscl.report.kinds import WRONG, Kind
+from cscl.report.part_text import in_words
 
 from .case_markup import case_list, overview
 from .cases import Atlas, Case, worst_cases
@@ -22,12 +23,13 @@ from .draft import draft, refuse
 from .markup import cell, column_words, document, paragraphs, table
 from .page import shown
 from .part_charts import part_charts
-from .part_files import in_words
 from .report_figures import distance_figures
 
 __all__ = ["write_report_page"]
 
 CASES, ROWS = 12, 20
+OWN_SECTIONS = 7
+NUMBERS = ("id", "a", "b", "parcel_id")  # of parcels: names rather than amounts
 NO_IMAGES = "Without the images of the season, the cases show the labels, the map and its errors only."
 ZOOM = (
     "Click a picture, or its button, to enlarge it: the wheel or + and - zoom, dragging or the arrow keys with Shift "
@@ -76,9 +78,12 @@ def write_report_page(
     path = Path(path)
     refuse(path, overwrite=overwrite)
     parcels, edges = yield from worst_cases(atlas, cube, cases)
-    yield Progress("writing the page", 0, 1, "page")
+    sections: list[tuple[str, str, list[str]]] = []
+    total = len(report.parts) + OWN_SECTIONS
+    for section in _sections(report, atlas, parcels, edges, cube is not None):
+        yield Progress("writing the page", len(sections), total, "section")
+        sections.append(section)
     title = f"Accuracy of {report.facts.get('prediction', prediction.name)}"
-    sections = list(_sections(report, atlas, parcels, edges, cube is not None))
     body = [*_head(title, report, atlas), *_contents(sections), "<main>"]
     for key, heading, lines in sections:
         body += [f'<section id="{key}">\n<h2>{escape(heading)}</h2>', *lines, "</section>"]
@@ -86,7 +91,7 @@ def write_report_page(
     with draft(path.parent, path.name) as folder:
         text = "\n".join(document(title, body, "report.css", script="zoom.js"))
         (folder / path.name).write_text(text + "\n", encoding="utf-8")
-    yield Progress("writing the page", 1, 1, "page")
+    yield Progress("writing the page", total, total, "section")
     return path
 
 
@@ -253,10 +258,12 @@ def _part(part: Part) -> Iterator[str]:
     for figure in part_charts(part):
         yield from shown(figure)
     for name, rows in part.tables.items():
-        file = f"{part.key}_{name}.csv"
+        file = part.files[name]
         more = f"the first {ROWS} of {cell(len(rows))} rows, all are in {file}" if len(rows) > ROWS else f"also {file}"
         columns = [column_words(str(column)) for column in rows.columns]
-        shown_rows = list(rows.head(ROWS).itertuples(index=False, name=None))
+        first = rows.head(ROWS)
+        first = first.assign(**{name: first[name].astype(str) for name in first if name in NUMBERS})
+        shown_rows = list(first.itertuples(index=False, name=None))
         yield from table(columns, shown_rows, f"{name.replace('_', ' ').capitalize()} ({more})")
     yield "</div>"
 

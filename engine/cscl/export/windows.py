@@ -78,7 +78,7 @@ class Season:
         return float(np.mean(self._shares.get(time, [1.0])))
 
     def _read(self, time: int, window: Window) -> Look:
-        values, valid = self._cube.select(times=[time]).read(window)
+        values, valid = self._cube.select(window=window).select(times=[time]).read()
         share = float(valid.mean())
         self._shares.setdefault(time, []).append(share)
         return Look(time, values[0].transpose(1, 2, 0), valid[0], share)
