@@ -8,6 +8,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 import xarray as xr
@@ -24,6 +25,7 @@ from cscl.metrics.boundary import distance_to_class_edge, parcel_boundary
 from cscl.metrics.displacement import bleed_depth, edge_lengths
 from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.metrics.parcel_rows import FLAGS
+from cscl.metrics.vector_curve import vector_part
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import WRONG, Kind
@@ -260,6 +262,31 @@ def test_mixed_pixels_come_from_the_polygons(prediction: Prediction, labels: Lab
     assert np.array_equal(near.mixed_YX, mixed) and (atlas.mixed_YX ^ mixed).sum() < 30
     shares = [(mixed & (near.bins_YX == i) & (near.kinds_YX > 0)).sum() for i in range(6)]
     assert (near.curve["mixed"] * near.curve["pixels"]).round().tolist() == shares
+
+
+def test_vector_edge_comes_from_the_polygons(prediction: Prediction, labels: LabelMap, judged: Judged) -> None:
+    """Of a parcel of crop 3, one of crop 5 with a gap of 7 m, and one whose crop is not known."""
+    shapes = [shapely.box(0, 0, 203, 430), shapely.box(210, 0, 400, 430), shapely.box(400, 0, 570, 430)]
+    there = [shapely.transform(shape, lambda xy: (500_000, 5_000_000) + xy * (1, -1)) for shape in shapes]
+    table = gpd.GeoDataFrame({"parcel_id": [1, 2, 3], "code": ["c3", "c5", None]}, geometry=there, crs=GRID.crs.epsg)
+    whole, cut = (
+        run(explore(prediction, labels, ExploreOptions(size), judged=judged, parcels=Parcels(table)))
+        for size in (64, 16)
+    )
+    truth, _, _, kinds, _ = layers(prediction, labels, judged)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] * 10 + 5
+    lines, points = [shape.exterior for shape in shapes], shapely.points(x, y)
+    away = [shapely.distance(line, points) for line in lines]
+    edge = np.where(truth == 0, away[1], np.where(truth == 1, away[0], np.minimum(*away[:2])))
+    for name, distance in (("vector edge", edge), ("parcel outline", np.minimum.reduce(away))):
+        pd.testing.assert_frame_equal(whole.vector[name], cut.vector[name])
+        assert list(whole.vector[name].columns) == list(whole.curve.columns)
+        for row in whole.vector[name].itertuples():
+            here = (kinds > 0) & (distance > row.from_m) & (distance <= row.to_m)
+            assert (row.pixels, row.right) == (here.sum(), (here & (kinds == 1)).sum())
+            assert row.parcels == len(np.unique(labels.parcel_ids[here]))
+    part = vector_part(whole.vector)
+    assert list(part.tables) == ["vector_edge", "parcel_outline"] and "vector edge" in part.definition.lower()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, TypeVar
 
@@ -16,6 +16,7 @@ from cscl.grid import GeoBox, Window, pixel_size_m, tile_count
 from cscl.legend import Legend
 from cscl.metrics.bootstrap import drawn_units
 from cscl.metrics.error_tally import ErrorTally, class_pairs
+from cscl.metrics.vector_curve import VectorTally
 from cscl.metrics.whole_parcels import Votes
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
@@ -67,6 +68,9 @@ class ErrorAtlas:
         Reach and classes of distance.
     mixed_YX : ndarray of bool or None
         Pixels through which the outline of a parcel runs; None without polygons.
+    vector : mapping
+        Accuracy by distance to the vector edge and to any outline, tables by name as
+        `cscl.metrics.vector_curve.VectorTally.curves` gives them; empty without polygons.
     remarks : tuple of str
         What the reader must know.
     """
@@ -87,6 +91,7 @@ class ErrorAtlas:
     options: ExploreOptions
     mixed_YX: NDArray[np.bool_] | None = field(default=None, repr=False)
     remarks: tuple[str, ...] = ()
+    vector: Mapping[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
     @classmethod
     def empty(cls, matched: Matched) -> ErrorAtlas:
@@ -178,13 +183,17 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
     """
     matched = yield from _with_wrong_parcels(matched, window)
     atlas, bins, size_m = ErrorAtlas.empty(matched), len(matched.options.distances_m) + 1, matched.pixel_size_m
-    tally, more, total = None, None, tile_count((window.height, window.width), matched.options.block_px)
+    limits = matched.options.distances_m
+    tally, more, vector, total = None, None, None, tile_count((window.height, window.width), matched.options.block_px)
     for number, block in enumerate(matched.blocks(window), 1):
         if matched.known(block):
             look = matched.look(block)
             _fill(atlas, look)
             parts = ErrorTally.of(look, bins, size_m), count(look)
             tally, more = parts if tally is None or more is None else (tally + parts[0], more + parts[1])
+            if matched.outlines is not None:
+                lines = VectorTally.of(look, matched.outlines, size_m, limits)
+                vector = lines if vector is None else vector + lines
         else:
             atlas.guess_YX[block.slices] = matched.guess(block)
         yield Progress(words, number, total, "block")
@@ -201,8 +210,9 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
         )
     edges = tally.edges_table(atlas.legend, size_m[0] * size_m[1])
     return replace(
-        atlas, curve=tally.curve(matched.options.distances_m), edges=edges, pairs=class_pairs(edges),
+        atlas, curve=tally.curve(limits), edges=edges, pairs=class_pairs(edges),
         parcels=tally.parcels(atlas.legend, size_m[0] * size_m[1]), near=(int(tally.near[0]), int(tally.near[1])),
+        vector={} if vector is None else vector.curves(limits),
     ), more  # fmt: skip
 
 

@@ -116,7 +116,7 @@ class Outlines:
         padded = np.full((rows * TILE_PX, cols * TILE_PX), -1, np.int16)
         padded[:height, :width] = index_YX
         tiles = _tiled(padded, rows, cols)
-        wanted = (tiles >= 0).any(1)
+        wanted: NDArray[np.bool_] = np.any(tiles >= 0, axis=1)
         piece, tile = self._pairs(wanted, corner, (rows, cols), pixel_size_m, reach_m)
         edge, outline = (np.full(tiles.shape, np.inf, np.float32) for _ in "ab")
         order = np.lexsort((self.index[piece], tile))
@@ -209,8 +209,8 @@ class Outlines:
         np.maximum(beyond, 0, out=beyond)
         across *= across
         beyond *= beyond
-        across += beyond
-        return across
+        squared: Metres = across + beyond
+        return squared
 
 
 def _distance(point: Values, start: Values, end: Values) -> Values:
