@@ -97,7 +97,7 @@ def test_strips_of_rows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     overlaps = Overlaps.of(parcels, segments, void)
     whole = persello_bruzzone(overlaps, parcels, segments, void, width_px=2)
     for rows in (1, 3):
-        monkeypatch.setattr("cscl.metrics.segmentation.STRIP_PX", rows)
+        monkeypatch.setattr("cscl.metrics.segmentation.AT_ONCE_PX", rows * parcels.shape[1])
         strips = persello_bruzzone(overlaps, parcels, segments, void, width_px=2)
         np.testing.assert_array_equal(strips.edge, whole.edge)
         np.testing.assert_array_equal(strips.shape, whole.shape)

@@ -19,7 +19,7 @@ from .segmentation import PERSELLO_BRUZZONE, object_class, persello_bruzzone, se
 
 __all__ = ["object_parts"]
 
-STRIP_PX = 512
+AT_ONCE_PX = 2**22
 HEADLINE_T = 0.8
 HOOVER_T = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
@@ -97,13 +97,14 @@ def object_parts(
 def _overlaps(parcels_YX: NDArray[Any], segments_YX: NDArray[Any], void_YX: NDArray[np.bool_]) -> Job[Overlaps]:
     """Count common pixels some rows at a time; tables are added in pairs, so that each is gone through a few times."""
     tables: list[tuple[int, Overlaps]] = []  # how many strips each holds, powers of 2
-    for row in range(0, len(parcels_YX), STRIP_PX):
-        strip = slice(row, row + STRIP_PX)
+    height, step = len(parcels_YX), max(1, AT_ONCE_PX // max(1, parcels_YX.shape[1]))
+    for row in range(0, height, step):
+        strip = slice(row, row + step)
         tables.append((1, Overlaps.of(parcels_YX[strip], segments_YX[strip], void_YX[strip])))
         while len(tables) > 1 and tables[-1][0] == tables[-2][0]:
             (strips, last), (_, former) = tables.pop(), tables.pop()
             tables.append((2 * strips, former + last))
-        yield Progress("overlapping parcels and segments", min(row + STRIP_PX, len(parcels_YX)), len(parcels_YX), "row")
+        yield Progress("overlapping parcels and segments", min(row + step, height), height, "row")
     total = Overlaps.of(parcels_YX[:0], segments_YX[:0], void_YX[:0])
     for _, table in reversed(tables):
         total += table

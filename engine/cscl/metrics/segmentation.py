@@ -20,7 +20,7 @@ from .overlaps import Counts, Overlaps, Values, mean, ratio, sums
 
 __all__ = ["PerselloBruzzone", "SegmentationErrors", "object_class", "persello_bruzzone", "segmentation_errors"]
 
-STRIP_PX = 512
+AT_ONCE_PX = 2**22
 PERSELLO_BRUZZONE = ("over", "under", "edge", "fragmentation", "shape")
 
 
@@ -221,12 +221,12 @@ def _strips(
     parcels_YX: NDArray[Any], segments_YX: NDArray[Any], void_YX: NDArray[np.bool_] | None, margin_px: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], slice]]:
     """Yield some rows of parcels and segments without what is void, void, and which of the rows are the strip's own."""
-    height = len(parcels_YX)
-    for row in range(0, height, STRIP_PX):
-        low, high = max(0, row - margin_px), min(height, row + STRIP_PX + margin_px)
+    height, step = len(parcels_YX), max(1, AT_ONCE_PX // max(1, parcels_YX.shape[1]))
+    for row in range(0, height, step):
+        low, high = max(0, row - margin_px), min(height, row + step + margin_px)
         parcels, segments = parcels_YX[low:high], segments_YX[low:high]
         void = parcels == 0 if void_YX is None else void_YX[low:high]
-        inner = slice(row - low, min(height, row + STRIP_PX) - low)
+        inner = slice(row - low, min(height, row + step) - low)
         yield np.where(void, 0, parcels), np.where(void, 0, segments), void, inner
 
 
