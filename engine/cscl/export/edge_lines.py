@@ -8,6 +8,8 @@ row and column of both ends, in corners of pixels counted from the first one.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ NOTHING = "not drawn"
 """No line was found; the geometry is empty."""
 
 LINES = (shapely.GeometryType.LINESTRING, shapely.GeometryType.MULTILINESTRING)
-STRIP_PX = 512
+STRIP_PX = 256
 CHUNK_ROWS = 1000
 
 Ids = NDArray[np.int64]
@@ -71,25 +73,23 @@ def pixel_lines(
     key = _key(edges["a"].to_numpy(np.int64), edges["b"].to_numpy(np.int64))
     order, height = np.argsort(key), len(units_YX)
     drawn = np.full(len(edges), NOTHING, object)
-    numbers, sides = [], []
+    numbers: list[NDArray[Any]] = []
+    pieces: list[NDArray[np.int32]] = []
     for row in range(0, height, STRIP_PX):
         yield Progress("drawing edges", row, height, "row")
-        at, found, shared = _sides_of_strip(units_YX, labels, reach_m, row, key[order])
-        numbers.append(order[at])
-        sides.append(found)
-        drawn[order[at[~shared]]] = np.where(drawn[order[at[~shared]]] == BORDER, BORDER, GAP)
-        drawn[order[at[shared]]] = BORDER
+        for at, found, shared in _sides_of_strip(units_YX, labels, reach_m, row, key[order]):
+            number = order[at]
+            drawn[number[(drawn[number] != BORDER) & ~shared]] = GAP
+            drawn[number[shared]] = BORDER
+            _keep(numbers, pieces, number, found)
     lost = np.flatnonzero(drawn == NOTHING)
     for done, number in enumerate(lost):
         if done % 100 == 0:
             yield Progress("drawing edges behind parcels of the same crop", done, len(lost), "edge")
-        near = _nearest_sides(units_YX, labels, reach_m, edges.iloc[number])
-        numbers.append(np.full(len(near), number))
-        sides.append(near)
-        drawn[number] = NEAR if len(near) else NOTHING
-    yield Progress("joining lines", 0, 1, "step")
-    lines = placed(_joined(np.concatenate(numbers), np.concatenate(sides), len(edges)), labels.grid)
-    yield Progress("joining lines", 1, 1, "step")
+        for found in _nearest_sides(units_YX, labels, reach_m, edges.iloc[number]):
+            drawn[number] = NEAR if len(found) else drawn[number]
+            _keep(numbers, pieces, np.full(len(found), number), found)
+    lines = yield from _joined(np.concatenate(numbers), np.concatenate(pieces), labels.grid, len(edges))
     return lines, drawn
 
 
@@ -152,10 +152,10 @@ def _known(units_YX: NDArray[Any], labels: LabelMap, window: Window) -> Ids:
 
 def _sides_of_strip(
     units_YX: NDArray[Any], labels: LabelMap, reach_m: float, row: int, keys: Ids
-) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.bool_]]:
-    """Find sides of pixels on edges: which of the sorted `keys`, the side, whether its two pixels are known.
+) -> Iterator[tuple[NDArray[Any], NDArray[np.int32], NDArray[np.bool_]]]:
+    """Yield right sides of pixels on edges, then lower ones: which of the sorted `keys`, the side, if it is shared.
 
-    A side belongs to the strip of the pixel above or left of it.
+    A side belongs to the strip of the pixel above or left of it; it is shared if the units of both pixels are known.
     """
     height, width = units_YX.shape
     size_m = pixel_size_m(labels.grid)
@@ -164,7 +164,6 @@ def _sides_of_strip(
     first, last = max(0, row - halo), min(height, end + 1 + halo)
     known = _known(units_YX, labels, Window(first, 0, last - first, width))
     grown = _grown(known, size_m, gap_m)
-    found = []
     for down in (False, True):
         rows = slice(row - first, (min(height, end + 1) if down else end) - first)
         y, x, one, two = _meetings(grown[rows], down)
@@ -173,9 +172,7 @@ def _sides_of_strip(
         y, x, at = (values[keys[at] == key] for values in (y, x, at))
         here = known[rows]
         shared = (here[y, x] > 0) & (here[y + down, x + (not down)] > 0)
-        found.append((at, _sides(y + row, x, down), shared))
-    at, sides, shared = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return at, sides, shared
+        yield at, _sides(y + row, x, down), shared
 
 
 def _meetings(units: Ids, down: bool) -> tuple[NDArray[Any], NDArray[Any], Ids, Ids]:
@@ -210,15 +207,17 @@ def _grown(units: Ids, size_m: tuple[float, float], metres: float) -> Ids:
     return grown
 
 
-def _nearest_sides(units_YX: NDArray[Any], labels: LabelMap, reach_m: float, edge: pd.Series[Any]) -> NDArray[np.int32]:
-    """Find where the crops of two units meet, one of the two on its side, within reach of both."""
+def _nearest_sides(
+    units_YX: NDArray[Any], labels: LabelMap, reach_m: float, edge: pd.Series[Any]
+) -> Iterator[NDArray[np.int32]]:
+    """Yield right sides, then lower ones, where the crops of two units meet near both, one of the two on its side."""
     size_m, shape = pixel_size_m(labels.grid), (units_YX.shape[0], units_YX.shape[1])
     bounds = Window(edge["row0"], edge["col0"], edge["row1"] - edge["row0"], edge["col1"] - edge["col0"])
     window = bounds.grown(math.ceil(reach_m / min(size_m)) + 1, shape)
     known, ids = _known(units_YX, labels, window), labels.ids[window.slices]
     of_a, of_b = known == edge["a"], known == edge["b"]
     if not of_a.any() or not of_b.any():
-        return np.zeros((0, 4), np.int32)
+        return
     near = np.ones(known.shape, bool)
     for own in (of_a, of_b):
         near &= ndimage.distance_transform_edt(~own, size_m) <= reach_m + max(size_m)
@@ -226,35 +225,39 @@ def _nearest_sides(units_YX: NDArray[Any], labels: LabelMap, reach_m: float, edg
     for number, (crop, own) in enumerate(((edge["class_a"], of_a), (edge["class_b"], of_b)), 1):
         side[near & (known > 0) & (ids == crop)] = number
         side[near & own] = number
-    found = []
     for down in (False, True):
         y, x, _, _ = _meetings(side, down)
         own = (of_a | of_b)[y, x] | (of_a | of_b)[y + down, x + (not down)]
-        found.append(_sides(y[own] + window.row, x[own] + window.col, down))
-    return np.concatenate(found)
+        yield _sides(y[own] + window.row, x[own] + window.col, down)
 
 
-def _joined(numbers: NDArray[Any], sides: NDArray[np.int32], count: int) -> Geometries:
-    """Join the sides of each of `count` edges into lines; x is the column and y the row."""
-    along, across = [], []
-    for down in (False, True):
-        # Lower sides lie in one row, right ones in one column: sorted along it, neighbours are one straight piece.
-        row0, col0, row1, col1 = sides[(sides[:, 0] == sides[:, 2]) == down].T
-        number = numbers[(sides[:, 0] == sides[:, 2]) == down]
-        line, start, end = (row0, col0, col1) if down else (col0, row0, row1)
-        order = np.lexsort((start, line, number))
-        number, line, start, end = number[order], line[order], start[order], end[order]
-        new = np.ones(len(number), bool)
-        new[1:] = (number[1:] != number[:-1]) | (line[1:] != line[:-1]) | (start[1:] != end[:-1])
-        last = np.append(new[1:], True)[: len(new)]
-        first, final, level = start[new], end[last], line[new]
-        ends = [first, level, final, level] if down else [level, first, level, final]
-        along.append(np.stack(ends, axis=1).reshape(-1, 2, 2))
-        across.append(number[new])
-    number = np.concatenate(across)
-    order = np.argsort(number, kind="stable")
-    pieces = shapely.linestrings(np.concatenate(along)[order].astype(float))
+def _keep(numbers: list[NDArray[Any]], pieces: list[Any], number: NDArray[Any], sides: NDArray[np.int32]) -> None:
+    """Keep sides of one direction, those in a row as one straight piece."""
+    row0, col0, row1, col1 = sides.T
+    down = bool((row0 == row1).all())
+    line, start, end = (row0, col0, col1) if down else (col0, row0, row1)
+    order = np.lexsort((start, line, number))
+    number, line, start, end = number[order], line[order], start[order], end[order]
+    new = np.ones(len(number), bool)
+    new[1:] = (number[1:] != number[:-1]) | (line[1:] != line[:-1]) | (start[1:] != end[:-1])
+    last = np.append(new[1:], True)[: len(new)]
+    level, first, final = line[new], start[new], end[last]
+    ends = [first, level, final, level] if down else [level, first, level, final]
+    numbers.append(number[new])
+    pieces.append(np.stack(ends, axis=1).reshape(-1, 2, 2))
+
+
+def _joined(numbers: NDArray[Any], pieces: NDArray[np.int32], grid: GeoBox, count: int) -> Job[Geometries]:
+    """Join the straight pieces of each of `count` edges; axes of `pieces` are (piece, end, column and row)."""
     lines = np.full(count, None, object)
-    shapely.multilinestrings(pieces, indices=number[order], out=lines)
-    joined: Geometries = shapely.line_merge(lines)
-    return joined
+    order = np.argsort(numbers, kind="stable")
+    first = np.searchsorted(numbers[order], np.arange(0, count + CHUNK_ROWS, CHUNK_ROWS))
+    for chunk, (start, end) in enumerate(pairwise(first)):
+        yield Progress("joining lines", chunk * CHUNK_ROWS, count, "edge")
+        own = order[start:end]
+        part = lines[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
+        straight = shapely.linestrings(pieces[own].astype(float))
+        shapely.multilinestrings(straight, indices=numbers[own] - chunk * CHUNK_ROWS, out=part)
+        part[:] = placed(shapely.line_merge(part), grid)
+    yield Progress("joining lines", count, count, "edge")
+    return lines

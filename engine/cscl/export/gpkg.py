@@ -7,7 +7,7 @@ The styles lie in the table ``layer_styles``, as QGIS itself saves them, so that
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -107,9 +107,10 @@ def write_layers(path: Path, layers: Iterable[Layer]) -> Job[None]:
             styles.append(layer)
     if styles:
         pyogrio.write_dataframe(_styles(styles), path, layer="layer_styles", driver="GPKG")
-    yield Progress(f"checking {path.name}", 0, 1, "file")
-    _check(path, counts, len(styles))
-    yield Progress(f"checking {path.name}", 1, 1, "file")
+    for done, (name, rows) in enumerate(counts.items()):
+        yield Progress(f"checking {path.name}", done, len(counts), "layer")
+        _check(path, name, rows, len(styles))
+    yield Progress(f"checking {path.name}", len(counts), len(counts), "layer")
 
 
 def _write(path: Path, layer: Layer) -> Job[None]:
@@ -145,16 +146,14 @@ def _styles(layers: Iterable[Layer]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"ui": "string"})
 
 
-def _check(path: Path, counts: Mapping[str, int], styles: int) -> None:
+def _check(path: Path, name: str, rows: int, styles: int) -> None:
     """Look for what a disk that fills at the very end costs: it goes unreported, and a spatial index may be missing."""
     with closing(sqlite3.connect(path)) as db:
-        fine = db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        fine = db.execute(f'PRAGMA quick_check("{name}")').fetchone() == ("ok",)
         if styles:
             fine &= db.execute("SELECT count(*) FROM layer_styles WHERE useAsDefault = 1").fetchone() == (styles,)
-    for name, rows in counts.items():
-        info = pyogrio.read_info(path, layer=name, force_feature_count=True)
-        fine &= info["features"] == rows and info["capabilities"]["fast_spatial_filter"]
-    if not fine:
+    info = pyogrio.read_info(path, layer=name, force_feature_count=True)
+    if not fine or info["features"] != rows or not info["capabilities"]["fast_spatial_filter"]:
         raise OSError("what is read back is not what was written")
 
 

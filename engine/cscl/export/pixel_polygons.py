@@ -13,14 +13,14 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import shapes
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from cscl.events import Job, Progress
 from cscl.report.kinds import WRONG
 
 __all__ = ["error_regions", "unit_polygons"]
 
-STRIP_PX = 512
+STRIP_PX = 256
 
 Geometries = NDArray[np.object_]
 
@@ -90,10 +90,10 @@ def error_regions(
             _, top, _, bottom = polygon.bounds
             at_seam = (top == row > 0) or (bottom == row + len(strip) < height)
             (cut if at_seam else whole)[kind].append(polygon)
-    for done, (kind, parts) in enumerate(cut.items()):
-        yield Progress("joining errors", done, len(cut), "kind")
-        whole[kind].extend(shapely.get_parts(_joined(parts)))
-    yield Progress("joining errors", len(cut), len(cut), "kind")
+    for kind, parts in cut.items():
+        if not parts:
+            continue
+        whole[kind] += yield from _joined_at_seams(parts)
     kinds = np.repeat(np.array(list(whole), np.uint8), [len(parts) for parts in whole.values()])
     polygons = np.empty(len(kinds), object)
     polygons[:] = [polygon for parts in whole.values() for polygon in parts]
@@ -123,6 +123,20 @@ def _large(strip: NDArray[np.uint8], wrong: NDArray[np.bool_], least_px: int) ->
         large[0] = False
         kept |= large[regions]
     return kept
+
+
+def _joined_at_seams(parts: list[Any]) -> Job[list[Any]]:
+    """Join polygons that have a side in common, one group of those that touch after the other."""
+    found: list[Any] = []
+    one, two = shapely.STRtree(parts).query(parts, predicate="intersects")
+    links = sparse.coo_array((np.ones(len(one), np.int8), (one, two)), shape=(len(parts), len(parts)))
+    count, group = sparse.csgraph.connected_components(links, directed=False)
+    order = np.argsort(group, kind="stable")
+    for done, own in enumerate(np.split(order, np.flatnonzero(np.diff(group[order])) + 1)):
+        if done % 1000 == 0:
+            yield Progress("joining errors", done, count, "group")
+        found.extend(shapely.get_parts(_joined([parts[n] for n in own])))  # what meets at a corner stays apart
+    return found
 
 
 def _joined(parts: list[Any]) -> Any:
