@@ -17,6 +17,7 @@ from affine import Affine
 from cscl.errors import CSCLError, InputError, MissingError
 from cscl.events import Progress, run
 from cscl.grid import GeoBox, Window
+from cscl.inference.assess import assess
 from cscl.inference.explore import ErrorAtlas, ExploreOptions, Judged, everything, explore, held_out
 from cscl.inference.subset import Subset, select
 from cscl.legend import CropClass, Legend
@@ -25,7 +26,6 @@ from cscl.metrics.boundary import distance_to_class_edge, parcel_boundary
 from cscl.metrics.displacement import bleed_depth, edge_lengths
 from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.metrics.parcel_rows import FLAGS
-from cscl.metrics.vector_curve import vector_part
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import WRONG, Kind
@@ -285,7 +285,10 @@ def test_vector_edge_comes_from_the_polygons(prediction: Prediction, labels: Lab
             here = (kinds > 0) & (distance > row.from_m) & (distance <= row.to_m)
             assert (row.pixels, row.right) == (here.sum(), (here & (kinds == 1)).sum())
             assert row.parcels == len(np.unique(labels.parcel_ids[here]))
-    part = vector_part(whole.vector)
+    report = run(assess(prediction, labels, judged=judged, parcels=Parcels(table))).report
+    assert "Vector edge" in report.to_markdown() and "vector_edge" in report.to_dict()["parts"]
+    curve, part = report.boundary.curves[-1], report.parts[-1]
+    assert (curve.name, curve.pixels) == ("vector edge", tuple(whole.vector["vector edge"]["pixels"]))
     assert list(part.tables) == ["vector_edge", "parcel_outline"] and "vector edge" in part.definition.lower()
 
 

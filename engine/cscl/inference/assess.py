@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from cscl.metrics.map_parts import atlas_parts, boundary_iou_part, kinds_part, t
 from cscl.metrics.stored import SAMPLE_PX, StoredTally, calibration_part
 from cscl.metrics.strata import StrataTally, unit_sizes
 from cscl.metrics.tally import Tally
+from cscl.metrics.vector_curve import vector_curve, vector_part
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report import Part, Report
@@ -84,7 +85,7 @@ def assess(
     judged : Judged, optional
         From `cscl.inference.judging.held_out` or `everything`; by default all labelled pixels.
     parcels : Parcels, optional
-        The polygons behind the labels: with them mixed pixels are known.
+        The polygons behind the labels: with them mixed pixels and the vector edge are known.
     window : Window, optional
         Compare these pixels only; edges are those of the whole label map, parcels are judged by their part inside.
 
@@ -109,6 +110,9 @@ def assess(
     if options.full:
         parts = (*parts, *(yield from _full(atlas, matched, window)))
     accuracy, boundary = total.pixels.accuracy(atlas.legend), total.pixels.boundary(atlas.legend, options.distances_m)
+    if atlas.vector:
+        boundary = replace(boundary, curves=(*boundary.curves, vector_curve(atlas.vector)))
+        parts = (*parts, vector_part(atlas.vector))
     return Assessment(Report(accuracy, boundary, _facts(matched, window), remarks, parts), atlas)
 
 

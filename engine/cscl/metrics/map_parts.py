@@ -128,7 +128,10 @@ def atlas_parts(parcels: pd.DataFrame, edges: pd.DataFrame, pairs: pd.DataFrame,
         Part(
             "edge_errors", "Edges, the worst first",
             "Class edges between two neighbours, with the judged pixels that have this edge as their nearest within "
-            "reach. Into a: pixels of a that are predicted as the class of b, so that the boundary has moved into a.",
+            "reach. Into a: pixels of a that are predicted as the class of b, so that the boundary has moved into a. "
+            "Displacement is the mean along the normal, positive where a has grown into b; moved is the mean of its "
+            "absolute value; bleed is the greatest depth. They are told up to the reach of an edge, over the length of "
+            "its judged part without stairs.",
             [Value("edges", "class edges with a judged pixel", len(edges))], {"edge_errors": edges},
         ),
         Part(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cscl.report import Part
+from cscl.report import DistanceCurve, Part
 from cscl.report.kinds import Kind
 
 from .boundary import Metres
@@ -19,13 +19,13 @@ from .error_tally import curve_table
 from .piece import Piece
 from .vector_edge import Outlines
 
-__all__ = ["OUTLINE", "VECTOR_EDGE", "VectorTally", "vector_part"]
+__all__ = ["OUTLINE", "VECTOR_EDGE", "VectorTally", "vector_curve", "vector_part"]
 
 VECTOR_EDGE, OUTLINE = "vector edge", "parcel outline"
 EDGES = {
     VECTOR_EDGE: "Ground distance, Euclidean and exact, from the pixel's centre to the digitised outline of the "
-    "nearest parcel whose class is known and differs from the pixel's. A gap between neighbouring parcels is part of the way; "
-    "outlines towards land without a parcel, or of a parcel of the same class, make no edge.",
+    "nearest parcel whose class is known and differs from the pixel's. A gap between neighbouring parcels is part of "
+    "the way; outlines towards land without a parcel, or of a parcel of the same class, make no edge.",
     OUTLINE: "Ground distance, Euclidean and exact, from the pixel's centre to the nearest digitised outline of any "
     "parcel, its own included, whatever grows on either side.",
 }
@@ -85,7 +85,14 @@ class VectorTally:
         return found
 
 
-def vector_part(curves: dict[str, Table]) -> Part:
+def vector_curve(curves: Mapping[str, Table]) -> DistanceCurve:
+    """Take the vector edge out of what `VectorTally.curves` gives, beside the curves of other edges in a report."""
+    table = curves[VECTOR_EDGE]
+    limits, pixels, right = (tuple(table[name].tolist()) for name in ("to_m", "pixels", "right"))
+    return DistanceCurve(VECTOR_EDGE, EDGES[VECTOR_EDGE], limits, pixels, right)
+
+
+def vector_part(curves: Mapping[str, Table]) -> Part:
     """Make the part of a report on the vector edge of what `VectorTally.curves` gives."""
     words = " ".join(f"{name[0].upper()}{name[1:]}: {text}" for name, text in EDGES.items())
     return Part(
