@@ -30,10 +30,10 @@ PARTS = (
         {EVIL: pd.DataFrame({f"column {EVIL}": [EVIL, None]})}, [f"Remark {EVIL}"],
     ),
     Part(
-        "trimap", "Trimap", "By width.", [Value("undefined", "an undefined figure", float("nan"))],
+        "my_trimap", "My trimap", "By width.", [Value("undefined", "an undefined figure", float("nan"))],
         {"by_width": pd.DataFrame({"width_m": [10.0, 20.0, np.inf], "accuracy": [0.6, 0.8, 0.9]})},
     ),
-    Part("calibration", "Calibration", "", (), {
+    Part("mine", "My calibration", "", (), {
         "bins": pd.DataFrame({"confidence": [0.4, 0.8, np.nan], "accuracy": [0.5, 0.7, np.nan], "pixels": [9, 5, 0]}),
         "many": pd.DataFrame({"crop": [f"crop {i}" for i in range(50)], "iou": np.linspace(0, 1, 50)}),
     }),
@@ -84,7 +84,11 @@ def made() -> Made:
     prediction = Prediction(*arrays, scene.labels.grid, scene.labels.legend, name=f"map {EVIL}")
     found = run(assess(prediction, replace(scene.labels, name=f"labels {EVIL}")))
     remarks = (f"Known {EVIL}",)
-    return replace(found, report=replace(found.report, parts=PARTS, remarks=remarks)), prediction, scene.cube
+    return (
+        replace(found, report=replace(found.report, parts=(*found.report.parts, *PARTS), remarks=remarks)),
+        prediction,
+        scene.cube,
+    )
 
 
 Write = Callable[..., Path]
@@ -128,10 +132,17 @@ def test_all_is_said_escaped_and_without_a_script(write: Write, made: Made) -> N
     for words in (
         f"map {EVIL}", f"labels {EVIL}", f"Known {EVIL}", made[0].atlas.summary(), f"Part {EVIL}",
         f"Definition {EVIL}", f"value {EVIL}", "12.3% (95 % interval 10.0% to 20.0%)", f"Remark {EVIL}",
-        f"column {EVIL}", "Trimap", "width (m)", "not defined", "Calibration",
-        "the first 20 of 50 rows, all are in calibration_many.csv", "crop 19", "shifted boundary", "maïs",
+        f"column {EVIL}", "My trimap", "width (m)", "not defined", "My calibration",
+        "the first 20 of 50 rows, all are in mine_many.csv", "crop 19", "shifted boundary", "maïs",
     ):  # fmt: skip
         assert words in reader.text, words
+    parts = {part.key: part for part in made[0].report.parts}
+    edge = parts["split"].tables["split"].query("definition == 'within 20 m' and part == 'boundary'").iloc[0]
+    whole = next(value for value in parts["distance"].values if value.key == "accuracy")
+    assert whole.low < whole.value < whole.high and edge["low"] < edge["accuracy"] < edge["high"]
+    for low, high in ((whole.low, whole.high), (edge["low"], edge["high"])):
+        assert f"pixels; 95 % interval {low:.1%} to {high:.1%}" in reader.text
+    assert {part.title for part in parts.values()} <= set(reader.text.split("\n"))
     assert "crop 21" not in reader.text
     assert reader.seen.count("article") == 6 and all(reader.alts)
     assert reader.text.count("near infrared") == 6 * 5  # the toy has no blue band, so no true colour

@@ -51,7 +51,7 @@ def kinds_by_distance(edges_m: Sequence[float], curve: pd.DataFrame) -> Figure:
         beside.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xticks(places, bin_names(edges_m), rotation=45 if len(places) > 10 else 0)
     open_axes(axes, "distance to the nearest class edge (m)", "share of judged pixels that are wrong (bars)")
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     _key(axes)
     return figure
 
@@ -113,7 +113,7 @@ def over_metres(
                   label=label_text(name, 40), color=colour)  # fmt: skip
     open_axes(axes, x_label, "")
     axes.set_xlim(left=0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     _key(axes)
     return figure
 

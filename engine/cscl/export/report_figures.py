@@ -71,7 +71,7 @@ def distance_figures(report: Report, curve: pd.DataFrame) -> list[Figure]:
     return [
         Figure(
             "accuracy_by_distance", accuracy, "Bars: judged pixels by distance to the class edge. Thick lines: "
-            f"95 % intervals by drawing whole parcels.{words}",
+            f"95 % intervals by drawing whole parcels, or blocks where none are known.{words}",
         ),
         Figure(
             "kinds_by_distance", kinds_by_distance(limits_m, curve), "What is wrong at each distance to the nearest "

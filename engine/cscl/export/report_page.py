@@ -109,7 +109,11 @@ def _sections(
     )
     charts = [line for figure in distance_figures(report, atlas.curve) for line in shown(figure)]
     yield "distance", "Accuracy by distance to the edge", charts
-    note = [f'<p class="help">{escape(ZOOM)}</p>', *(() if images else paragraphs(NO_IMAGES))]
+    note = (
+        []
+        if not parcels + edges
+        else [f'<p class="help">{escape(ZOOM)}</p>', *(() if images else paragraphs(NO_IMAGES))]
+    )
     yield "worst-parcels", f"Worst {unit}s", [*_worst(parcels, f"{unit}s", atlas), *note, *case_list(parcels)]
     yield "worst-edges", "Worst edges", [*_worst(edges, "edges", atlas), *case_list(edges)]
     yield "classes", "Classes", list(_classes(report))
@@ -145,26 +149,35 @@ def _key_figures(report: Report, atlas: Atlas) -> Iterator[tuple[str, str, str]]
     near, right = atlas.near
     reach = f"{atlas.options.reach_m:g} m"
     pixels, all_right = int(atlas.curve["pixels"].sum()), int(atlas.curve["right"].sum())
+    whole, edge, inside = _intervals(report, atlas.options.reach_m)
     shares = [
-        (report.accuracy.overall_accuracy, "of pixels right", f"{cell(report.accuracy.pixels)} pixels"),
-        (_ratio(right, near), f"right within {reach} of a class edge", f"{cell(near)} pixels"),
-        (_ratio(all_right - right, pixels - near), "right further inside", f"{cell(pixels - near)} pixels"),
+        (report.accuracy.overall_accuracy, "of pixels right", f"{cell(report.accuracy.pixels)} pixels{whole}"),
+        (_ratio(right, near), f"right within {reach} of a class edge", f"{cell(near)} pixels{edge}"),
+        (_ratio(all_right - right, pixels - near), "right further inside", f"{cell(pixels - near)} pixels{inside}"),
     ]
     if report.boundary.parcels is not None:
         judged = int(report.boundary.parcels.judged.sum())
         shares.append((report.boundary.parcels.share_right, "of parcels with the right majority crop",
                        f"{cell(judged)} parcels"))  # fmt: skip
     for share, words, below in shares:
-        yield "–" if math.isnan(share) else f"{share:.1%}", words, below + _interval(report, share)
+        yield "–" if math.isnan(share) else f"{share:.1%}", words, below
     yield cell(report.accuracy.mean_iou), "mean IoU of the classes", "0 to 1, more is better"
 
 
-def _interval(report: Report, share: float) -> str:
-    """Interval of a figure, where a part of the report has it for the same share."""
-    for value in (value for part in report.parts for value in part.values):
-        if value.unit == "share" and abs(value.value - share) < 1e-12 and not math.isnan(value.low):
-            return f"; 95 % interval {value.low:.1%} to {value.high:.1%}"
-    return ""
+def _intervals(report: Report, reach_m: float) -> tuple[str, str, str]:
+    """Intervals of accuracy over all, within reach of a class edge and beyond, in words, where the parts have them."""
+    parts = {part.key: part for part in report.parts}
+    found = {"all": (math.nan, math.nan), "boundary": (math.nan, math.nan), "interior": (math.nan, math.nan)}
+    if "distance" in parts:
+        found["all"] = next((v.low, v.high) for v in parts["distance"].values if v.key == "accuracy")
+    if "split" in parts:
+        rows = parts["split"].tables["split"]
+        rows = rows[rows["definition"] == f"within {reach_m:g} m"]
+        found |= {part: (low, high) for part, low, high in zip(rows["part"], rows["low"], rows["high"], strict=True)}
+    whole, edge, inside = (
+        "" if math.isnan(low) else f"; 95 % interval {low:.1%} to {high:.1%}" for low, high in found.values()
+    )
+    return whole, edge, inside
 
 
 def _ratio(part: int, whole: int) -> float:
