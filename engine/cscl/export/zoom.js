@@ -16,9 +16,7 @@
   let at = 0, x = 0, y = 0, zoom = 1, panes = null, grip = null;
 
   const place = () => {
-    const least = 100 * (1 - zoom);
-    x = Math.min(0, Math.max(least, x));
-    y = Math.min(0, Math.max(least, y));
+    [x, y] = [x, y].map((at) => Math.min(0, Math.max(100 * (1 - zoom), at)));
     for (const [name, value] of [["--x", x], ["--y", y], ["--z", zoom]]) panes.style.setProperty(name, value);
   };
   // fx and fy: the point that stays where it is, as a share of the view.
