@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -22,12 +23,45 @@ from cscl.inference.subset import Subset
 from cscl.report.kinds import WRONG
 from napari_cscl.boundaryview import kinds_in_words
 
+from .parts import row
+
 if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
 
-__all__ = ["Filters", "KindLegend"]
+__all__ = ["Asking", "Filters", "KindLegend"]
 
 ANY = "any"
+HELD_OUT, ALL = "held out", "labelled"
+
+
+class Asking(QWidget):
+    """What is to be found: the button, which pixels are judged, and how far an edge reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.find = QPushButton("Find errors")
+        self.find.setToolTip("Compare the predicted map with the labels (Alt+E)")
+        self.judged = QComboBox()
+        self.judged.addItems([HELD_OUT, ALL])
+        self.judged.setAccessibleName("Pixels that are judged")
+        self.judged.setToolTip(
+            "Held out: where the model was trained on this scene, only the blocks that it never saw.\n"
+            "Labelled: all of them, also the pixels that it has learnt from, which flatters it."
+        )
+        self.reach = QDoubleSpinBox(
+            minimum=1, maximum=200, value=20, singleStep=5, decimals=0, prefix="within ", suffix=" m"
+        )
+        self.reach.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.reach.setAccessibleName("Reach of an edge")
+        self.reach.setToolTip("How far from a class edge an error is laid to it")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(row(self.find, self.judged, self.reach))
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether all labelled pixels are judged."""
+        return self.judged.currentText() == ALL
 
 
 class KindLegend(QWidget):
@@ -113,9 +147,8 @@ class Filters(QWidget):
 
     def choose_pair(self, pair: tuple[int, int | None] | None) -> None:
         """Ask for the ids of a declared and a predicted class; None for any."""
-        declared, predicted = pair or (None, None)
-        found = {self.declared: self.declared.findData(declared), self.predicted: self.predicted.findData(predicted)}
-        self._set({combo: max(0, place) for combo, place in found.items()})
+        asked = zip((self.declared, self.predicted), pair or (None, None), strict=True)
+        self._set({combo: 0 if i is None else max(0, combo.findData(int(i))) for combo, i in asked})
 
     def _set(self, places: dict[QComboBox, int]) -> None:
         """Change several at once, and tell of it once."""

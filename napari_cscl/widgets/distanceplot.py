@@ -38,6 +38,7 @@ class DistancePlot(QWidget):
         self.range: Range | None = None
         self.mark: int | None = None
         self._pressed: int | None = None
+        self._ends = (-1, -1)  # where the range began, and the end that moves
         font = QFont(self.font())
         font.setPixelSize(11)
         self.setFont(font)
@@ -91,12 +92,7 @@ class DistancePlot(QWidget):
         if event.key() == Qt.Key.Key_Escape and self.range is not None:
             self._choose(None)
         elif event.key() in steps and self.bars:
-            step, last = steps[Qt.Key(event.key())], len(self.bars) - 1
-            first, end = self.range or ((-1, -1) if step > 0 else (last + 1, last + 1))
-            end = min(max(end + step, 0), last)
-            widen = self.range is not None and event.modifiers() & Qt.KeyboardModifier.ShiftModifier
-            first = min(first, end) if widen else min(max(first + step, 0), last)
-            self._choose((first, end if widen else first))
+            self._step(steps[Qt.Key(event.key())], bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
         else:
             super().keyPressEvent(event)
 
@@ -118,6 +114,18 @@ class DistancePlot(QWidget):
         """Find where from the left the middle of a bar is."""
         area = self._area()
         return area.left() + (bar + 0.5) * area.width() / max(1, len(self.bars))
+
+    def _step(self, by: int, widen: bool) -> None:
+        """Move the range by a bar, or its one end alone."""
+        last = len(self.bars) - 1
+        if self.range is None:
+            self._ends = (-1, -1) if by > 0 else (last + 1, last + 1)
+        elif self.range != (min(self._ends), max(self._ends)):
+            self._ends = self.range
+        began, end = self._ends
+        end = min(max(end + by, 0), last)
+        self._ends = (began if widen and self.range is not None else end, end)
+        self._choose((min(self._ends), max(self._ends)))
 
     def _choose(self, chosen: Range | None) -> None:
         if chosen == (0, len(self.bars) - 1):

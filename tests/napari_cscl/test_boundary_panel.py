@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import toys
 import xarray as xr
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from window import press
 
@@ -19,7 +19,8 @@ from cscl.events import run
 from cscl.inference.explore import explore
 from cscl.inference.subset import Subset, select
 from cscl.products import LabelMap, Prediction
-from cscl.report.kinds import Kind
+from cscl.report.kinds import WRONG, Kind
+from napari_cscl.boundaryview import bars
 from napari_cscl.bridge import prediction_layer
 
 PARCEL = 20  # wholly wrong; rows 16 to 24, columns 24 to 32
@@ -148,3 +149,131 @@ def test_another_map_takes_the_errors_away(found: Any) -> None:
     assert found.boundary.atlas is None and not found.boundary.plot.isVisible()
     assert {"errors", "selected"}.isdisjoint(layer.name for layer in found.viewer.layers)
     found.boundary.picked(20, 30, frozenset())
+
+
+def test_a_range_is_brushed_on_the_plot(found: Any, qtbot: Any) -> None:
+    panel, plot, before = found.boundary, found.boundary.plot, found.boundary.selection
+    places = [QPoint(round(plot.middle_of(bar)), plot.height() // 2) for bar in (2, 1)]
+    QTest.mousePress(plot, Qt.MouseButton.LeftButton, pos=places[0])
+    QTest.mouseMove(plot, places[1])
+    QTest.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=places[1])
+    rest(found, qtbot)
+    assert panel.filters.subset() == Subset(distance_m=(10.0, 30.0)) and plot.range == (1, 2)
+    assert panel.selection.wrong == before.curve.iloc[1:3][[kind.name.lower() for kind in WRONG]].sum().sum()
+    assert [bar.words for bar in plot.bars] == [bar.words for bar in bars(before.curve, "parcel")], "it shows them all"
+    colours = found.viewer.layers["errors"].colormap.color_dict
+    assert colours[int(Kind.RIGHT)][3] > 0, "right pixels of the range are seen as well"
+    QTest.keyClick(plot, Qt.Key.Key_Right)
+    assert panel.filters.range() == (3, 3)
+    QTest.keyClick(plot, Qt.Key.Key_Left, Qt.KeyboardModifier.ShiftModifier)
+    assert panel.filters.range() == (2, 3), "the end that moves"
+    panel.filters.farthest.setCurrentIndex(4)
+    rest(found, qtbot)
+    assert plot.range[1] == 4, "the plot follows the boxes"
+    QTest.keyClick(plot, Qt.Key.Key_Escape)
+    rest(found, qtbot)
+    assert panel.selection.subset == Subset() and plot.range is None
+    QTest.mouseDClick(plot, Qt.MouseButton.LeftButton, pos=places[0])
+    rest(found, qtbot)
+    assert plot.range is None
+
+
+def test_a_cell_of_the_matrix_filters_all_views(found: Any, qtbot: Any) -> None:
+    panel, matrix = found.boundary, found.boundary.confusion
+    panel.tables.setCurrentWidget(matrix)
+    truth, guess, judged = found.session.labels.ids, np.asarray(found.session.prediction.ids), panel.atlas.kinds_YX > 0
+    cells = matrix.cells
+    for i, declared in enumerate(cells.crossing.classes):
+        for j, predicted in enumerate(cells.crossing.classes):
+            expected = (judged & (truth == declared.id) & (guess == predicted.id)).sum()
+            assert cells.crossing.pixels[i, j] == expected
+    declared, predicted = (c.id for c in cells.crossing.classes[:2])
+    place = matrix.view.visualRect(cells.index(0, 1)).center()
+
+    def click() -> None:
+        QTest.mouseClick(matrix.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        rest(found, qtbot)
+
+    click()
+    assert panel.selection.subset == Subset(declared, predicted) and cells.pair == (0, 1)
+    wrong = found.viewer.layers["errors"].data > Kind.RIGHT
+    assert np.array_equal(wrong, judged & (truth == declared) & (guess == predicted))
+    assert panel.parcels.frame["wrong_here"].sum() == wrong.sum()
+    click()
+    assert panel.selection.subset == Subset() and cells.pair is None
+    QTest.keyClick(matrix.view, Qt.Key.Key_Space)
+    rest(found, qtbot)
+    assert panel.selection.subset == Subset(declared, predicted), "by a key as well"
+    matrix.view.verticalHeader().sectionClicked.emit(0)
+    rest(found, qtbot)
+    assert panel.selection.subset == Subset()
+    matrix._choose(0, 0)
+    rest(found, qtbot)
+    assert panel.selection.subset == Subset(declared) and cells.pair == (0, 0), "the diagonal asks for a crop"
+
+
+def test_a_pair_of_crops_filters_all_views(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    panel.tables.setCurrentWidget(panel.pairs)
+    pair = panel.pairs.frame.iloc[0]
+    assert panel.pairs.frame.equals(panel.atlas.pairs)
+    panel.pairs.selectRow(0)
+    rest(found, qtbot)
+    subset = panel.selection.subset
+    assert {subset.declared, subset.predicted} == {pair.class_a, pair.class_b} and len(panel.edges.frame) == pair.edges
+    assert (subset.declared == pair.class_a) == (pair.into_a >= pair.into_b)
+
+
+def test_a_key_walks_from_case_to_case(found: Any, qtbot: Any) -> None:
+    panel, window, told = found.boundary, found.viewer.window._qt_window, []
+    panel.case_changed.connect(told.append)
+    for held in (Qt.KeyboardModifier.AltModifier,) * 2:
+        QTest.keyClick(window, Qt.Key.Key_N, held)
+    assert [int(row["id"]) for row in told] == panel.parcels.frame["id"][:2].tolist()
+    QTest.keyClick(window, Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert told[-1]["id"] == PARCEL and np.allclose(found.viewer.scene.camera.center[-2:], (200, 280))
+    row, count = told[-1], len(panel.parcels.frame)
+    here = panel.atlas.units_YX == PARCEL
+    other = panel.atlas.legend.names[np.bincount(panel.atlas.guess_YX[here]).argmax()]
+    text = f"Case 1 of {count}: {row['declared_crop']} mapped as {other}, 64 px wrong"
+    assert panel.cases.words.text() == text
+    panel.filters.nearest.setCurrentIndex(1)
+    rest(found, qtbot)
+    wrong = (here & (panel.selection.kinds_YX > Kind.RIGHT)).sum()
+    assert panel.cases.words.text().endswith(f"{wrong} px wrong") and 0 < wrong < 64, "those that the filters leave"
+    panel.filters.choose_pair((row["predicted"], None))
+    rest(found, qtbot)
+    assert told[-1] is None and "selected" not in found.viewer.layers
+    panel.filters.reset.click()
+    rest(found, qtbot)
+    panel.tables.setCurrentWidget(panel.edges)
+    panel.cases.next.click()
+    assert told[-1]["a"] == panel.edges.frame["a"][0] and "beside" in panel.cases.words.text()
+    panel.step(-1)
+    assert "no further case" in found.jobbar.status.text()
+
+
+def test_a_click_near_an_edge_selects_its_row(found: Any) -> None:
+    panel = found.boundary
+    panel.tables.setCurrentWidget(panel.edges)
+    found.viewer.scene.camera.zoom = 5
+    panel.picked(20, 31, frozenset())
+    row = panel.edges.frame.iloc[panel.edges.number]
+    assert panel.tables.currentWidget() is panel.edges and (row.a, row.b) == (PARCEL, PARCEL + 1)
+    assert panel.plot.mark == panel.atlas.bins_YX[20, 31]
+    panel.hovered(63, 0, frozenset())
+    assert panel.plot.mark is None, "it was not judged"
+
+
+def test_what_is_asked_for_last_is_shown_though_the_panel_goes_meanwhile(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    shown = []
+    panel.plot.show_bars = lambda bars, chosen: shown.append(chosen)
+    for bar in range(4):
+        panel.filters.choose_range((bar, bar))
+    rest(found, qtbot)
+    assert shown[0] == (3, 3), "changes that follow each other at once are answered once"
+    panel.filters.choose_range((1, 1))
+    found.session.open_prediction(known_errors(found.session.labels))
+    qtbot.wait(100)
+    assert panel.atlas is None and panel.at_rest

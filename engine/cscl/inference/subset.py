@@ -251,12 +251,9 @@ def _asked(
 
 def _emptied(curve: pd.DataFrame, bins: Rows) -> pd.DataFrame:
     """Take the pixels out of some classes of distance."""
-    numbers = [name for name in curve.columns if name not in ("from_m", "to_m")]
-    whole = [name for name in numbers if curve[name].dtype.kind in "iu"]
-    emptied = curve.copy()
-    emptied.loc[bins, whole] = 0
-    emptied.loc[bins, [name for name in numbers if name not in whole]] = math.nan
-    return emptied
+    none = {name: 0 if values.dtype.kind in "iu" else math.nan for name, values in curve.items()}
+    kept = {"from_m": curve["from_m"], "to_m": curve["to_m"]}
+    return pd.DataFrame({name: np.where(bins, none[name], values) for name, values in curve.items()} | kept)
 
 
 def _of_size(parcels: pd.DataFrame, subset: Subset) -> Any:
