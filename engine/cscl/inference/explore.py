@@ -181,7 +181,8 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
     InputError
         If no judged pixel has both a label and a prediction.
     """
-    matched = yield from _with_wrong_parcels(matched, window)
+    votes = yield from _votes(matched, window)
+    matched = replace(matched, wrong_parcels=votes.wrong()) if votes.votes else matched
     atlas, bins, size_m = ErrorAtlas.empty(matched), len(matched.options.distances_m) + 1, matched.pixel_size_m
     limits = matched.options.distances_m
     tally, more, vector, total = None, None, None, tile_count((window.height, window.width), matched.options.block_px)
@@ -189,7 +190,7 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
         if matched.known(block):
             look = matched.look(block)
             _fill(atlas, look)
-            parts = ErrorTally.of(look, bins, size_m), count(look)
+            parts = ErrorTally.of(look, bins, size_m, by_class=False), count(look)
             tally, more = parts if tally is None or more is None else (tally + parts[0], more + parts[1])
             if matched.outlines is not None:
                 lines = VectorTally.of(look, matched.outlines, size_m, limits)
@@ -202,6 +203,7 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
             f"The labels {atlas.labels.name} hold no pixel of known class in {in_words(window)}, so there is nothing "
             "to compare. Choose another window, or check that the classes of the labels are in their legend."
         )
+    tally = replace(tally, classes=votes.classes, votes=votes.votes)
     if not tally.by_bin.sum():
         raise InputError(
             f"No pixel {atlas.judged.words} has both a label in {atlas.labels.name} and a class in "
@@ -216,14 +218,14 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
     ), more  # fmt: skip
 
 
-def _with_wrong_parcels(matched: Matched, window: Window) -> Job[Matched]:
+def _votes(matched: Matched, window: Window) -> Job[Votes]:
     """Count all pixels by parcel first: only then it is known which parcels are wrong as a whole."""
     votes, total = Votes((), ()), tile_count((window.height, window.width), matched.options.block_px)
     for number, block in enumerate(matched.blocks(window), 1):
         if matched.known(block):
             votes += matched.votes(block)
         yield Progress("counting parcels", number, total, "block")
-    return replace(matched, wrong_parcels=votes.wrong()) if votes.votes else matched
+    return votes
 
 
 def _fill(atlas: ErrorAtlas, look: Look) -> None:

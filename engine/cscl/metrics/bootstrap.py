@@ -33,11 +33,11 @@ __all__ = [
 FEWEST_UNITS = 10
 """Figures that rest on fewer units get no interval: so few say too little about how units differ."""
 
-MOST_DRAWN = 4000
+MOST_DRAWN = 2000
 """More units are put together at random into so many groups of one size, which are drawn whole.
 
 A sum over groups spreads as the sum over their units does, so that intervals stay as they are; a register of 600 000
-parcels takes no longer than one of 4000.
+parcels takes no longer than one of 2000.
 """
 
 BLOCK_M = 320.0

@@ -228,9 +228,10 @@ def _counted(maps: Sequence[Indices], inner: tuple[slice, slice], counted_YX: Ma
 def _counts(maps: Sequence[Indices], bins: Sequence[NDArray[np.uint8]], classes: int, most: int) -> NDArray[np.int64]:
     """Cumulated counts of truth, prediction and both, axes (3, width, class)."""
     same = np.where(maps[0] == maps[1], np.maximum(*bins), np.uint8(most))
-    counted = []
+    counted, keys = [], np.int32 if (most + 2) * classes > 30_000 else np.int16
     for index, nearest in ((maps[0], bins[0]), (maps[1], bins[1]), (maps[0], same)):
-        there = (nearest < most) & (index >= 0)
-        key = nearest[there].astype(np.intp) * classes + index[there]
-        counted.append(np.bincount(key, minlength=most * classes).reshape(most, classes).cumsum(0))
+        key = (nearest * keys(classes) + index.astype(keys)).ravel()
+        key[(index < 0).ravel()] = most * classes  # nothing is copied: what is in no band is counted and dropped
+        pixels = np.bincount(key, minlength=(most + 1) * classes)[: most * classes]
+        counted.append(pixels.reshape(most, classes).cumsum(0))
     return np.stack(counted)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["counted", "counted_right", "extent", "merged", "numbered"]
 
 Table = pd.DataFrame
+LARGEST_TABLE = 2**22
 PLACE = {"rows": "sum", "cols": "sum", "row0": "min", "col0": "min", "row1": "max", "col1": "max", "bleed_m": "max"}
 
 
@@ -20,8 +21,26 @@ def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     first = np.ones(len(ids), bool)
     np.not_equal(ids[1:], ids[:-1], out=first[1:])
     starts = np.flatnonzero(first)
-    found, of = np.unique(ids[starts], return_inverse=True)
+    found, of = _looked_up(ids[starts])
     return found, np.repeat(of, np.diff(starts, append=len(ids)))
+
+
+def _looked_up(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Find distinct ids by a table where they are small, as those of parcels are, and else, or below 0, by sorting."""
+    top = int(ids.max(initial=0))
+    if top > LARGEST_TABLE:
+        found, of = np.unique(ids, return_inverse=True)
+        return found, of
+    inside = ids >= 0
+    below, number_below = np.unique(ids[~inside], return_inverse=True)
+    there = np.zeros(top + 1, bool)
+    there[ids[inside]] = True
+    found = np.flatnonzero(there)
+    number = np.empty(top + 1, np.int64)
+    number[found] = np.arange(len(found)) + len(below)
+    of = np.empty(len(ids), np.int64)
+    of[inside], of[~inside] = number[ids[inside]], number_below
+    return np.concatenate([below, found.astype(ids.dtype)]), of
 
 
 def counted(id: NDArray[Any], value: NDArray[Any]) -> Table:
@@ -46,12 +65,16 @@ def counted_right(units: NDArray[Any], bins: NDArray[Any], right: NDArray[np.boo
 def extent(of: NDArray[np.int64], count: int, here: NDArray[np.bool_], corner: tuple[int, int]) -> dict[str, Any]:
     """Sum up rows and columns by unit, and find their bounds; the ends are exclusive."""
     found: dict[str, Any] = {}
-    for name, at in zip(("row", "col"), np.nonzero(here), strict=True):
-        at = at + corner[0 if name == "row" else 1]
+    rows, cols = np.nonzero(here)
+    ends = np.ones(len(of) + 1, bool)  # of runs of one unit in one row: bounds are theirs
+    ends[1:-1] = (of[1:] != of[:-1]) | (rows[1:] != rows[:-1])
+    first, last = np.flatnonzero(ends[:-1]), np.flatnonzero(ends[1:])
+    for name, at, start in (("row", rows, corner[0]), ("col", cols, corner[1])):
         low, high = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
-        np.minimum.at(low, of, at)
-        np.maximum.at(high, of, at + 1)
-        found |= {f"{name}s": np.bincount(of, at, minlength=count), f"{name}0": low, f"{name}1": high}
+        np.minimum.at(low, of[first], at[first] + start)
+        np.maximum.at(high, of[last], at[last] + start + 1)
+        sums = np.bincount(of, at, minlength=count) + start * np.bincount(of, minlength=count)
+        found |= {f"{name}s": sums, f"{name}0": low, f"{name}1": high}
     return found
 
 

@@ -70,7 +70,7 @@ def _stairs(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
         one, two = units[low][meet].astype(np.int64), units[high][meet].astype(np.int64)
         keys.append(np.minimum(one, two) << 32 | np.maximum(one, two))
         metres.append(np.full(len(one), side_m))
-    key, of = np.unique(np.concatenate(keys), return_inverse=True)
+    key, of = numbered(np.concatenate(keys))
     return Table(
         {"a": key >> 32, "b": key & 0xFFFFFFFF, "length_m": np.bincount(of, np.concatenate(metres), minlength=len(key))}
     )

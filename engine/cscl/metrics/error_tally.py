@@ -59,8 +59,11 @@ class ErrorTally:
     lengths: tuple[Table, ...] = field(repr=False)
 
     @classmethod
-    def of(cls, piece: Piece, bins: int, pixel_size_m: tuple[float, float]) -> ErrorTally:
-        """Count a piece; `bins` is the number of classes of distance."""
+    def of(cls, piece: Piece, bins: int, pixel_size_m: tuple[float, float], *, by_class: bool = True) -> ErrorTally:
+        """Count a piece; `bins` is the number of classes of distance.
+
+        Without `by_class`, `classes` and `votes` stay empty: for one who has counted them before.
+        """
         judged = piece.kinds > 0
         kinds = piece.kinds[judged].astype(np.int64)
         key = piece.bins[judged] * np.int64(len(Kind)) + kinds
@@ -72,9 +75,9 @@ class ErrorTally:
             np.bincount(key, minlength=bins * len(Kind)).reshape(bins, len(Kind)),
             mixed,
             np.array([near.sum(), (near & (piece.kinds == Kind.RIGHT)).sum()]),
-            (counted(id=piece.units[known], value=piece.truth[known]),),
+            (counted(id=piece.units[known], value=piece.truth[known]),) if by_class else (),
             (count_units(piece, here),),
-            (counted(id=piece.units[here], value=piece.guess[here]),),
+            (counted(id=piece.units[here], value=piece.guess[here]),) if by_class else (),
             (counted(id=piece.units[here], value=piece.bins[here]),),
             (counted_right(piece.drawn[judged], piece.bins[judged], kinds == Kind.RIGHT),),
             (count_edges(piece, here & (piece.across > 0)),),
