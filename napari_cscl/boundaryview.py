@@ -89,6 +89,11 @@ PARCEL_COLUMNS = (
     Column("confidence", "conf.", "Mean confidence of the prediction", "{:.2f}"),
     Column("wrong", "all wrong", "Judged pixels whose class is wrong, whatever the filters", PLACE),
     *(Column(kind.name.lower(), kind.title, kind.meaning, PLACE) for kind in WRONG),
+    Column("purity", "purity", "Share of its judged pixels that have the most frequent crop in the map", "{:.0%}"),
+    Column("second_crop", "second", "Next most frequent crop in the map"),
+    Column("second_share", "of it", "Share of its judged pixels that have this second crop", "{:.0%}"),
+    Column("share_boundary", "boundary", "Share of its judged pixels that touch another parcel", "{:.0%}"),
+    Column("flags", "flags", "What is odd about it, such as too small to tell, or wrong at the edge only"),
 )
 EDGE_COLUMNS = (
     Column("wrong", "wrong", "Wrong pixels within reach of the edge, on both sides", PLACE),
@@ -97,6 +102,14 @@ EDGE_COLUMNS = (
     Column("crop_b", "crop b", "Crop of parcel b"),
     Column("share_into_a", "into a", "Share of the pixels where b has grown into a", "{:.0%}"),
     Column("share_into_b", "into b", "Share of the pixels where a has grown into b", "{:.0%}"),
+    Column(
+        "displacement_m",
+        "moved (m)",
+        "Mean displacement, metres: above 0 a has grown into b, below 0 b into a",
+        "{:+.1f}",
+    ),
+    Column("bleed_m", "deepest (m)", "How far the wrong crop reaches beyond the edge at most, metres", PLACE),
+    Column("edge_m", "length (m)", "Length of its judged part, metres, stairs of pixels smoothed", PLACE),
     Column("length_m", "m", "Length along the sides of pixels, metres; 0 across a gap or a corner", PLACE),
     Column("pixels", "pixels", "Judged pixels within reach, on both sides", PLACE),
     Column("a", "a", "Number of parcel a"),
