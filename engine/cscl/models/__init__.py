@@ -67,6 +67,8 @@ class Needs:
         Tile height and width must be multiples of this.
     margin_px : int
         Radius of the receptive field: pixels farther than this from a tile's edge do not feel the edge.
+    whole_tile : bool
+        Whether norms take statistics over all of a tile, so that no margin frees a pixel from the rest of its tile.
     masks_dates : bool
         Whether padded dates leave the output unchanged.
     remarks : str
@@ -77,6 +79,7 @@ class Needs:
     least_dates: int = 2
     multiple_px: int = 1
     margin_px: int = 0
+    whole_tile: bool = False
     masks_dates: bool = True
     remarks: str = ""
 
