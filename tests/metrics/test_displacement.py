@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cscl.metrics.boundary import distance_to_class_edge
-from cscl.metrics.displacement import EDGE_MARGIN_PX, bleed_depth, edge_lengths, signed_displacement
+from cscl.metrics.displacement import EDGE_MARGIN_PX, STEPS, _weights_m, bleed_depth, edge_lengths, signed_displacement
 from cscl.metrics.kinds import across_edge, error_kinds
 
 REACH_M = 40.0
@@ -85,33 +85,43 @@ def scattered(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return truth, units, rng.random((15, 20)) < 0.6
 
 
-def slow_crossings(truth: np.ndarray, units: np.ndarray, judged: np.ndarray) -> dict[tuple[int, ...], float]:
-    found: dict[tuple[int, ...], float] = {}
+def slow_closed(truth: np.ndarray, units: np.ndarray, judged: np.ndarray) -> list[np.ndarray]:
+    """Unknown pixels go to the unit that they share a side with: below, else right, left, above."""
+    known, layers = (
+        (truth >= 0) & (units > 0),
+        [layer.copy() for layer in (truth, np.where(truth >= 0, units, 0), judged)],
+    )
+    for y, x in np.argwhere(~known):
+        for v, u in ((y + 1, x), (y, x + 1), (y, x - 1), (y - 1, x)):
+            if 0 <= v < truth.shape[0] and 0 <= u < truth.shape[1] and known[v, u]:
+                for layer, source in zip(layers, (truth, units, judged), strict=True):
+                    layer[y, x] = source[v, u]
+                break
+    return layers
+
+
+def slow_lengths(truth: np.ndarray, units: np.ndarray, judged: np.ndarray) -> dict[tuple[int, int], float]:
+    truth, units, judged = slow_closed(truth, units, judged)
+    found: dict[tuple[int, int], float] = {}
     for y, x in np.ndindex(truth.shape):
-        for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (1, -2), (2, 1), (2, -1)):
+        for (dy, dx), weight in zip(STEPS, _weights_m((10.0, 10.0)), strict=True):
             v, u = y + dy, x + dx
             if v >= truth.shape[0] or not 0 <= u < truth.shape[1] or truth[y, x] == truth[v, u]:
                 continue
-            if min(truth[y, x], truth[v, u]) >= 0 and min(units[y, x], units[v, u]) > 0:
-                pair = *sorted((int(units[y, x]), int(units[v, u]))), abs(dy), abs(dx)
-                found[pair] = found.get(pair, 0) + (int(judged[y, x]) + int(judged[v, u])) / 2
-    return found
+            passed = [(y + a, x + b) for a in range(dy + 1) for b in range(min(dx, 0), max(dx, 0) + 1)]
+            passed = [
+                at for at in passed if abs(math.dist(at, (y + dy / 2, x + dx / 2)) - math.hypot(dy, dx) / 2) > 0.1
+            ]
+            if min(units[y, x], units[v, u]) > 0 and (not passed or any(units[at] > 0 for at in passed)):
+                pair = (min(units[y, x], units[v, u]), max(units[y, x], units[v, u]))
+                found[pair] = found.get(pair, 0) + weight * (int(judged[y, x]) + int(judged[v, u])) / 2
+    return {pair: metres for pair, metres in found.items() if metres}
 
 
 def test_lengths_against_a_loop_and_in_pieces() -> None:
     truth, units, judged = scattered(3)
     whole = edge_lengths(truth, units, judged, (10.0, 10.0)).set_index(["a", "b"])["edge_m"]
-    weights = [edge_lengths(*np.array([[[0, 1]], [[1, 2]]]), None, (10.0, 10.0))["edge_m"][0]]  # a step (0, 1)
-    for dy, dx in ((1, 1), (1, 2)):  # of single pixels alone in the unknown
-        truth_of, units_of = -np.ones((3, 3), int), np.zeros((3, 3), int)
-        truth_of[0, 0], truth_of[dy, dx], units_of[0, 0], units_of[dy, dx] = 0, 1, 1, 2
-        weights.append(edge_lengths(truth_of, units_of, None, (10.0, 10.0))["edge_m"][0])
-    slow: dict[tuple[int, int], float] = {}
-    for (a, b, dy, dx), count in slow_crossings(truth, units, judged).items():
-        slow[a, b] = slow.get((a, b), 0) + count * weights[dy + dx - 1]
-    assert {pair: value for pair, value in whole.items() if value} == pytest.approx(
-        {k: v for k, v in slow.items() if v}
-    )
+    assert {pair: value for pair, value in whole.items() if value} == pytest.approx(slow_lengths(truth, units, judged))
     pieces = []
     for y in range(0, 15, 4):
         for x in range(0, 20, 7):
@@ -135,6 +145,18 @@ def test_bleed_depth_is_the_way_between_centres(size: tuple[float, float]) -> No
         way = np.hypot(*(others * size).T)
         near = way * (1 - 0.5 / np.hypot(*others.T))
         assert np.abs(way[near < near.min() + 1e-3] - depth[y, x]).min() < 1e-3
+
+
+def test_gaps_of_up_to_two_pixels_are_closed() -> None:
+    for gap, expected_m in ((0, 500), (1, 500), (2, 500), (3, 0), (6, 0)):
+        truth = np.repeat([0, -1, 1], [20, gap, 20])[:, None].repeat(50, 1)
+        for layer in (truth, truth.T):
+            length = edge_lengths(layer, layer + 1, None, (10.0, 10.0))["edge_m"].sum()
+            assert length == pytest.approx(expected_m, rel=0.04)
+    y, x = ground(140, (10.0, 10.0))
+    along = 0.8 * y + 0.6 * x
+    truth = np.where((np.abs(along) < 8) | (np.hypot(y, x) > 500), -1, along > 0)  # a ditch of 16 m
+    assert edge_lengths(truth, truth + 1, None, (10.0, 10.0))["edge_m"].sum() == pytest.approx(1000, rel=0.05)
 
 
 def test_nothing_to_measure() -> None:
