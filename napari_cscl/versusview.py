@@ -174,8 +174,9 @@ def outcome_layer(outcomes_YX: NDArray[np.uint8], duel: Duel, origin: GeoBox | N
 
 
 def rival_layer(duel: Duel, origin: GeoBox | None = None) -> LayerData:
-    """Show map B without making it the open map: that stays A."""
+    """Show map B without making it the open map: that stays A, whose layer must not be replaced by this one."""
     data, look, kind = prediction_layer(duel.maps[1], origin)
+    look = {**look, "name": f"map B ({duel.names[1]})"}
     held = {("rival" if key == "prediction" else key): value for key, value in look["metadata"][KEY].items()}
     return data, {**look, "metadata": {KEY: held}, "visible": False}, kind
 

@@ -72,6 +72,9 @@ class VersusBox(QWidget):
             layout.addWidget(widget)
         self.sides.idClicked.connect(lambda side: self.dock.act(lambda: self.show_side(side)))
         self.end.clicked.connect(lambda: self.dock.act(self.stop))
+        session = self.panel.session
+        for signal in (session.cube_changed, session.labels_changed, session.prediction_changed):
+            signal.connect(self.forget)
 
     # --- what can be asked of it -----------------------------------------------------------------------------------
 
@@ -112,7 +115,9 @@ class VersusBox(QWidget):
             self.dock.say(f"Now judged: {'AB'[self.sides.checkedId()]}, {self.map_name}.")
 
     def filtered(self) -> None:
-        """Show of what B wins and loses what the filters of the panel leave."""
+        """Show of what B wins and loses what the filters of the panel leave; errors found anew end the comparison."""
+        if self.duel is not None and not any(self.panel.atlas is atlas for atlas in self.duel.atlases):
+            self.forget()
         selection, layer = self.panel.selection, self._outcome_layer()
         if self.duel is not None and selection is not None and layer is not None:
             layer.data[:] = self.duel.outcomes(selection.kinds_YX)

@@ -182,7 +182,7 @@ def test_two_maps(found: Any, qtbot: Any) -> None:
     assert "two off wins" in box.summary.text() and len(box.table.frame) == len(expected.table)
     order = names(found)
     assert order.index("predicted crops (wrong on purpose)") < order.index("errors") < order.index("won and lost")
-    assert order.index("predicted crops (two off)") < order.index("errors")
+    assert order.index("map B (two off)") < order.index("errors")
     assert layer.visible and not found.viewer.layers["errors"].visible
     panel.filters.smallest.setValue(0.5)
     qtbot.waitUntil(lambda: (layer.data == 0).sum() > (expected.outcomes_YX == 0).sum())
@@ -196,7 +196,11 @@ def test_two_maps(found: Any, qtbot: Any) -> None:
     assert panel.atlas is before and panel.casebox.map_name == "wrong on purpose"
     box.stop()
     assert panel.atlas is before and "won and lost" not in names(found)
-    assert "predicted crops (two off)" not in names(found) and session.prediction is first
+    assert "map B (two off)" not in names(found) and session.prediction is first
+    box.start_comparing(rival)
+    finish(found, qtbot)
+    session.open_prediction(rival)
+    assert box.duel is None and "won and lost" not in names(found), "another map is open"
 
 
 def test_another_grid_is_refused(found: Any, qtbot: Any, tmp_path: Path) -> None:
