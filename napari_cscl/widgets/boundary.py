@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,10 @@ class BoundaryPanel(Panel):
         self.casebox = CaseBox(self)
         self.case_place.addWidget(self.casebox)
         layout.addWidget(row(self.filters.reset, self.casebox.export))
+
+        stops = (*self.asking.stops, self.plot, *self.filters.stops, self.cases.former, self.cases.next, self.tables)
+        for before, after in pairwise(stops):
+            self.setTabOrder(before, after)
 
     def _connect(self) -> None:
         self.needs = dict.fromkeys((self.find, *self.casebox.waiting), ("labels", "prediction"))

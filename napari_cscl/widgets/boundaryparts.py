@@ -56,7 +56,12 @@ class Asking(QWidget):
         self.reach.setToolTip("How far from a class edge an error is laid to it")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(row(self.find, self.judged, self.reach))
+        layout.addWidget(row(self.find, self.judged, self.reach, wide=(self.judged,)))
+
+    @property
+    def stops(self) -> tuple[QWidget, ...]:
+        """What the Tab key goes through."""
+        return self.find, self.judged, self.reach
 
     @property
     def everywhere(self) -> bool:
@@ -123,6 +128,11 @@ class Filters(QWidget):
         self.nearest.currentIndexChanged.connect(self._keep_order)
         self.farthest.currentIndexChanged.connect(self._keep_order)
         self.reset.clicked.connect(self.clear)
+
+    @property
+    def stops(self) -> tuple[QWidget, ...]:
+        """What the Tab key goes through."""
+        return self.declared, self.predicted, self.nearest, self.farthest, self.smallest, self.largest
 
     def take(self, atlas: ErrorAtlas, declared: Collection[int]) -> None:
         """Offer the classes and distances of an atlas, and the ids of the classes that occur; nothing is filtered."""

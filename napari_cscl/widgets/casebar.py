@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 __all__ = ["CaseBar"]
 
-LINE_PX = 14
+LINE_PX, BUTTON_PX = 14, 28
 NONE_YET = "Next worst case: Alt+N"
 
 
@@ -24,8 +24,8 @@ class CaseBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.former = _button(Qt.ArrowType.LeftArrow, "Former case of the table (Alt+Shift+N)")
-        self.next = _button(Qt.ArrowType.RightArrow, "Next worst case of the table (Alt+N)")
+        self.former = _button("◀", "Former case of the table (Alt+Shift+N)")
+        self.next = _button("▶", "Next worst case of the table (Alt+N)")
         self.words = QLabel(NONE_YET)
         self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.words.setWordWrap(True)
@@ -45,9 +45,9 @@ class CaseBar(QWidget):
         self.words.setToolTip(text)
 
 
-def _button(arrow: Qt.ArrowType, tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setArrowType(arrow)
+def _button(sign: str, tip: str) -> QPushButton:
+    button = QPushButton(sign)
+    button.setFixedWidth(BUTTON_PX)
     button.setToolTip(tip)
     button.setAccessibleName(tip)
     return button
