@@ -1,4 +1,4 @@
-"""Speed and memory of training and mapping; run with ``make bench`` or ``python tests/benchmarks/bench_engine.py``.
+"""Speed and memory of training, mapping and assessing: ``make bench`` or ``python tests/benchmarks/bench_engine.py``.
 
 Images are made up as they are read, so the disk plays no part and a large area costs no space. Each map is made in a
 process of its own, so that its peak memory is its own.
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import xarray as xr
 from affine import Affine
+from scipy.spatial import cKDTree
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -30,7 +31,7 @@ from cscl.events import run
 from cscl.grid import make_grid
 from cscl.inference.predict import PredictOptions, predict
 from cscl.legend import Legend
-from cscl.products import LabelMap, Scene
+from cscl.products import LabelMap, Prediction, Scene
 from cscl.recipe import Recipe
 from cscl.training.segment import train
 
@@ -109,8 +110,54 @@ def map_once(model: str, size_px: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def in_new_process(model: Path, size_px: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--map-once", str(model), str(size_px)]
+def assess_once(size_px: int, full: bool) -> dict[str, float]:
+    """Assess one square of 14 classes and parcels of about 1.7 ha; speed and peak memory above what the inputs take."""
+    from cscl.inference.assess import AssessOptions, assess
+
+    prediction, labels = mapped(size_px)
+    small = mapped(128)
+    run(assess(*small))  # what is imported late, and what is made once
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: begin the peak anew
+    before, start, cpu = _memory_mb("VmRSS"), time.perf_counter(), time.process_time()
+    run(assess(prediction, labels, AssessOptions(full=full)))
+    return {
+        "seconds": time.perf_counter() - start, "cpu_s": time.process_time() - cpu,
+        "above_inputs_mb": _memory_mb("VmHWM") - before, "inputs_mb": before,
+    }  # fmt: skip
+
+
+def mapped(size_px: int) -> tuple[Prediction, LabelMap]:
+    """Parcels around random points, one in twelve unknown, and a map of them: edges moved, parcels and pixels wrong."""
+    rng, count = np.random.default_rng(0), size_px**2 // 170
+    tree, parcels = cKDTree(rng.random((count, 2)) * size_px), np.empty((size_px, size_px), np.int32)
+    guess = np.empty((size_px, size_px), np.uint8)
+    crop = rng.choice(14, count + 1, p=np.r_[0.3, 0.2, 0.1, np.full(11, 0.4 / 11)]).astype(np.uint8) + 1
+    seen = np.where(rng.random(count + 1) < 0.08, rng.integers(1, 15, count + 1), crop).astype(np.uint8)
+    crop[rng.random(count + 1) < 0.08] = 255
+    for row in range(0, size_px, 64):
+        y, x = np.mgrid[row : min(row + 64, size_px), :size_px]
+        parcels[row : row + 64] = tree.query(np.stack([y, x], -1))[1] + 1
+        moved = np.stack([y + 1.5 * np.sin(x / 9), x + 1.5 * np.sin(y / 7)], -1)
+        part = seen[tree.query(moved)[1] + 1]
+        noise = rng.random(part.shape) < 0.03
+        guess[row : row + 64] = np.where(noise, rng.integers(1, 15, part.shape), part)
+    ids = crop[parcels]
+    parcels[ids == 255] = 0
+    grid = make_grid((size_px, size_px), Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32631", "benchmark")
+    legend, sure = Legend.from_codes(range(1, 15)), rng.integers(100, 251, guess.shape, np.uint8)
+    many = np.broadcast_to((250 - sure) // 13, (14, *guess.shape)).copy()
+    np.put_along_axis(many, guess[None].astype(np.intp) - 1, sure[None], 0)
+    layers = [xr.DataArray(a, dims=("class", "y", "x")[-a.ndim :]) for a in (guess, sure, many)]
+    return Prediction(layers[0], layers[1], grid, legend, layers[2]), LabelMap(ids, grid, legend, parcels)
+
+
+def _memory_mb(what: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
+
+
+def in_new_process(*words: str) -> dict[str, float]:
+    command = [sys.executable, __file__, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -118,10 +165,24 @@ def in_new_process(model: Path, size_px: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4000], help="Sides of the maps, pixels")
+    parser.add_argument("--assess-sizes", type=int, nargs="+", default=[2048], help="Sides of the assessed maps")
+    parser.add_argument("--assess-only", action="store_true", help="Neither train nor map")
     parser.add_argument("--map-once", nargs=2, metavar=("MODEL", "SIZE"), help=argparse.SUPPRESS)
+    parser.add_argument("--assess-once", nargs=2, metavar=("SIZE", "FULL"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.assess_once:
+        print(json.dumps(assess_once(int(args.assess_once[0]), args.assess_once[1] == "full")))
+        return
     if args.map_once:
         print(json.dumps(map_once(args.map_once[0], int(args.map_once[1]))))
+        return
+    for size_px, form in [(size, form) for size in args.assess_sizes for form in ("default", "full")]:
+        found = in_new_process("--assess-once", str(size_px), form)
+        print(
+            f"assess {size_px:>5}², {form:<7} report  {found['seconds']:.1f} s ({found['cpu_s']:.1f} s of a core), "
+            f"peak {found['above_inputs_mb']:.0f} MB above the {found['inputs_mb']:.0f} MB of program and inputs"
+        )
+    if args.assess_only:
         return
     print(f"threads {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}, CPU")
     speed = training_speed()
@@ -129,7 +190,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = quick_model(Path(folder))
         for size_px in args.sizes:
-            figures = in_new_process(model, size_px)
+            figures = in_new_process("--map-once", str(model), str(size_px))
             print(
                 f"map {size_px:>5}²  {figures['megapixel_dates_per_s']:.2f} megapixel-dates/s, "
                 f"peak {figures['peak_mb']:.0f} MB ({figures['above_imports_mb']:.0f} MB above the start)"

@@ -217,12 +217,13 @@ class Matched:
             yield Window(window.row + tile.row, window.col + tile.col, tile.height, tile.width)
 
     def known(self, block: Window) -> bool:
-        """Whether a block holds a pixel of known class."""
-        return bool((self.labels.legend.to_index(self.labels.ids[block.slices]) >= 0).any())
+        """Whether a block, or what lies beside it, holds a pixel of known class: else there is nothing to count."""
+        ids = self.labels.ids[block.grown(EDGE_MARGIN_PX, self.labels.ids.shape).slices]
+        return bool((self.labels.legend.to_index(ids) >= 0).any())
 
     def guess(self, block: Window) -> NDArray[Any]:
         """Read the predicted class indices of a block, negative where there is no prediction."""
-        return self._guess(self.prediction.read(block)[0])
+        return self._guess(self.prediction.ids[block.slices].values)
 
     def judged_px(self, window: Window) -> int:
         """Count the pixels of a window that have a label and are among those to be judged."""
