@@ -76,6 +76,7 @@ def test_the_report_compares_crops_by_code_not_by_accident_of_numbering(chain: P
     parcels[parcels["crop"].isin(common[1:3])].to_file(tmp_path / "few.gpkg")
     words = [str(chain / "map"), str(tmp_path / "few.gpkg"), str(tmp_path / "r"), "--class-column", "crop", "--quiet"]
     assert main(["assess", *words, "--distances-m", "10,25"]) == 0
+    assert "learnt from, which flatters it" in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
     with (tmp_path / "r" / "classes.csv").open(encoding="utf-8") as stream:
         rows = {row["code"]: row for row in csv.DictReader(stream)}
     legend = {c.code: c.id for c in Prediction.open(chain / "map").legend.classes}

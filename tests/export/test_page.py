@@ -74,7 +74,7 @@ def test_page(tmp_path: Path) -> None:
         "<script>alert(1)</script>",
         'One <b>"bold"</b>.',
         "Blé <tendre> & co",
-        "12 345",
+        "12,345",
         "0.988",
         "–",
         "<saw>",

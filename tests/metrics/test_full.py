@@ -16,6 +16,7 @@ from cscl.metrics.regions import class_regions
 from cscl.metrics.segmentation import persello_bruzzone, segmentation_errors
 from cscl.metrics.surface import SurfaceTally
 from cscl.metrics.tolerance import ToleranceTally
+from cscl.report.part_text import in_words
 
 LEGEND = Legend.from_codes(["GRA", "MAI", "WWH", "RAP"])  # no pixel is RAP
 SIZE = (10.0, 10.0)
@@ -84,6 +85,8 @@ def test_what_lies_beyond_the_reach_is_said_and_capped() -> None:
     )
     assert far["hd95_m"] == math.inf and far["average_distance_m"] == 200
     assert any("more than 200 m" in remark for remark in far.remarks)
+    hd95 = next(value for value in far.values if value.key == "hd95_m")
+    assert in_words(hd95) == "more than 200 m" and far.to_dict()["values"]["hd95_m"]["low"] == 200
     assert all_of_it["hd95_m"] == all_of_it["average_distance_m"] == 400
     assert full_margin_px(SIZE, 200.0) == 21 and "whole map" in all_of_it.definition
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import Arguments, add_images, add_labels, add_overwriting, warn
+from .shared import NOT_FOUND, Arguments, add_images, add_labels, add_overwriting, warn
 
 __all__ = ["assess", "assess_arguments"]
 
@@ -25,8 +25,8 @@ def assess(args: Arguments) -> None:
     from cscl.grid import Window, require_same
     from cscl.inference import assess as job
     from cscl.inference.assess_files import MARK, write_assessment
-    from cscl.inference.judging import held_out
-    from cscl.inference.learnt import model_that_learnt_from
+    from cscl.inference.judging import everything, held_out
+    from cscl.inference.learnt import model_of, model_that_learnt_from
     from cscl.products import Prediction
     from cscl.results import require_place
 
@@ -36,12 +36,14 @@ def assess(args: Arguments) -> None:
     model = model_that_learnt_from(prediction, labels.grid)
     if model is not None and not args.held_out_of:
         warn(FLATTERED.format(model, model))
+    elif not args.held_out_of and model_of(prediction) is None:
+        warn(NOT_FOUND.format(prediction.name) + "the figures flatter the map.")
     cube = open_cube(args.images, read_fields(args, ReadOptions)) if args.images else None
     if cube is not None:
         require_same(prediction.grid, cube.grid, f"The map {prediction.name} and the images {cube.name}")
     window = Window.parse(args.window, labels.ids.shape) if args.window else None
     parcels = None if labels.parcel_ids is None else open_parcels(args.labels, labelling)
-    judged = held_out(labels, args.held_out_of)
+    judged = held_out(labels, args.held_out_of) if args.held_out_of else everything(labels, model)
     options = read_fields(args, job.AssessOptions)
     found = drive(job.assess(prediction, labels, options, judged=judged, parcels=parcels, window=window), args.quiet)
     files = write_assessment(

@@ -7,9 +7,13 @@ import sys
 
 from cscl.options import add_fields
 
-__all__ = ["Arguments", "add_images", "add_labels", "add_overwriting", "add_running", "warn"]
+__all__ = ["NOT_FOUND", "Arguments", "add_images", "add_labels", "add_overwriting", "add_running", "warn"]
 
 Arguments = argparse.Namespace
+NOT_FOUND = (
+    "The model that made {} is not found, so nothing says whether it has learnt from these labels. If it has, name it "
+    "with --held-out-of: otherwise "
+)
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:

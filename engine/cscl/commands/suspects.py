@@ -9,7 +9,7 @@ from typing import Any
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import Arguments, add_labels, add_overwriting, warn
+from .shared import NOT_FOUND, Arguments, add_labels, add_overwriting, warn
 
 __all__ = ["label_next", "label_next_arguments", "suspects", "suspects_arguments"]
 
@@ -17,10 +17,6 @@ LEARNT = (
     "{prediction} was made by {model}, which has learnt from this scene: a network learns wrong labels, too, and then "
     "finds none. Add --held-out-of {model} to rank the parcels that were held back from it, or --all-parcels to rank "
     "all of them in spite of that."
-)
-NOT_KNOWN = (
-    "The model that made {} is not found, so nothing says whether it has learnt from these parcels. If it has, name it "
-    "with --held-out-of: a network learns wrong labels, too, and then finds none."
 )
 BY_HEART = "The model has learnt from some of these parcels: wrong declarations among them may be hidden."
 
@@ -42,7 +38,7 @@ def suspects(args: Arguments) -> None:
     elif learnt and not args.held_out_of:
         raise InputError(LEARNT.format(prediction=prediction.name, model=learnt))
     elif not args.held_out_of and model_of(prediction) is None:
-        warn(NOT_KNOWN.format(prediction.name))
+        warn(NOT_FOUND.format(prediction.name) + "a network learns wrong labels, too, and then finds none.")
     embedding = Embedding.open(args.embedding) if args.embedding else None
     table = drive(rank(prediction, labels, embedding, judged, read_fields(args, SuspectOptions)), args.quiet)
     ranked = f"Ranked are the {len(table)} parcels of which every pixel lies among the pixels {judged.words}."

@@ -248,7 +248,7 @@ def _edge(row: pd.Series[Any], atlas: Atlas) -> tuple[str, tuple[str, ...]]:
 
 
 def _wrong(row: pd.Series[Any], share: float) -> str:
-    return f"{row['wrong']:,} of {row['pixels']:,} px wrong ({share:.0%})".replace(",", " ")
+    return f"{row['wrong']:,} of {row['pixels']:,} px wrong ({share:.0%})"
 
 
 def _kinds(row: pd.Series[Any]) -> Iterator[str]:

@@ -121,7 +121,7 @@ def confusion(matrix: ArrayLike, legend: Legend, title: str = "Confusion of clas
     figure = sheet(side * counts.shape[1] / max(1, len(here)) + 3.4, side + 2.4, f"{title} (% of the true class)")
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    rows = [f"{name}  ({int(n):,} px)".replace(",", " ") for name, n in zip(names, counts.sum(1), strict=True)]
+    rows = [f"{name}  ({int(n):,} px)" for name, n in zip(names, counts.sum(1), strict=True)]
     axes.set_yticks(range(len(rows)), rows, fontsize=LABEL_PT - 1)
     columns = [*names, "no prediction"] if none else names
     axes.set_xticks(
@@ -186,7 +186,7 @@ def _bars_behind(axes: Any, counts_B: NDArray[np.float64]) -> None:
     axes.set_ylabel("pixels (bars)", fontsize=LABEL_PT, color="#6b7b86")
     axes.tick_params(labelsize=LABEL_PT - 1, colors="#6b7b86")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", " "))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 
 def bin_names(edges_m: Sequence[float]) -> list[str]:

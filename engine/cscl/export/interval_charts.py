@@ -42,7 +42,7 @@ def differences(
     bars.set_ylabel("pixels (bars)", fontsize=LABEL_PT, color="#6b7b86")
     bars.tick_params(labelsize=LABEL_PT - 1, colors="#6b7b86")
     bars.spines[["top", "right", "left"]].set_visible(False)
-    bars.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}".replace(",", " "))
+    bars.yaxis.set_major_formatter(lambda number, _: f"{number:,.0f}")
     axes.set_zorder(bars.get_zorder() + 1)
     axes.patch.set_visible(False)
     axes.axhline(0, color=INK, linewidth=0.8)

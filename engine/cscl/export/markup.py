@@ -125,7 +125,7 @@ def cell(value: Any, digits: int = 3) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if value in (math.inf, -math.inf):
             return "∞" if value > 0 else "-∞"
-        return f"{value:,.{digits if isinstance(value, float) else 0}f}".replace(",", " ")
+        return f"{value:,.{digits if isinstance(value, float) else 0}f}"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

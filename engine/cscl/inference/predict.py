@@ -92,7 +92,7 @@ def predict(
     part = begin(out, overwrite=overwrite)
     try:
         yield from _stream(loaded, cube, part, options)
-        _write_facts(part, loaded, cube, str(model))
+        _write_facts(part, loaded, cube, str(Path(model).resolve()))
         put(part, out)
     except (OSError, rasterio.errors.RasterioIOError) as error:
         raise OutputError(

@@ -58,7 +58,8 @@ def edge_part(corners: EdgeDistances, pixels: EdgeDistances, reach_m: float, leg
         ]
     there = corners.truth > 0
     middle = float(np.median(corners.hausdorff_m[there])) if there.any() else math.nan
-    values.append(Value("hd95_m", "HD95, median over classes", middle, "m"))
+    beyond = reach_m if math.isinf(middle) and math.isfinite(reach_m) else math.nan
+    values.append(Value("hd95_m", "HD95, median over classes", middle, "m", low=beyond))
     words = "average symmetric distance, mean over classes"
     if math.isfinite(reach_m):
         words += f", more than {reach_m:g} m counting as {reach_m:g} m"

@@ -222,20 +222,18 @@ def _trimap_part(tally: Tally, found: _Found, widths_m: Sequence[float]) -> Part
 def _split_part(tally: Tally, found: _Found, widths_m: Sequence[float]) -> Part:
     rows, names, words = [], [], []
 
-    def add(name: str, definition: str, at: ConfusionMatrix, pair: Sequence[tuple[str, float]]) -> None:
-        words.append(f"{name.capitalize()}: {definition}")
+    def add(name: str, at: ConfusionMatrix, pair: Sequence[tuple[str, float]]) -> None:
         for part, matrix, which in zip(("boundary", "interior"), (at, tally.overall - at), pair, strict=True):
             rows.append((name, part, matrix.mean_iou))
             names.append(which)
 
     for name, definition in BOUNDARIES.items():
         if (name, 1.0) in found.names:
-            add(name, definition, tally.at(name), ((name, 1.0), (name, 0.0)))
+            words.append(f"{name.capitalize()}: {definition}")
+            add(name, tally.at(name), ((name, 1.0), (name, 0.0)))
     trimap = tally.trimap(widths_m)
     for width in widths_m:
-        add(
-            f"within {width:g} m", DISTANCE.format(f"{width:g}") + ".", trimap.within(width),
-            (("within", width), ("beyond", width)),
-        )  # fmt: skip
+        add(f"within {width:g} m", trimap.within(width), (("within", width), ("beyond", width)))
+    words.append(f"The other pairs: {DISTANCE.format('so many')}.")
     table = pd.DataFrame(rows, columns=["definition", "part", "mean_iou"]).assign(**found.columns(*names))
     return Part("split", "At boundaries and inside", SPLIT + " ".join(words) + " " + DRAWN, tables={"split": table})

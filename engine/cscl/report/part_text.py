@@ -50,6 +50,8 @@ def in_words(value: Value) -> str:
     """Return a value with its unit and, where it has one, its 95 % interval."""
     if math.isnan(value.value):
         return "not defined"
+    if math.isinf(value.value):
+        return "infinite" if math.isnan(value.low) else f"more than {value.low:g} {value.unit}".strip()
     text = _number(value.value, value.unit)
     if math.isnan(value.low):
         return text
@@ -59,8 +61,8 @@ def in_words(value: Value) -> str:
 def _number(number: float, unit: str) -> str:
     if unit == "share":
         return f"{number:.1%}"
-    shown = f"{number:,}" if isinstance(number, int) else f"{number:,.1f}"
-    return f"{shown} {unit}".strip()
+    digits = 0 if isinstance(number, int) else 3 if not unit and abs(number) < 10 else 1
+    return f"{number:,.{digits}f} {unit}".strip()
 
 
 def cell(value: Any) -> Any:

@@ -25,7 +25,7 @@ class Value:
     words : str
         What it is, for a reader.
     value : float or int
-        NaN where it is not defined.
+        NaN where it is not defined; infinite where it lies beyond what was measured, `low` being how far that was.
     unit : str
         ``"share"`` (0..1), ``"m"``, ``"ha"``, ``"px"`` or empty for a plain number.
     low, high : float
