@@ -160,9 +160,9 @@ def test_interior_of_a_tile_does_not_feel_its_edge_or_the_card_says_so(network: 
     if network.needs.whole_tile:
         assert network.needs.remarks
         return
-    margin_px, start_px, size_px = network.needs.margin_px, 16, 72
-    assert size_px > 2 * margin_px
-    x_BTCHW, day_BT, valid_BTHW = series(network, 1, 96, 96)
+    margin_px, start_px = network.needs.margin_px, 16
+    size_px = max(72, 2 * margin_px + 8 + -2 * margin_px % 8)
+    x_BTCHW, day_BT, valid_BTHW = series(network, 1, size_px + 24, size_px + 24)
     inside = slice(start_px, start_px + size_px)
     scene = predict(network, (x_BTCHW, day_BT, valid_BTHW))[..., inside, inside]
     tile = predict(network, (x_BTCHW[..., inside, inside], day_BT, valid_BTHW[..., inside, inside]))

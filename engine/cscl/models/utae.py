@@ -1,0 +1,346 @@
+"""U-TAE: a U-Net encoder shared by all dates, attention over the dates at its lowest level, a U-Net decoder.
+
+V. Sainte Fare Garnot and L. Landrieu, "Panoptic Segmentation of Satellite Image Time Series with Convolutional
+Temporal Attention Networks", ICCV 2021. The attention is L-TAE (the same authors, "Lightweight Temporal
+Self-Attention for Classifying Satellite Images Time Series", AALTD 2020): for each head one learned query q, keys k_t
+linear in the features of a date, which carry its day as sines and cosines, and
+
+    a_t = softmax_t(q . k_t / sqrt(KEYS)),   pooled = sum_t a_t v_t
+
+where the values v_t are the head's share of the features. The a_t, enlarged bilinearly, collapse the dates of every
+finer level too: a head weights its share of the channels.
+
+In the published network (``variant=published``) a date is masked as a whole, the norm before the attention takes
+statistics over the padded dates too, the encoder normalises groups of channels over the whole tile, and batch norm and
+ReLU follow the last convolution, so that no logit is negative. By default (``masked``) validity is a channel beside the
+bands, statistics and weights go to the dates that saw a cell, at each level, the encoder has batch norms, and the
+last convolution makes the logits.
+
+Axes: B item, T date, F frame (an item's date), P pixel of the lowest level, C band or feature, G head, H row, W column,
+D embedding, K class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, interpolate, max_pool2d, pad
+
+from cscl.errors import InputError
+
+from . import Architecture, DataShape, Needs, Network, models
+
+__all__ = ["UTAE", "TemporalAttention", "UTAEOptions", "collapse"]
+
+MULTIPLE = 8  # three halvings of rows and columns
+RADIUS_PX = 67  # by interval arithmetic through the layers
+HEADS, KEYS = 16, 4
+PERIOD_DAYS = 1000.0  # the longest wave of the day codes is this times 2 pi
+LEAST_MASS = 1e-2  # below this share of the attention a cell's dates are not scaled up any more
+FRAMES = 8  # at once, outside training
+UNSEEN = -1e4
+
+MASKED = f"Tiles agree in their interiors when their corners differ by multiples of {MULTIPLE} pixels."
+PUBLISHED = (
+    "As published: clouded pixels are read as zeros, padded dates change the statistics of the norm before the "
+    "attention, and norms take statistics over the whole tile, so maps show seams unless tiles are of the size trained "
+    "on. Logits are never negative."
+)
+
+
+@dataclass(frozen=True)
+class UTAEOptions:
+    """Options of `UTAE`; the widths are the published ones."""
+
+    variant: Annotated[
+        Literal["masked", "published"],
+        {"tooltip": "masked: unseen pixels are left out, any tile; published: zeros, norms over the tile"},
+    ] = "masked"
+    num_features: Annotated[int, {"min": 4, "max": 64, "step": 4, "tooltip": "Width of all layers"}] = 16
+
+
+class Mirrored(nn.Conv2d):
+    """Convolution whose padding of one pixel mirrors the image; of a single row or column it repeats the edge."""
+
+    def forward(self, x_FCHW: Tensor) -> Tensor:
+        """Return the convolution of `x_FCHW`."""
+        mode = "reflect" if min(x_FCHW.shape[-2:]) > 1 else "replicate"
+        y_FCHW: Tensor = conv2d(pad(x_FCHW, (1, 1, 1, 1), mode=mode), self.weight, self.bias, self.stride)
+        return y_FCHW
+
+
+class Residual(nn.Module):
+    """Two convolutions; the second one adds to the first."""
+
+    def __init__(self, width_in: int, width_out: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.first, self.second = _around(width_in, width_out, norm), _around(width_out, width_out, norm)
+
+    def forward(self, x_FCHW: Tensor) -> Tensor:
+        """Return ``(F, width_out, H, W)``."""
+        first_FCHW: Tensor = self.first(x_FCHW)
+        return first_FCHW + self.second(first_FCHW)
+
+
+class FrameEncoder(nn.Module):
+    """Encoder of four levels that reads each date alone."""
+
+    def __init__(self, channels: int, num_features: int, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        fine, coarse = 4 * num_features, 8 * num_features
+        self.enter = nn.Sequential(_around(channels, fine, norm), _around(fine, fine, norm))
+        self.down = nn.ModuleList(
+            nn.Sequential(_normed(Mirrored(fine, fine, 4, stride=2), norm), Residual(fine, width, norm))
+            for width in (fine, fine, coarse)
+        )
+
+    def forward(self, x_FCHW: Tensor) -> list[Tensor]:
+        """Return the features of each frame, the finest level first, each of half the height and width."""
+        levels = [self.enter(x_FCHW)]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        return levels
+
+
+class TemporalAttention(nn.Module):
+    """L-TAE at every pixel; see the module's docstring.
+
+    Parameters
+    ----------
+    width : int
+        Features of a date and of the result, a multiple of 16.
+    """
+
+    wave_C: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        wide = 2 * width
+        self.in_norm = nn.GroupNorm(HEADS, width)
+        self.widen = nn.Conv1d(width, wide, 1)
+        self.query = nn.Parameter(torch.randn(HEADS, KEYS) * (2 / KEYS) ** 0.5)
+        self.key = nn.Linear(wide, HEADS * KEYS)
+        self.mix = nn.Sequential(nn.Linear(wide, width), nn.BatchNorm1d(width), nn.ReLU())
+        self.out_norm = nn.GroupNorm(HEADS, width)
+        self.drop_dates, self.drop_features = nn.Dropout(0.1), nn.Dropout(0.2)
+        share = wide // HEADS
+        pair_C = torch.arange(share, dtype=torch.float32) // 2
+        self.register_buffer("wave_C", PERIOD_DAYS ** (-2 * pair_C / share), persistent=False)
+
+    def forward(
+        self, x_BTCHW: Tensor, day_BT: Tensor, seen_BTHW: Tensor, counted_BTHW: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Pool the dates.
+
+        Parameters
+        ----------
+        x_BTCHW : Tensor
+            Features of each date.
+        day_BT : Tensor
+            int64, days since the reference date.
+        seen_BTHW : Tensor
+            bool, the dates that a pixel attends to; where there is none, the features pool to zero.
+        counted_BTHW : Tensor
+            bool, the dates over which the norm before the attention takes its statistics.
+
+        Returns
+        -------
+        pooled : Tensor
+            ``(B, C, H, W)``.
+        attention : Tensor
+            ``(B, G, T, H, W)``, summing over the dates to 1 (but for dropout), to 0 where none was seen.
+        """
+        items, _, _, height_px, width_px = x_BTCHW.shape
+        x_PTC = x_BTCHW.permute(0, 3, 4, 1, 2).flatten(0, 2)
+        seen_PT, counted_PT = (mask.permute(0, 2, 3, 1).flatten(0, 2) for mask in (seen_BTHW, counted_BTHW))
+        x_PTC = norm_over_dates(x_PTC, counted_PT, self.in_norm)
+        x_PTC = self.widen(x_PTC.transpose(1, 2)).transpose(1, 2)
+        day_PT = day_BT[:, None].expand(-1, height_px * width_px, -1).flatten(0, 1)
+        x_PTGC = x_PTC.unflatten(2, (HEADS, -1)) + self._code(day_PT)[:, :, None].to(x_PTC.dtype)
+        key_PTGC = self.key(x_PTGC.flatten(2)).unflatten(2, (HEADS, KEYS))
+        score_PTG = (key_PTGC * self.query).sum(dim=3) / KEYS**0.5
+        attention_PTG = score_PTG.masked_fill(~seen_PT[:, :, None], UNSEEN).softmax(dim=1)
+        attention_PTG = self.drop_dates(attention_PTG * seen_PT[:, :, None])
+        pooled_PC = (attention_PTG[..., None] * x_PTGC).sum(dim=1).flatten(1)
+        pooled_PC = self.out_norm(self.drop_features(self.mix(pooled_PC)))
+        size = (items, height_px, width_px)
+        return pooled_PC.unflatten(0, size).movedim(3, 1), attention_PTG.unflatten(0, size).permute(0, 4, 3, 1, 2)
+
+    def _code(self, day_PT: Tensor) -> Tensor:
+        """Return sines (even) and cosines (odd) of the days, one wavelength for each pair, ``(P, T, share)``."""
+        phase_PTC = day_PT[..., None].to(self.wave_C.dtype) * self.wave_C
+        return torch.stack([phase_PTC[..., 0::2].sin(), phase_PTC[..., 1::2].cos()], dim=-1).flatten(-2)
+
+
+class Up(nn.Module):
+    """A step of the decoder: enlarge, join the finer level, two convolutions."""
+
+    def __init__(self, width_in: int, width_skip: int, width_out: int) -> None:
+        super().__init__()
+        self.enlarge = _normed(nn.ConvTranspose2d(width_in, width_out, 4, stride=2, padding=1), nn.BatchNorm2d)
+        self.skip = _normed(nn.Conv2d(width_skip, width_skip, 1), nn.BatchNorm2d)
+        self.join = Residual(width_out + width_skip, width_out, nn.BatchNorm2d)
+
+    def forward(self, x_BCHW: Tensor, skip_BCHW: Tensor) -> Tensor:
+        """Return features at the height and width of `skip_BCHW`."""
+        joined_BCHW: Tensor = self.join(torch.cat([self.enlarge(x_BCHW), self.skip(skip_BCHW)], dim=1))
+        return joined_BCHW
+
+
+class UTAE(Network):
+    """U-Net with temporal attention; see the module's docstring.
+
+    The embedding has ``2 * num_features`` channels, 32 by default; the ReLU after it belongs to the classifier.
+
+    Parameters
+    ----------
+    options : UTAEOptions
+        Variant and width.
+    shape : DataShape
+        Bands and classes; its number of dates and season are not used.
+    """
+
+    decoder = ("up", "embed")
+
+    def __init__(self, options: UTAEOptions, shape: DataShape) -> None:
+        super().__init__()
+        self.masked = masked = options.variant == "masked"
+        self.bands, narrow = shape.bands, 2 * options.num_features
+        self.embedding_width = narrow
+        self.needs = Needs(
+            multiple_px=MULTIPLE,
+            margin_px=RADIUS_PX,
+            whole_tile=not masked,
+            masks_dates=masked,
+            remarks=MASKED if masked else PUBLISHED,
+        )
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d if masked else lambda width: nn.GroupNorm(4, width)
+        self.frames = FrameEncoder(shape.bands + masked, options.num_features, norm)
+        self.attention = TemporalAttention(4 * narrow)
+        self.up = nn.ModuleList(
+            Up(width_in, 2 * narrow, width_out)
+            for width_in, width_out in ((4 * narrow, 2 * narrow), (2 * narrow, narrow), (narrow, narrow))
+        )
+        self.embed = nn.Sequential(Mirrored(narrow, narrow, 3), nn.BatchNorm2d(narrow))
+        last = [nn.BatchNorm2d(shape.classes), nn.ReLU()] if not masked else []
+        self.classify = nn.Sequential(nn.ReLU(), Mirrored(narrow, shape.classes, 3), *last)
+        self.apply(_begin)
+        if masked:
+            nn.init.zeros_(self.classify.get_parameter("1.bias"))
+
+    def forward(self, x_BTCHW: Tensor, day_BT: Tensor, valid_BTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(logits_BKHW, embedding_BDHW)``.
+
+        Raises
+        ------
+        InputError
+            If bands or size do not fit the network.
+        """
+        self._check(x_BTCHW)
+        series_BTCHW = x_BTCHW.masked_fill(~valid_BTHW[:, :, None], 0.0)
+        if self.masked:
+            series_BTCHW = torch.cat([series_BTCHW, valid_BTHW[:, :, None].to(x_BTCHW.dtype)], dim=2)
+        present_BT = valid_BTHW.any(dim=3).any(dim=2)
+        *finer, coarsest_BTCHW = self._levels(series_BTCHW, present_BT)
+        seen_BTHW = self._seen(valid_BTHW, present_BT, coarsest_BTCHW)
+        counted_BTHW = seen_BTHW if self.masked else torch.ones_like(seen_BTHW)
+        x_BCHW, attention_BGTHW = self.attention(coarsest_BTCHW, day_BT, seen_BTHW, counted_BTHW)
+        for up, level_BTCHW in zip(self.up, reversed(finer), strict=True):
+            seen_BTHW = self._seen(valid_BTHW, present_BT, level_BTCHW)
+            x_BCHW = up(x_BCHW, collapse(level_BTCHW, attention_BGTHW, seen_BTHW, rescale=self.masked))
+        embedding_BDHW = self.embed(x_BCHW)
+        return self.classify(embedding_BDHW), embedding_BDHW
+
+    def _levels(self, series_BTCHW: Tensor, present_BT: Tensor) -> list[Tensor]:
+        """Return the encoder's levels, ``(B, T, C, H, W)``, zero on the dates that nothing saw."""
+        run_BT = present_BT if present_BT.any() else torch.ones_like(present_BT)
+        frames_FCHW = series_BTCHW[run_BT]
+        step = len(frames_FCHW) if self.training else FRAMES  # norms meet the season, and nothing of the padding
+        parts = [self.frames(frames_FCHW[first : first + step]) for first in range(0, len(frames_FCHW), step)]
+        levels = []
+        for level in zip(*parts, strict=True):
+            features_BTCHW = level[0].new_zeros(*run_BT.shape, *level[0].shape[1:])
+            features_BTCHW[run_BT] = torch.cat(level)
+            levels.append(features_BTCHW)
+        return levels
+
+    def _seen(self, valid_BTHW: Tensor, present_BT: Tensor, level_BTCHW: Tensor) -> Tensor:
+        """Return which dates saw each cell of a level: any of its pixels, or as published any pixel of the tile."""
+        if not self.masked:
+            return present_BT[..., None, None].expand(-1, -1, *level_BTCHW.shape[-2:])
+        step_px = valid_BTHW.shape[-1] // level_BTCHW.shape[-1]
+        return max_pool2d(valid_BTHW.to(level_BTCHW.dtype), step_px) > 0
+
+    def _check(self, x_BTCHW: Tensor) -> None:
+        bands, *size_px = x_BTCHW.shape[2:]
+        if bands != self.bands:
+            raise InputError(f"The network reads {self.bands} bands, the series has {bands}: choose those bands.")
+        if any(side_px % MULTIPLE for side_px in size_px):
+            raise InputError(f"Height and width, {size_px} px, must be multiples of {MULTIPLE}: pad the tile.")
+
+
+def collapse(x_BTCHW: Tensor, attention_BGTHW: Tensor, seen_BTHW: Tensor, *, rescale: bool) -> Tensor:
+    """Sum a level over its dates, weighted by the attention of the lowest level: a head weights its share of channels.
+
+    Parameters
+    ----------
+    x_BTCHW : Tensor
+        Features of each date, at any multiple of the attention's height and width.
+    attention_BGTHW : Tensor
+        Attention of each head.
+    seen_BTHW : Tensor
+        bool, the dates that saw each pixel of the level; the others get no weight.
+    rescale : bool
+        Whether the weights of the dates that saw a pixel are scaled up to what they are together elsewhere.
+    """
+    size_px = x_BTCHW.shape[-2:]
+    large = interpolate(attention_BGTHW.flatten(0, 1), size_px, mode="bilinear", align_corners=False)
+    weight_BGTHW = large.reshape(*attention_BGTHW.shape[:3], *size_px) * seen_BTHW[:, None]
+    if rescale:
+        weight_BGTHW = weight_BGTHW / weight_BGTHW.sum(dim=2, keepdim=True).clamp_min(LEAST_MASS)
+    x_BTGCHW = x_BTCHW.reshape(*x_BTCHW.shape[:2], attention_BGTHW.shape[1], -1, *size_px)
+    total_BGCHW: Any = 0
+    for date in range(x_BTCHW.shape[1]):  # one at a time: all products together would be another copy of the level
+        total_BGCHW = total_BGCHW + weight_BGTHW[:, :, date, None] * x_BTGCHW[:, date]
+    collapsed_BCHW: Tensor = total_BGCHW.flatten(1, 2)
+    return collapsed_BCHW
+
+
+def norm_over_dates(x_PTC: Tensor, counted_PT: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """Apply `norm` to each pixel's series, with statistics over the dates that count alone."""
+    x_PTGC = x_PTC.reshape(*x_PTC.shape[:2], norm.num_groups, -1)
+    counted_PT11 = counted_PT[:, :, None, None].to(x_PTC.dtype)
+    count_P111 = (counted_PT11.sum(dim=1, keepdim=True) * x_PTGC.shape[3]).clamp_min(1)
+    mean_P1G1 = (x_PTGC * counted_PT11).sum(dim=(1, 3), keepdim=True) / count_P111
+    variance_P1G1 = ((x_PTGC - mean_P1G1).square() * counted_PT11).sum(dim=(1, 3), keepdim=True) / count_P111
+    normed_PTC = ((x_PTGC - mean_P1G1) / (variance_P1G1 + norm.eps).sqrt()).flatten(2)
+    return normed_PTC * norm.weight + norm.bias
+
+
+def _normed(linear: nn.Conv2d | nn.ConvTranspose2d, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    return nn.Sequential(linear, norm(linear.out_channels), nn.ReLU())
+
+
+def _around(width_in: int, width_out: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    return _normed(Mirrored(width_in, width_out, 3), norm)
+
+
+def _begin(module: nn.Module) -> None:
+    """Draw the first weights as the published training does."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.xavier_normal_(module.weight)
+    elif isinstance(module, nn.Conv1d):
+        nn.init.normal_(module.weight)
+    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        nn.init.normal_(module.weight, mean=1, std=0.02)
+    if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)) and module.bias is not None:
+        nn.init.normal_(module.bias)
+
+
+models.register("utae")(
+    Architecture(UTAEOptions, UTAE, "Published U-Net with attention over the dates at its lowest level, U-TAE.")
+)
