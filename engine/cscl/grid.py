@@ -129,7 +129,7 @@ def make_grid(shape: tuple[int, int], transform: Any, crs: Any, what: str) -> Ge
 
 
 def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
-    """Height and width of a pixel in metres.
+    """Height and width of a pixel in metres, also where the CRS counts in feet.
 
     Raises
     ------
@@ -141,7 +141,9 @@ def pixel_size_m(grid: GeoBox) -> tuple[float, float]:
             f"The grid's coordinates are degrees ({grid.crs}), not metres. Reproject the images to a projected CRS "
             "first, e.g. gdalwarp -t_srs EPSG:326xx (the UTM zone)."
         )
-    return abs(grid.resolution.y), abs(grid.resolution.x)
+    axes = grid.crs.proj.axis_info
+    unit_m = float(axes[0].unit_conversion_factor) if axes else 1.0
+    return abs(grid.resolution.y) * unit_m, abs(grid.resolution.x) * unit_m
 
 
 def crop(grid: GeoBox, window: Window) -> GeoBox:

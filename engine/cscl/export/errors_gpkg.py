@@ -229,7 +229,7 @@ def _edge_layer(errors: Errors, edges: pd.DataFrame, parcels: Parcels | None) ->
         here = parcels.table[parcels.table["parcel_id"].isin(np.union1d(edges["a"], edges["b"]))]
         polygon = here.to_crs(str(grid.crs)).set_index("parcel_id").geometry
         a, b = (np.asarray(polygon.reindex(edges[side]), object) for side in "ab")
-        lines, drawn = yield from along_outlines(lines, drawn, a, b, min(pixel_size_m(grid)) / 2)
+        lines, drawn = yield from along_outlines(lines, drawn, a, b, min(map(abs, grid.resolution.xy)) / 2)
     table = gpd.GeoDataFrame(edges.assign(drawn=drawn), geometry=lines, crs=str(grid.crs))
     words = (
         f"Edges between two {errors.unit}s of different class, with the errors within {reach_m:g} m. Column 'drawn' "
