@@ -157,7 +157,7 @@ class BiConv(Network):
         logits_BKHW = self.classify(embedding_BDHW)
         return logits_BKHW.log_softmax(dim=1) if published else logits_BKHW, embedding_BDHW
 
-    def _last(self, cell: nn.Module, series_BTCHW: Tensor, counted_BTHW: Tensor, dates: range) -> Tensor:
+    def _last(self, cell: ConvGRU | ConvLSTM, series_BTCHW: Tensor, counted_BTHW: Tensor, dates: range) -> Tensor:
         """Return the state of a cell after all dates, ``(B, C, H, W)``. Each date is looked at when its turn comes."""
         state: State = cell.start(series_BTCHW[:, 0])
 

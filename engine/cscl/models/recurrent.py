@@ -52,8 +52,8 @@ def with_date_channels(
     if any(side_px % multiple_px for side_px in size_px):
         raise InputError(f"Height and width, {size_px} px, must be multiples of {multiple_px}: pad the tile.")
     day_BT = day_BT + (options.reference_day_of_year - 1)
-    date_BTC = torch.stack([(day_BT % DAYS_PER_YEAR + 1) / DAY_SCALE, day_BT // DAYS_PER_YEAR], dim=2)
-    date_BTC = date_BTC[:, :, : options.day_channels].to(x_BTCHW.dtype)
+    date_BTC = torch.stack([day_BT % DAYS_PER_YEAR + 1, day_BT // DAYS_PER_YEAR], dim=2).to(x_BTCHW.dtype)
+    date_BTC = (date_BTC / date_BTC.new_tensor([DAY_SCALE, 1.0]))[:, :, : options.day_channels]
     date_BTCHW = date_BTC[..., None, None].expand(-1, -1, -1, *size_px)
     return torch.cat([x_BTCHW, date_BTCHW], dim=2).masked_fill(~valid_BTHW[:, :, None], 0.0)
 
