@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .counts import small_ids
+
 __all__ = [
     "by_distance", "class_boundary", "distance_to_class_edge", "distance_to_parcel_edge", "distance_to_unknown",
     "ground_distance", "over_window", "parcel_boundary", "reach_px",
@@ -147,6 +149,7 @@ def by_distance(
 
 def _mixed(values: NDArray[Any], taking_part: Mask, n_px: int) -> Mask:
     """Whether the pixels taking part in the window of 2 n + 1 pixels have more than one value."""
+    values = small_ids(values)
     limits = np.iinfo(values.dtype)
     highest = over_window(np.where(taking_part, values, values.dtype.type(limits.min)), n_px, np.maximum)
     lowest = over_window(np.where(taking_part, values, values.dtype.type(limits.max)), n_px, np.minimum)
@@ -167,7 +170,7 @@ def over_window(values: NDArray[Any], n_px: int, extreme: np.ufunc) -> NDArray[A
 
 def _distance(values: NDArray[Any], known: Mask, pixel_size_m: tuple[float, float], max_m: float) -> Metres:
     """Distance to the nearest known pixel of another value, a strip of rows at a time: the arrays stay in the cache."""
-    reach = reach_px(pixel_size_m, max_m)[0]
+    reach, values = reach_px(pixel_size_m, max_m)[0], small_ids(values)
     step = max(STRIP_PX, 4 * reach)
     best = np.empty(values.shape, np.float32)
     for row in range(0, len(values), step):

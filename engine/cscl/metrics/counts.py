@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["counted", "counted_right", "extent", "merged", "numbered"]
+__all__ = ["counted", "counted_right", "extent", "merged", "numbered", "small_ids", "taken"]
 
 Table = pd.DataFrame
 LARGEST_TABLE = 2**22
@@ -23,6 +23,15 @@ def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     starts = np.flatnonzero(first)
     found, of = _looked_up(ids[starts])
     return found, np.repeat(of, np.diff(starts, append=len(ids)))
+
+
+def small_ids(ids_YX: NDArray[Any]) -> NDArray[Any]:
+    """Put small integers in the place of large ones, above 0 where these are: what compares them is twice as fast."""
+    if ids_YX.dtype.itemsize <= 2:
+        return ids_YX
+    found, of = numbered(ids_YX.ravel())
+    dtype = np.int16 if len(found) < 2**15 - 1 else np.int32
+    return (of - np.searchsorted(found, 1) + 1).astype(dtype).reshape(ids_YX.shape)
 
 
 def _looked_up(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -41,6 +50,11 @@ def _looked_up(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     of = np.empty(len(ids), np.int64)
     of[inside], of[~inside] = number[ids[inside]], number_below
     return np.concatenate([below, found.astype(ids.dtype)]), of
+
+
+def taken(at: NDArray[np.int64], *layers: NDArray[Any]) -> list[NDArray[Any]]:
+    """Take the pixels at some places, counted row after row, out of layers: twice as fast as by a mask."""
+    return [layer.ravel().take(at) for layer in layers]
 
 
 def counted(id: NDArray[Any], value: NDArray[Any]) -> Table:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cscl.legend import Legend
 from cscl.report.kinds import Kind
 
-from .counts import extent, merged, numbered
+from .counts import extent, merged, numbered, taken
 from .displacement import edge_lengths
 from .judged import share
 from .piece import Piece
@@ -27,21 +27,20 @@ _SUMS = ("length_m", "pixels", "wrong", "into_a", "into_b", "third", "edge_m", "
 
 def count_edges(piece: Piece, here: NDArray[np.bool_]) -> Table:
     """Count the pixels of a piece that are `here`, axes (y, x), by their unit and the one across the nearest edge."""
-    own, other = piece.units[here].astype(np.int64), piece.across[here].astype(np.int64)
-    a, b = np.minimum(own, other), np.maximum(own, other)
+    own, other, kinds, depths = taken(np.flatnonzero(here), piece.units, piece.across, piece.kinds, piece.depth_m)
+    a, b = np.minimum(own, other).astype(np.int64), np.maximum(own, other).astype(np.int64)
     key, of = numbered(a << 32 | b)
-    kinds = piece.kinds[here]
 
     def count(which: Any) -> NDArray[np.int64]:
         return np.bincount(of[which], minlength=len(key))
 
     shifted = kinds == Kind.SHIFTED
     counts: dict[str, Any] = {
-        "pixels": count(slice(None)), "wrong": count(kinds != Kind.RIGHT), "third": count(kinds == Kind.THIRD),
+        "pixels": np.bincount(of, minlength=len(key)), "wrong": count(kinds != Kind.RIGHT), "third": count(kinds == Kind.THIRD),
         "into_a": count(shifted & (own == a)), "into_b": count(shifted & (own == b)),
     }  # fmt: skip
     depth = np.zeros(len(key), np.float32)
-    np.maximum.at(depth, of[shifted], piece.depth_m[here][shifted])
+    np.maximum.at(depth, of[shifted], depths[shifted])
     counts["bleed_m"] = depth.astype(float)
     return Table({"a": key >> 32, "b": key & 0xFFFFFFFF, **counts, **extent(of, len(key), here, piece.corner)})
 

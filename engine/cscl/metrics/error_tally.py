@@ -18,7 +18,7 @@ from cscl.legend import Legend
 from cscl.report.kinds import WRONG, Kind
 
 from .bootstrap import Intervals, ratio_intervals
-from .counts import counted, counted_right
+from .counts import counted, counted_right, taken
 from .edge_rows import class_pairs, count_edges, edge_table, measure_edges
 from .judged import share
 from .parcel_rows import count_units, parcel_table
@@ -65,12 +65,13 @@ class ErrorTally:
         Without `by_class`, `classes` and `votes` stay empty: for one who has counted them before.
         """
         judged = piece.kinds > 0
-        kinds = piece.kinds[judged].astype(np.int64)
-        key = piece.bins[judged] * np.int64(len(Kind)) + kinds
+        kinds, far, drawn = taken(np.flatnonzero(judged), piece.kinds, piece.bins, piece.drawn)
+        key = far.astype(np.int64) * len(Kind) + kinds
         mixed = None if piece.mixed is None else np.bincount(piece.bins[judged & piece.mixed], minlength=bins)
         near = judged & piece.near
         known = (piece.truth >= 0) & (piece.units > 0)
         here = judged & (piece.units > 0)
+        units, bins_of = taken(np.flatnonzero(here), piece.units, piece.bins)
         return cls(
             np.bincount(key, minlength=bins * len(Kind)).reshape(bins, len(Kind)),
             mixed,
@@ -78,8 +79,8 @@ class ErrorTally:
             (counted(id=piece.units[known], value=piece.truth[known]),) if by_class else (),
             (count_units(piece, here),),
             (counted(id=piece.units[here], value=piece.guess[here]),) if by_class else (),
-            (counted(id=piece.units[here], value=piece.bins[here]),),
-            (counted_right(piece.drawn[judged], piece.bins[judged], kinds == Kind.RIGHT),),
+            (counted(id=units, value=bins_of),),
+            (counted_right(drawn, far, kinds == Kind.RIGHT),),
             (count_edges(piece, here & (piece.across > 0)),),
             (measure_edges(piece, pixel_size_m),),
         )

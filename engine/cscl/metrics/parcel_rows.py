@@ -13,7 +13,7 @@ from cscl.legend import UNKNOWN, Legend
 from cscl.report.kinds import WRONG, Kind
 
 from .boundary import parcel_boundary
-from .counts import extent, merged, numbered
+from .counts import extent, merged, numbered, taken
 from .judged import share
 from .piece import Piece
 from .unit_tables import class_columns, most, place, ranked
@@ -37,10 +37,12 @@ FLAGS = {
 
 def count_units(piece: Piece, here: NDArray[np.bool_]) -> Table:
     """Count the pixels of a piece that are `here`, axes (y, x), by unit."""
-    ids, of = numbered(piece.units[here])
-    kinds, near, sure = piece.kinds[here], piece.near[here], piece.confidence[here].astype(np.float32)
+    outer = parcel_boundary(piece.units_around, 1)[piece.inside]
+    layers = (piece.units, piece.kinds, piece.near, piece.confidence, outer)
+    units, kinds, near, sure, outer = taken(np.flatnonzero(here), *layers)
+    (ids, of), sure = numbered(units), sure.astype(np.float32)
     by_kind = np.bincount(of * len(Kind) + kinds, minlength=len(ids) * len(Kind)).reshape(-1, len(Kind))
-    given, outer = ~np.isnan(sure), parcel_boundary(piece.units_around, 1)[piece.inside][here]
+    given = ~np.isnan(sure)
     counts = {kind.name: by_kind[:, kind] for kind in Kind if kind}
     counts["near"] = np.bincount(of[near], minlength=len(ids))
     counts["near_right"] = np.bincount(of[near & (kinds == Kind.RIGHT)], minlength=len(ids))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cscl.report import ParcelReport
 
-from .counts import numbered
+from .counts import numbered, taken
 
 __all__ = ["ParcelTally"]
 
@@ -69,16 +69,16 @@ class ParcelTally:
         classes : int
             How many classes there are, K.
         """
-        counted = (parcel_ids > 0) & (truth >= 0)
-        ids, row = numbered(parcel_ids[counted])
-        t, p, sure = truth[counted], prediction[counted], confidence[counted]
+        counted = np.flatnonzero((parcel_ids > 0) & (truth >= 0))
+        units, t, p, sure, inside = taken(counted, parcel_ids, truth, prediction, confidence, interior)
+        ids, row = numbered(units)
         there, given = p >= 0, ~np.isnan(sure)
         return cls(
             ids.astype(np.int64),
             _crosstab(row, t, len(ids), classes),
             _crosstab(row[there], p[there], len(ids), classes),
             np.bincount(row[t == p], minlength=len(ids)),
-            np.bincount(row[interior[counted]], minlength=len(ids)),
+            np.bincount(row[inside], minlength=len(ids)),
             _sums(row[given], sure[given], len(ids)),
             np.bincount(row[given], minlength=len(ids)),
         )

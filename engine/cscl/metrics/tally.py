@@ -23,6 +23,7 @@ from .boundary import (
 )
 from .boundary_iou import width_bins
 from .confusion import ConfusionMatrix, accuracy_report
+from .counts import small_ids, taken
 from .drawn import DrawnTally
 from .judged import require_classes
 from .parcels import ParcelTally
@@ -145,25 +146,28 @@ class Tally:
         if class_edge_m is None:
             class_edge_m = distance_to_class_edge(around_YX, pixel_size_m, limits[-1])
         known = truth >= 0 if judged_YX is None else judged_YX & (truth >= 0)
-        t, p = truth[known], guess_YX[known]
+        at = np.flatnonzero(known)
+        t, p = taken(at, truth, guess_YX)
         require_classes(classes, t, p)
         pair = t.astype(np.int32) * (classes + 1) + np.where(p < 0, classes, p).astype(np.int32)
-        far = width_bins(class_edge_m[inner], limits)[known]
         place = class_boundary(around_YX, void_counts=True).astype(np.uint8) + class_boundary(around_YX)
-        ways, by_parcel_edge = [far.astype(np.int16) * PLACES + place[inner][known]], None
+        far, place = taken(at, width_bins(class_edge_m[inner], limits), place[inner])
+        ways, by_parcel_edge = [far.astype(np.int16) * PLACES + place], None
         tallies: tuple[ParcelTally, ...] = ()
         places = ways[0] % PLACES * PLACES
         there, right = p >= 0, t == p
         if parcels_YX is not None:
-            ways.append(_parcel_way(parcels_YX, inner, pixel_size_m, limits)[known])
+            ways += taken(at, _parcel_way(parcels_YX, inner, pixel_size_m, limits))
             places = places + ways[1] % PLACES
             by_parcel_edge = _pairs(ways[1][there] // PLACES, right[there], len(limits) + 2, 2)
-            ids, interior = parcels_YX[inner][known], ways[1] % PLACES < 2
-            tallies = (ParcelTally.of(ids, t, p, confidence_YX[known], interior, classes),)
+            ids, sure = taken(at, parcels_YX[inner], confidence_YX)
+            tallies = (ParcelTally.of(ids, t, p, sure, ways[1] % PLACES < 2, classes),)
         kinds = [(len(limits) + 1) * PLACES, (len(limits) + 2) * PLACES][: len(ways)]
         drawn = None
         if drawn_YX is not None:
-            drawn = DrawnTally.of(drawn_YX[known][there], right[there], [way[there] for way in ways], kinds)
+            whole, (ids,) = there.all(), taken(at, drawn_YX)
+            units, *of = (ids, right, *ways) if whole else (layer[there] for layer in (ids, right, *ways))
+            drawn = DrawnTally.of(units, of[0], of[1:], kinds)
         shape = (classes, classes + 1)
         by_class_edge = _pairs(far, pair, len(limits) + 1, classes * (classes + 1)).reshape(-1, *shape)
         by_place = _pairs(places, pair, PLACES**2, classes * (classes + 1)).reshape(PLACES, PLACES, *shape)
@@ -226,6 +230,7 @@ def _parcel_way(
     parcels_YX: NDArray[Any], inner: tuple[slice, slice], pixel_size_m: tuple[float, float], limits_m: Sequence[float]
 ) -> NDArray[np.int16]:
     """Distance to the parcel edge times `PLACES` plus the place; outside all parcels is one distance more."""
+    parcels_YX = small_ids(parcels_YX)
     edge_m = distance_to_parcel_edge(parcels_YX, pixel_size_m, limits_m[-1])[inner]
     far = np.where(np.isnan(edge_m), np.uint8(len(limits_m) + 1), width_bins(edge_m, limits_m))
     place = parcel_boundary(parcels_YX, 2).astype(np.uint8) + parcel_boundary(parcels_YX, 1)
