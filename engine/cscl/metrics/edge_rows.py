@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from cscl.legend import Legend
 from cscl.report.kinds import Kind
@@ -27,7 +28,8 @@ _SUMS = ("length_m", "pixels", "wrong", "into_a", "into_b", "third", "edge_m", "
 
 def count_edges(piece: Piece, here: NDArray[np.bool_]) -> Table:
     """Count the pixels of a piece that are `here`, axes (y, x), by their unit and the one across the nearest edge."""
-    own, other, kinds, depths = taken(np.flatnonzero(here), piece.units, piece.across, piece.kinds, piece.depth_m)
+    layers = (piece.units, piece.across, piece.kinds, piece.depth_m)
+    own, other, kinds, depths = taken(np.flatnonzero(here), *layers)
     a, b = np.minimum(own, other).astype(np.int64), np.maximum(own, other).astype(np.int64)
     key, of = numbered(a << 32 | b)
 
@@ -36,7 +38,8 @@ def count_edges(piece: Piece, here: NDArray[np.bool_]) -> Table:
 
     shifted = kinds == Kind.SHIFTED
     counts: dict[str, Any] = {
-        "pixels": np.bincount(of, minlength=len(key)), "wrong": count(kinds != Kind.RIGHT), "third": count(kinds == Kind.THIRD),
+        "pixels": np.bincount(of, minlength=len(key)), "wrong": count(kinds != Kind.RIGHT),
+        "third": count(kinds == Kind.THIRD),
         "into_a": count(shifted & (own == a)), "into_b": count(shifted & (own == b)),
     }  # fmt: skip
     depth = np.zeros(len(key), np.float32)
@@ -48,8 +51,8 @@ def count_edges(piece: Piece, here: NDArray[np.bool_]) -> Table:
 def measure_edges(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
     """Measure the edges of a piece: along the sides of pixels, and as `cscl.metrics.displacement` does."""
     layers = (piece.truth_around, piece.units_around, piece.judged_around)
-    smooth = edge_lengths(*layers, pixel_size_m, piece.inside)
-    return _stairs(piece, pixel_size_m).merge(smooth, how="outer", on=["a", "b"]).fillna(0.0)
+    smooth, stairs = edge_lengths(*layers, pixel_size_m, piece.inside), _stairs(piece, pixel_size_m)
+    return pd.concat([stairs.assign(edge_m=0.0), smooth.assign(length_m=0.0)], ignore_index=True)
 
 
 def _stairs(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
@@ -59,20 +62,21 @@ def _stairs(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
         layer[piece.inside[0].start : piece.inside[0].stop + 1, piece.inside[1].start : piece.inside[1].stop + 1]
         for layer in (piece.truth_around, piece.units_around)
     )
-    keys, metres = [], []
+    ids, of = numbered(units.ravel())
+    number, keys, metres = of.reshape(units.shape), [], []
     for right, down, side_m in ((1, 0, pixel_size_m[0]), (0, 1, pixel_size_m[1])):
         low = slice(0, min(height, len(units) - down)), slice(0, min(width, units.shape[1] - right))
         high = (slice(down, low[0].stop + down), slice(right, low[1].stop + right))
         meet = (
             (truth[low] >= 0) & (truth[high] >= 0) & (truth[low] != truth[high]) & (units[low] > 0) & (units[high] > 0)
         )
-        one, two = units[low][meet].astype(np.int64), units[high][meet].astype(np.int64)
-        keys.append(np.minimum(one, two) << 32 | np.maximum(one, two))
+        one, two = number[low][meet], number[high][meet]
+        keys.append((np.minimum(one, two), np.maximum(one, two)))
         metres.append(np.full(len(one), side_m))
-    key, of = numbered(np.concatenate(keys))
-    return Table(
-        {"a": key >> 32, "b": key & 0xFFFFFFFF, "length_m": np.bincount(of, np.concatenate(metres), minlength=len(key))}
-    )
+    pairs = tuple(np.concatenate(side) for side in zip(*keys, strict=True))
+    found = sparse.coo_array((np.concatenate(metres), pairs), shape=(len(ids), len(ids))).tocsr().tocoo()
+    a, b = (ids[at].astype(np.int64) for at in found.coords)
+    return Table({"a": a, "b": b, "length_m": found.data})
 
 
 def edge_table(
