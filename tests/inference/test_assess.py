@@ -183,9 +183,11 @@ def test_refusals(prediction: Prediction, labels: LabelMap) -> None:
     nothing = replace(labels, ids=np.full(SHAPE, 255, np.uint8))
     with pytest.raises(InputError, match="no pixel of known class in rows 0:5, columns 0:93"):
         run(assess(prediction, nothing, window=Window(0, 0, 5, 93)))
+    with pytest.raises(InputError, match="more than 500 pixels"):
+        run(assess(prediction, labels, AssessOptions(distances_m=(10.0, 1e9))))
 
 
-@pytest.mark.parametrize("limits", [(), (0.0, 10.0), (20.0, 10.0), (10.0, math.inf)])
+@pytest.mark.parametrize("limits", [(), (0.0, 10.0), (20.0, 10.0), (10.0, math.inf), (math.nan,)])
 def test_distances_must_rise(limits: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="rising"):
         AssessOptions(distances_m=limits)

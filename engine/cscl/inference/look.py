@@ -38,6 +38,7 @@ __all__ = ["BlockOptions", "ExploreOptions", "Look", "Matched", "in_words"]
 
 BLOCK_PX = 512
 REACH_M = 20.0
+MOST_PX = 500
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class BlockOptions:
 
     def __post_init__(self) -> None:
         limits = (0.0, *self.distances_m)
-        if len(limits) < 2 or any(b <= a for a, b in itertools.pairwise(limits)) or math.isinf(limits[-1]):
+        if len(limits) < 2 or not all(a < b < math.inf for a, b in itertools.pairwise(limits)):
             raise InputError(
                 f"The distances {self.distances_m} must be positive, finite and rising, e.g. 10, 20, 50. "
                 "What lies beyond the last one is a class of its own."
@@ -181,6 +182,8 @@ class Matched:
         ------
         GridError
             If the grids differ or count degrees.
+        InputError
+            If edges are to be looked for farther than 500 pixels away.
         """
         require_same(prediction.grid, labels.grid, f"The map {prediction.name} and the labels {labels.name}")
         pixel_size_m(labels.grid)
@@ -194,6 +197,11 @@ class Matched:
             mixed = crossed_pixels(segments, labels.ids.shape)
             outlines = Outlines.of(segments, index, labels.ids.shape)
         edges_m = max(*options.distances_m, options.reach_m, reach_m)
+        if edges_m > MOST_PX * min(pixel_size_m(labels.grid)):
+            raise InputError(
+                f"A distance of {edges_m:g} m is more than {MOST_PX} pixels: so far around each pixel no edges are "
+                "looked for. Give smaller distances."
+            )
         return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed, outlines)
 
     @property
