@@ -23,7 +23,7 @@ def variants(name: str) -> list[tuple[str, Any]]:
     """Options of a network at its least width: the defaults, then each other choice of each Literal option."""
     options_type = models.get(name).options
     hints = get_type_hints(options_type, include_extras=True)
-    small = {"num_features": hints["num_features"].__metadata__[0]["min"]} if "num_features" in hints else {}
+    small = {width: hints[width].__metadata__[0]["min"] for width in ("num_features", "head_width") if width in hints}
     default = options_type(**small)
     found = [(name, default)]
     for field in dataclasses.fields(options_type):
@@ -161,7 +161,7 @@ def test_interior_of_a_tile_does_not_feel_its_edge_or_the_card_says_so(network: 
         assert network.needs.remarks
         return
     margin_px, start_px = network.needs.margin_px, 16
-    size_px = max(72, 2 * margin_px + 8 + -2 * margin_px % 8)
+    size_px = 2 * margin_px + 8 + -2 * margin_px % 8
     x_BTCHW, day_BT, valid_BTHW = series(network, 1, size_px + 24, size_px + 24)
     inside = slice(start_px, start_px + size_px)
     scene = predict(network, (x_BTCHW, day_BT, valid_BTHW))[..., inside, inside]

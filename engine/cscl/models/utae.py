@@ -69,8 +69,8 @@ class Mirrored(nn.Conv2d):
     def forward(self, x_FCHW: Tensor) -> Tensor:
         """Return the convolution of `x_FCHW`."""
         mode = "reflect" if min(x_FCHW.shape[-2:]) > 1 else "replicate"
-        y_FCHW: Tensor = conv2d(pad(x_FCHW, (1, 1, 1, 1), mode=mode), self.weight, self.bias, self.stride)
-        return y_FCHW
+        stride = (int(self.stride[0]), int(self.stride[1]))
+        return conv2d(pad(x_FCHW, (1, 1, 1, 1), mode=mode), self.weight, self.bias, stride)
 
 
 class Residual(nn.Module):
@@ -82,8 +82,9 @@ class Residual(nn.Module):
 
     def forward(self, x_FCHW: Tensor) -> Tensor:
         """Return ``(F, width_out, H, W)``."""
-        first_FCHW: Tensor = self.first(x_FCHW)
-        return first_FCHW + self.second(first_FCHW)
+        first_FCHW = self.first(x_FCHW)
+        both_FCHW: Tensor = first_FCHW + self.second(first_FCHW)
+        return both_FCHW
 
 
 class FrameEncoder(nn.Module):
