@@ -14,9 +14,10 @@ embedding_BDHW what the classifier, and the contrastive head in its place, reads
 
 The layer (or layers) that make the logits of the embedding are the attribute ``classify``: it alone starts afresh when
 a pre-trained network meets its classes; the first axis of its weights is the class. ``decoder`` names the modules
-before it that combine what was found in a pixel's surroundings, for fine-tuning of a part. Any size H, W that is a
-multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates`` fixes it. To add a
-network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
+before it that combine what was found in a pixel's surroundings, for fine-tuning of a part. ``bottleneck`` may name the
+module whose output, (B, C, h, w) or (B, C, t, h, w), is the coarsest map, for losses that compare whole samples. Any
+size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates`` fixes
+it. To add a network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class Network(nn.Module):
     needs: Needs
     embedding_width: int
     decoder: tuple[str, ...] = ()
+    bottleneck: str = ""
 
     def part(self, scope: str) -> list[nn.Module]:
         """Return the modules of a part: ``head``, the classifier; ``decoder``, that and the decoder; else ``all``."""

@@ -174,6 +174,7 @@ class Compact(Network):
     """
 
     decoder = ("surroundings",)
+    bottleneck = "surroundings.down2"
 
     def __init__(self, options: CompactOptions, shape: DataShape) -> None:
         super().__init__()
