@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,19 @@ def test_other_folders_are_no_products(tmp_path: Path) -> None:
         Prediction.open(tmp_path)
     with pytest.raises(MissingError, match="is not an embedding"):
         Embedding.open(tmp_path)
-    (tmp_path / "prediction.json").write_text("{}")
-    with pytest.raises(InputError, match=r"prediction.json is damaged"):
+    for text in ("{}", "[]", "{"):
+        (tmp_path / "prediction.json").write_text(text)
+        with pytest.raises(InputError, match=r"prediction.json is damaged"):
+            Prediction.open(tmp_path)
+
+
+def test_files_of_two_maps_are_no_prediction(tmp_path: Path) -> None:
+    (tmp_path / "prediction.json").write_text(json.dumps({"legend": Legend.from_codes([1, 8]).to_dict()}))
+    for name in ("classes.tif", "confidence.tif"):
+        write(tmp_path / name)
+    assert Prediction.open(tmp_path).probabilities is None
+    write(tmp_path / "probabilities.tif")  # one band, two classes
+    with pytest.raises(InputError, match=r"probabilities.tif is not of the same map"):
         Prediction.open(tmp_path)
 
 

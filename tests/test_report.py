@@ -57,7 +57,7 @@ def test_files(report: Report, tmp_path: Path) -> None:
     assert (rye["parcel_id"], rye["n_px"], rye["n_px_predicted"]) == ("7", "3", "2")
     classes = rows(folder / "classes.csv")
     assert [(r["subset"], r["code"], r["recall"]) for r in classes[:3]] == [
-        ("all known pixels", "oat", "0.75"), ("all known pixels", "rye", "1"), ("all known pixels", "soy|bean", ""),
+        ("all judged pixels", "oat", "0.75"), ("all judged pixels", "rye", "1"), ("all judged pixels", "soy|bean", ""),
     ]  # fmt: skip
     assert len(classes) == 3 * (1 + 2 * 4)
 

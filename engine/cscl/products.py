@@ -171,10 +171,15 @@ class Prediction:
         try:
             plain = json.loads((folder / "prediction.json").read_text(encoding="utf-8"))
             legend = Legend.from_dict(plain["legend"])
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{folder / 'prediction.json'} is damaged ({error}). Predict again.") from error
         many = folder / "probabilities.tif"
-        grid = facts(folder / "classes.tif").grid()
+        raster = facts(folder / "classes.tif")
+        grid = raster.grid()
+        for path, count in ((folder / "confidence.tif", 1), (many, len(legend))):
+            other = facts(path) if path != many or many.exists() else None
+            if other is not None and (other.shape != raster.shape or other.count != count):
+                raise InputError(f"{path} is not of the same map as {folder / 'classes.tif'}. Predict again.")
         return cls(
             _lazy(folder / "classes.tif")[0],
             _lazy(folder / "confidence.tif")[0],

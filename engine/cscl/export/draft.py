@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
+import tempfile
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,8 @@ from rasterio.errors import RasterioError
 from cscl.errors import CSCLError, OutputError
 
 __all__ = ["draft", "refuse"]
+
+LEFT_BEHIND_S = 86_400.0
 
 
 def refuse(path: Path, *, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
@@ -48,19 +53,22 @@ def refuse(path: Path, *, overwrite: bool, inputs: Iterable[str | Path] = ()) ->
 
 @contextmanager
 def draft(folder: Path, name: str) -> Generator[Path, None, None]:
-    """Lend a folder ``<name>.part`` inside `folder`; when the block ends well, its files move up under their own names.
+    """Lend a folder ``<name>.*.part`` inside `folder`; when the block ends well, its files move up.
 
-    If the block fails or is left early the draft vanishes and former files stay as they were.
+    If the block fails or is left early the draft vanishes and former files stay as they were. Each run has a draft of
+    its own, so that two at once do not get into each other's way; what a killed run left behind goes after a day.
 
     Raises
     ------
     OutputError
         If something cannot be written: no permission, the disk is full, a file is in use.
     """
-    part = folder / f"{name}.part"
+    part = None
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+        for left in folder.glob(f"{glob.escape(name)}.*.part"):
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND_S:
+                shutil.rmtree(left, ignore_errors=True)
+        part = Path(tempfile.mkdtemp(prefix=f"{name}.", suffix=".part", dir=folder))
         yield part
         for path in sorted(part.iterdir()):
             path.replace(folder / path.name)
@@ -69,8 +77,16 @@ def draft(folder: Path, name: str) -> Generator[Path, None, None]:
     except (OSError, RasterioError, DataSourceError, DataLayerError) as error:
         why = error.__cause__ or error
         raise OutputError(
-            f"{folder / name} cannot be written ({why}). Make room on the disk, see that the folder is writable and "
-            "that no other program has the file open, or choose another place."
+            f"{_shown(folder / name)} cannot be written ({why}). Make room on the disk, see that the folder is writable "
+            "and that no other program has the file open, or choose another place."
         ) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _shown(path: Path) -> Path:
+    """Name a place as the user knows it: without the drafts on the way; a whole result is its folder."""
+    if not path.suffix:
+        return path.parent
+    return Path(*(name for name in path.parts if not name.endswith(".part")))

@@ -24,10 +24,15 @@ __all__ = [
     "in_words", "part_markdown", "part_section", "result_folder", "write_figures", "write_part", "write_table",
 ]  # fmt: skip
 
+CONTENTS = ".cscl-files"
+"""List of the files of a result, beside them."""
+
 
 @contextmanager
 def result_folder(out: str | Path, mark: str, *, overwrite: bool) -> Generator[Path, None, None]:
     """Lend a folder to write a result into; its files appear in `out` when all are whole. Other files in `out` stay.
+
+    Files that a former result had and this one has not go, so that tables of two runs never lie side by side.
 
     Parameters
     ----------
@@ -51,13 +56,25 @@ def result_folder(out: str | Path, mark: str, *, overwrite: bool) -> Generator[P
     except OSError as error:
         raise OutputError(f"The folder {out} cannot be made ({error}). Choose another place.") from error
     try:
+        former = _listed(out)
         with draft(out, "result") as folder:
             yield folder
+            names = sorted(path.name for path in folder.iterdir())
+            (folder / CONTENTS).write_text("\n".join(names), encoding="utf-8")
+        for name in former.difference(names):
+            (out / name).unlink(missing_ok=True)
         made = False
     finally:
         if made:
             with suppress(OSError):
                 out.rmdir()
+
+
+def _listed(out: Path) -> set[str]:
+    try:
+        return {name for name in (out / CONTENTS).read_text(encoding="utf-8").splitlines() if Path(name).name == name}
+    except OSError:
+        return set()
 
 
 def write_part(part: Part, facts: Mapping[str, Any], folder: Path) -> None:

@@ -52,7 +52,7 @@ EDGES = {
     "grows there; the edge lies half a pixel short of the centre of its nearest pixel. Pixels outside all parcels are "
     "left out.",
 }
-ALL = "all known pixels"
+ALL = "all judged pixels"
 PLACES = 3  # away from the boundary, at the wider one of its two definitions only, at both
 WHERE = {PUBLISHED: (0, 1), CLASS: (0, 2), PARCEL_2: (1, 1), PARCEL_1: (1, 2)}  # axis of places, least place
 

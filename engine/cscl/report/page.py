@@ -96,8 +96,8 @@ def _distance_part(curve: DistanceCurve) -> Iterator[str]:
 def _parcel_part(parcels: ParcelReport) -> Iterator[str]:
     yield "## Parcels"
     yield (
-        f"{len(parcels)} parcels hold pixels of known class; {int(parcels.judged.sum())} of them have a prediction and "
-        "are judged. A parcel is right when its most frequent class on the map is the declared one; of two equally "
+        f"{len(parcels)} parcels hold pixels that are to be judged; {int(parcels.judged.sum())} of them have a "
+        "prediction. A parcel is right when its most frequent class on the map is the declared one; of two equally "
         "frequent classes the first in the legend counts. parcels.csv holds one row a parcel."
     )
     yield _table(("figure", "value"), [(text, getattr(parcels, name)) for name, text in PARCEL_FIGURES.items()])
