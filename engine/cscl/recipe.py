@@ -78,10 +78,12 @@ class StageSettings:
 
 @dataclass(frozen=True)
 class PretrainSettings(StageSettings):
-    """Contrastive pre-training: by parcel (outlines are enough) or by crop class."""
+    """Contrastive pre-training: by parcel (outlines are enough) or by crop class; or by views, which read no labels."""
 
-    target: Annotated[Literal["parcel", "class"], {"tooltip": "What makes two pixels alike"}] = "parcel"
-    loss: Annotated[Choice, {"tooltip": "Contrastive loss and its options"}] = field(
+    target: Annotated[
+        Literal["parcel", "class"], {"tooltip": "What makes two pixels alike, for a loss that reads labels (CSCL)"}
+    ] = "parcel"
+    loss: Annotated[Choice, {"tooltip": "Pre-training scheme: the contrastive loss and its options"}] = field(
         default_factory=lambda: Choice("cscl")
     )
 
@@ -132,7 +134,7 @@ class Recipe:
         return build(cls, values, str(path))
 
     def with_settings(self, settings: typing.Iterable[str]) -> Recipe:
-        """Return the recipe with ``key=value`` settings applied, e.g. ``train.steps=800`` or ``model.name=unet3df``.
+        """Return the recipe with ``key=value`` settings applied, e.g. ``train.steps=800`` or ``model=unet3df``.
 
         Raises
         ------
@@ -150,9 +152,12 @@ class Recipe:
                 if not isinstance(table.get(part), dict):
                     raise nearest(part, table, "setting", f"'{key}'")
                 table = table[part]
-            if last == "name" and "name" in table and table["name"] != text:
+            value, inner = parse_value(text.strip()), table.get(last)
+            if isinstance(value, str) and isinstance(inner, dict) and "name" in inner:
+                table, last = inner, "name"  # the name alone stands for the thing
+            if last == "name" and "name" in table and table["name"] != value:
                 table.clear()  # the options of another thing mean nothing to this one
-            table[last] = parse_value(text.strip())
+            table[last] = value
         return build(type(self), values, "the settings")
 
     def to_toml(self) -> str:

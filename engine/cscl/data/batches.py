@@ -4,6 +4,7 @@
     day_BT                 int64, days since the reference date
     valid_BTHW             bool
     class_BHW, parcel_BHW  int64, negative where unknown
+    here_BHW               bool, True for pixels of the side that is drawn from
 
 A batch is a pure function of the seed and the step, so a run that is resumed sees what it would have seen.
 """
@@ -43,6 +44,7 @@ class Batch:
     valid_BTHW: Tensor
     class_BHW: Tensor
     parcel_BHW: Tensor
+    here_BHW: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function, such as a move to a device, to every tensor."""
@@ -146,8 +148,8 @@ class Patches:
         Where patches come from; patches are shared out by the pixels each scene can teach.
     side : Side
         Pixels on other sides keep their image but have no class and no parcel.
-    target : {"class", "parcel"}
-        Which pixels are worth a patch: those of known class, or those inside a parcel.
+    target : {"class", "parcel", "any"}
+        Which pixels are worth a patch: those of known class, those inside a parcel, or all of the side.
     patch_px, dates : int
         Side of a patch and most dates in it.
     mean, std : ndarray
@@ -250,15 +252,18 @@ class Patches:
             parcels = np.where(here & (ids > 0), ids, -1)
         if rng is not None and self.augment:
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-            values, valid, classes, parcels = (_turn(a, turns, flip) for a in (values, valid, classes, parcels))
+            arrays = (values, valid, classes, parcels, here)
+            values, valid, classes, parcels, here = (_turn(a, turns, flip) for a in arrays)
         x, day, seen = to_tensors(values, valid, source.days[chosen], self.mean, self.std)
-        return x, day, seen, torch.from_numpy(classes.copy()), torch.from_numpy(parcels.copy())
+        return x, day, seen, *(torch.from_numpy(a.copy()) for a in (classes, parcels, here))
 
 
 def _wanted(source: Source, side: Side, target: str, window: Window | None = None) -> NDArray[np.bool_]:
     """Which pixels of a scene or a window can teach: on this side, and of known class or in a parcel; axes (y, x)."""
     labels, place = source.scene.labels, window.slices if window else (slice(None), slice(None))
     here_YX: NDArray[np.bool_] = source.side_YX[place] == side
+    if target == "any":
+        return here_YX
     if target == "class":
         return here_YX & (labels.legend.to_index(labels.ids[place]) >= 0)
     return np.zeros_like(here_YX) if labels.parcel_ids is None else here_YX & (labels.parcel_ids[place] > 0)
@@ -300,5 +305,5 @@ def _fill_up(batch: Batch, multiple_px: int) -> Batch:
     sides = (0, -width % multiple_px, 0, -height % multiple_px)
     if not any(sides):
         return batch
-    blank = {"x_BTCHW": 0.0, "valid_BTHW": False, "class_BHW": -1, "parcel_BHW": -1}
+    blank = {"x_BTCHW": 0.0, "valid_BTHW": False, "class_BHW": -1, "parcel_BHW": -1, "here_BHW": False}
     return replace(batch, **{k: pad(getattr(batch, k), sides, value=v) for k, v in blank.items()})

@@ -14,7 +14,11 @@ def choices() -> Mapping[str, Mapping[str, type]]:
     """Names that fit a setting of the recipe, e.g. ``train.loss``, each with the class of its options."""
     fitting = {
         reads: {name: losses.get(name).options for name in losses.names() if losses.get(name).reads == reads}
-        for reads in ("embedding", "logits")
+        for reads in ("embedding", "views", "logits")
     }
     networks = {name: models.get(name).options for name in models.names()}
-    return {"model": networks, "pretrain.loss": fitting["embedding"], "train.loss": fitting["logits"]}
+    return {
+        "model": networks,
+        "pretrain.loss": {**fitting["embedding"], **fitting["views"]},
+        "train.loss": fitting["logits"],
+    }

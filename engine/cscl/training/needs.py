@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from cscl.card import ModelCard
 from cscl.cube import SITSCube
+from cscl.data.batches import Batch
 from cscl.data.network import build_network, make_loss
 from cscl.device import free_memory, pick
 from cscl.events import Job, Progress, time_in_words
@@ -19,6 +22,7 @@ from cscl.products import Scene
 from cscl.recipe import Recipe, StageSettings
 
 from .prepare import new_card
+from .schemes import Viewer, reads_views
 
 __all__ = ["Needs", "needs"]
 
@@ -28,6 +32,8 @@ FORWARD = 3  # tensors of the largest kind that live at once where nothing is re
 OTHERS = 40e6  # what reading, splitting and writing take, bytes; measured
 LOOK_PX = 16 * 64 * 64  # pixels of a batch of the validation blocks
 FREE_SHARE = 0.25  # cubes larger than this share of the free memory are read from disk, see `held_in_memory`
+
+Step = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -125,34 +131,62 @@ def _cost(stage: str, scene: Scene, recipe: Recipe) -> _Cost:
     """Cost of a stage, from a sample of noise."""
     settings: StageSettings = getattr(recipe, stage)
     network, card = build_network(new_card([scene], recipe))
-    modules = nn.ModuleDict({"network": network, **_losses(stage, recipe, network, len(card.legend))})
-    side = recipe.data.patch_px
-    x = torch.randn(1, card.dates, len(card.bands), side, side)
-    day = torch.linspace(card.first_day, card.last_day, card.dates).long()[None]
-    sizes, step_s = _forth_and_back(modules, x, day, max(1, len(card.legend)))
+    views = stage == "pretrain" and reads_views(recipe.pretrain.loss)
+    modules, step = (_on_views if views else _on_labels)(stage, recipe, network, card)
+    sizes, step_s = _forth_and_back(modules, step)
     weights = sum(4 * p.numel() for p in modules.parameters())
-    step = settings.batch * (KERNELS * sum(sizes) + 3 * x.nbytes)
+    side, read = recipe.data.patch_px, 4 * card.dates * len(card.bands) * recipe.data.patch_px**2
+    once = settings.batch * (KERNELS * sum(sizes) + (6 if views else 3) * read)
     samples = min(LOOK_PX, scene.labels.ids.size) / side**2 if stage == "train" else 0
-    look = samples * (FORWARD * max(sizes) + 3 * x.nbytes)
-    memory = OTHERS + COPIES * weights + max(step, look)
+    look = samples * (FORWARD * max(sizes) + 3 * read)
+    memory = OTHERS + COPIES * weights + max(once, look)
     return _Cost(int(memory), 6 * weights, step_s * settings.batch * settings.steps)
 
 
-def _forth_and_back(modules: nn.ModuleDict, x: Tensor, day: Tensor, classes: int) -> tuple[list[int], float]:
+def _noise(card: ModelCard, side: int, dates: int) -> Batch:
+    """One sample of noise, all of it valid, in as many classes and parcels as there are classes."""
+    x = torch.randn(1, dates, len(card.bands), side, side)
+    day = torch.linspace(card.first_day, card.last_day, dates).long()[None]
+    target = (torch.arange(side)[:, None] * torch.ones(side)).long()[None] % max(1, len(card.legend))
+    return Batch(x, day, torch.ones_like(x[:, :, 0], dtype=torch.bool), target, target, target >= 0)
+
+
+def _on_labels(stage: str, recipe: Recipe, network: Network, card: ModelCard) -> tuple[nn.ModuleDict, Step]:
+    modules = nn.ModuleDict({"network": network, **_losses(stage, recipe, network, len(card.legend))})
+    batch = _noise(card, recipe.data.patch_px, card.dates)
+
+    def step() -> Tensor:
+        logits, embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)
+        reads = {"class": logits, "head": embedding}
+        found = [module(reads[name], batch.class_BHW)[0] for name, module in modules.items() if name in reads]
+        return torch.stack(found).sum()
+
+    return modules, step
+
+
+def _on_views(stage: str, recipe: Recipe, network: Network, card: ModelCard) -> tuple[nn.ModuleDict, Step]:
+    viewer = Viewer.of(recipe.pretrain.loss, recipe.data.patch_px, card.dates, card.bands, recipe.seed)
+    drawn = viewer(_noise(card, viewer.side_px + viewer.options.shift_px, 2 * card.dates), 0)
+    head = viewer.head(network, drawn)
+
+    def step() -> Tensor:
+        loss: Tensor = head(network, drawn, 0.0)[0]
+        return loss
+
+    return nn.ModuleDict({"network": network, "head": head}), step
+
+
+def _forth_and_back(modules: nn.ModuleDict, step: Step) -> tuple[list[int], float]:
     """Sizes of what one sample has remembered for its way back, and the seconds of the second round.
 
     The first round sets things up.
     """
-    side = x.shape[-1]
-    target = (torch.arange(side)[:, None] * torch.ones(side)).long()[None] % classes
     own = {p.untyped_storage().data_ptr() for p in modules.parameters()}
     for _ in range(2):
         began, remembered = time.monotonic(), dict[int, int]()
         with _noting(remembered):
-            logits, embedding = modules["network"](x, day, torch.ones_like(x[:, :, 0], dtype=torch.bool))
-            reads = {"class": logits, "head": embedding}
-            losses = [module(reads[name], target)[0] for name, module in modules.items() if name in reads]
-        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+            loss = step()
+        loss.backward()  # type: ignore[no-untyped-call]
         seconds = time.monotonic() - began
     return [size for place, size in remembered.items() if place not in own], seconds
 

@@ -1,7 +1,7 @@
 """The first stage: contrastive pre-training, so that semantic boundaries show in the embedding.
 
-Tarasiou, Güler and Zafeiriou, IEEE TGRS 60 (2022). By default two pixels are alike when they lie in the same parcel:
-that needs the outlines of a register and no crop label.
+By default CSCL (Tarasiou, Güler and Zafeiriou, IEEE TGRS 60, 2022) by parcel: two pixels are alike when they lie in the
+same one, which needs the outlines of a register and no crop label. Other losses read views of a sample and no label.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cscl.data.batches import Batch
-from cscl.data.network import build_network, make_loss, save_weights
-from cscl.data.split import Side
+from cscl.data.network import build_network, save_weights
 from cscl.device import pick
-from cscl.errors import InputError
 from cscl.events import Event, Job, Note
 from cscl.grid import Window
 from cscl.products import Scene
-from cscl.recipe import Recipe, plain
+from cscl.recipe import PretrainSettings, Recipe, plain
 
 from .checkpoint import run_facts, workplace
 from .loop import Learner, fit
-from .prepare import Prepared, prepare, require_scenes, suited
+from .prepare import prepare, require_scenes, suited
 from .save import finish_model
+from .schemes import reads_views, scheme_of
 
 __all__ = ["pretrain"]
 
@@ -41,14 +40,15 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Job[Path]:
-    """Pre-train a network on outlines or crop labels and write a model folder.
+    """Pre-train a network on outlines, on crop labels or on images alone, and write a model folder.
 
-    Only training blocks are used: the outlines of blocks that are held back stay unseen.
+    Only training blocks are used: the outlines of blocks that are held back stay unseen, and losses that read views
+    learn from no pixel of theirs, though they, too, show their surroundings.
 
     Parameters
     ----------
     scenes : sequence of Scene
-        Cubes with labels on the same grid; by parcel, only their parcel ids matter.
+        Cubes with labels on the same grid; by parcel, only their parcel ids matter, and by views none of them.
     out : path
         Model folder to make.
     recipe : Recipe, optional
@@ -83,42 +83,28 @@ def pretrain(
         torch.manual_seed(recipe.seed)  # the first weights, too, follow from the seed
         network, card = build_network(prepared.card)
         prepared = suited(prepared, network, card)
-        patches = prepared.patches(Side.TRAIN, settings.target, augment=recipe.data.augment)
-        _require_targets(prepared, settings.target, patches.pixels)
-        head = make_loss(settings.loss, "embedding", network.embedding_width)
-        learner = Learner.start(nn.ModuleDict({"network": network, "head": head}).to(where), settings)
+        scheme = scheme_of(prepared, settings, network)
+        modules = nn.ModuleDict({"network": network, "head": scheme.head})
+        learner = Learner.start(modules.to(where), settings)
 
-        def objective(batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-            embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)[1]
-            target = batch.parcel_BHW if settings.target == "parcel" else batch.class_BHW
-            loss: tuple[Tensor, Mapping[str, Tensor]] = head(embedding, target)
-            return loss
+        def objective(drawn: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
+            return scheme.loss(network, drawn, learner.step / settings.steps)
 
         yield from fit(
-            "pre-training", learner, settings, patches.draw, objective, place.checkpoint, where, seed=recipe.seed,
+            "pre-training", learner, settings, scheme.draw, objective, place.checkpoint, where, seed=recipe.seed,
             facts=run_facts(card, prepared.sources),
         )  # fmt: skip
-        yield from _say_if_collapsed(learner.history)
-        head_facts = {"loss": plain(settings.loss), "target": settings.target}
+        yield from _say_if_collapsed(learner.history, settings)
+        head_facts = {"loss": plain(settings.loss), "target": scheme.target}
         card = replace(card, stage="pretrained", steps=learner.step, head=head_facts)
         save_weights(learner.result("head"), place.folder / "head.safetensors")
         finish_model(place, card, learner.result("network"), learner.history, prepared.sources)
     return Path(out)
 
 
-def _require_targets(prepared: Prepared, target: str, pixels: int) -> None:
-    if pixels:
-        return
-    names = ", ".join(source.scene.labels.name for source in prepared.sources)
-    if target == "parcel":
-        raise InputError(
-            f"The labels {names} hold no parcel ids in the training part. Give parcels as polygons, or pre-train by "
-            "crop class with --set pretrain.target=class."
-        )
-    raise InputError(f"The labels {names} hold no known class in the training part. Check the class column.")
-
-
-def _say_if_collapsed(history: Sequence[Mapping[str, float]]) -> Generator[Event, None, None]:
+def _say_if_collapsed(
+    history: Sequence[Mapping[str, float]], settings: PretrainSettings
+) -> Generator[Event, None, None]:
     """Warn loudly when the loss was lowered without telling pairs apart."""
     recent = [row for row in history[-5:] if "collapsed" in row]
     if not recent or sum(row["collapsed"] for row in recent) < 0.5 * len(recent):
@@ -126,9 +112,10 @@ def _say_if_collapsed(history: Sequence[Mapping[str, float]]) -> Generator[Event
     alike, unlike = (
         sum(row[k] for row in recent) / len(recent) for k in ("similarity_positive", "similarity_negative")
     )
+    remedy = "a larger batch" if reads_views(settings.loss) else "the balanced loss (pretrain.loss.mode)"
     yield Note(
         f"The pre-training has collapsed: pairs that belong together have a mean similarity of {alike:.2f}, pairs that "
-        f"do not {unlike:.2f}, so the embedding tells nothing apart. Use the balanced loss (pretrain.loss.mode), a "
+        f"do not {unlike:.2f}, so the embedding tells nothing apart. Use {remedy}, a "
         "lower learning rate or more steps; starting from this model gains nothing.",
         warning=True,
     )
