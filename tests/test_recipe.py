@@ -27,6 +27,12 @@ def test_another_name_drops_the_options_of_the_former() -> None:
     assert recipe.model == Choice("unet3d")
 
 
+def test_the_name_alone_stands_for_the_thing() -> None:
+    recipe = Recipe().with_settings(["pretrain.loss.window=5", "pretrain.loss=glcnet", "pretrain.loss.region_px=4"])
+    assert recipe.pretrain.loss == Choice("glcnet", {"region_px": 4})
+    assert Recipe().with_settings(["model.knots=8", "model=compact"]).model == Choice("compact", {"knots": 8})
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
