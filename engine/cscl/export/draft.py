@@ -77,8 +77,8 @@ def draft(folder: Path, name: str) -> Generator[Path, None, None]:
     except (OSError, RasterioError, DataSourceError, DataLayerError) as error:
         why = error.__cause__ or error
         raise OutputError(
-            f"{_shown(folder / name)} cannot be written ({why}). Make room on the disk, see that the folder is writable "
-            "and that no other program has the file open, or choose another place."
+            f"{_shown(folder / name)} cannot be written ({why}). Make room on the disk, see that the folder is "
+            "writable and that no other program has the file open, or choose another place."
         ) from error
     finally:
         if part is not None:
