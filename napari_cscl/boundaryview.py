@@ -1,7 +1,8 @@
-"""How an error atlas is shown: colours, layers, a plot, columns of tables, and where to look. It knows no Qt."""
+"""How an error atlas is shown: colours, layers, a plot, words, and where to look. It knows no Qt."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,35 +11,29 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cscl.grid import GeoBox, pixel_size_m
+from cscl.inference.subset import Subset
 from cscl.legend import CropClass, Legend
 from cscl.report.kinds import WRONG, Kind
 
-from .bridge import KEY, LayerData, frame
+from .bridge import KEY, LayerData, frame, raster_layer
 
 if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
 
 __all__ = [
-    "EDGE_COLUMNS", "PAIR_COLUMNS", "PARCEL_COLUMNS", "Bar", "Column", "Crossing", "bars", "case_in_words", "crossing",
-    "error_colours", "errors_layer", "kinds_in_words", "near_px", "outline_layer", "outlines", "pair_of", "view_of",
+    "CLASS_EDGE", "Bar", "Crossing", "bars", "case_in_words", "crossing", "displacement_layer", "edges_of",
+    "error_colours",
+    "errors_layer", "kinds_in_words", "near_px", "outline_layer", "outlines", "pair_of", "subset_in_words", "view_of",
 ]  # fmt: skip
 
 MARK = "#ff2dd1"  # no crop and no error has it
 MARK_PX = 0.25
+MOVED_COLOURS = ("#b2182b", "#ef8a62", "#f7f7f7", "#67a9cf", "#2166ac")  # told apart with any kind of colour vision
+CLASS_EDGE = "class edge"
 VEIL = "70"  # of right pixels, hexadecimal opacity: the land below stays in sight
 LEAST_PX = 8
 LEAST_NEAR_PX, MOST_NEAR_PX, NEAR_ON_SCREEN_PX = 1.0, 25.0, 12
 PART_OF_VIEW = 1 / 3
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: the name in the frame, the head, what it means, and how a number is written."""
-
-    name: str
-    head: str
-    meaning: str
-    form: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -76,58 +71,6 @@ class Crossing:
         return f"{name} {done}: {count:,} pixels, {share:.1%} of {name}"
 
 
-PLACE = "{:,.0f}"
-PARCEL_COLUMNS = (
-    Column("id", "id", "Number of the parcel or region"),
-    Column("wrong_here", "wrong", "Wrong pixels among those that the filters leave", PLACE),
-    Column("share_right", "right", "Share of its judged pixels whose class is right", "{:.0%}"),
-    Column("declared_crop", "declared", "Crop in the labels"),
-    Column("predicted_crop", "predicted", "Most frequent crop in the map"),
-    Column("area_ha", "ha", "Area of its judged pixels, hectares", "{:.2f}"),
-    Column("share_right_boundary", "at edge", "Share right within reach of a class edge", "{:.0%}"),
-    Column("share_right_interior", "inside", "Share right out of reach of any class edge", "{:.0%}"),
-    Column("confidence", "conf.", "Mean confidence of the prediction", "{:.2f}"),
-    Column("wrong", "all wrong", "Judged pixels whose class is wrong, whatever the filters", PLACE),
-    *(Column(kind.name.lower(), kind.title, kind.meaning, PLACE) for kind in WRONG),
-    Column("purity", "purity", "Share of its judged pixels that have the most frequent crop in the map", "{:.0%}"),
-    Column("second_crop", "second", "Next most frequent crop in the map"),
-    Column("second_share", "of it", "Share of its judged pixels that have this second crop", "{:.0%}"),
-    Column("share_boundary", "boundary", "Share of its judged pixels that touch another parcel", "{:.0%}"),
-    Column("flags", "flags", "What is odd about it, such as too small to tell, or wrong at the edge only"),
-)
-EDGE_COLUMNS = (
-    Column("wrong", "wrong", "Wrong pixels within reach of the edge, on both sides", PLACE),
-    Column("share_wrong", "share", "Share of the judged pixels within reach that are wrong", "{:.0%}"),
-    Column("crop_a", "crop a", "Crop of parcel a"),
-    Column("crop_b", "crop b", "Crop of parcel b"),
-    Column("share_into_a", "into a", "Share of the pixels where b has grown into a", "{:.0%}"),
-    Column("share_into_b", "into b", "Share of the pixels where a has grown into b", "{:.0%}"),
-    Column(
-        "displacement_m",
-        "moved (m)",
-        "Mean displacement, metres: above 0 a has grown into b, below 0 b into a",
-        "{:+.1f}",
-    ),
-    Column("bleed_m", "deepest (m)", "How far the wrong crop reaches beyond the edge at most, metres", PLACE),
-    Column("edge_m", "length (m)", "Length of its judged part, metres, stairs of pixels smoothed", PLACE),
-    Column("length_m", "m", "Length along the sides of pixels, metres; 0 across a gap or a corner", PLACE),
-    Column("pixels", "pixels", "Judged pixels within reach, on both sides", PLACE),
-    Column("a", "a", "Number of parcel a"),
-    Column("b", "b", "Number of parcel b"),
-)
-PAIR_COLUMNS = (
-    Column("wrong", "wrong", "Wrong pixels within reach of these edges, on both sides", PLACE),
-    Column("share_wrong", "share", "Share of the judged pixels within reach that are wrong", "{:.0%}"),
-    Column("crop_a", "crop a", "One crop"),
-    Column("crop_b", "crop b", "The crop beside it"),
-    Column("into_a", "into a", "Pixels of a mapped as b: there b has grown into a", PLACE),
-    Column("into_b", "into b", "Pixels of b mapped as a: there a has grown into b", PLACE),
-    Column("third", "third", "Wrong pixels mapped as neither of the two", PLACE),
-    Column("edges", "edges", "Edges where the two crops meet", PLACE),
-    Column("length_m", "m", "Length of these edges along the sides of pixels, metres", PLACE),
-)
-
-
 def error_colours(right_too: bool = False) -> Any:
     """Make the colours of the kinds of error; right pixels are clear, or a veil where they are to be seen, too."""
     from napari.utils.colormaps import DirectLabelColormap
@@ -145,6 +88,16 @@ def errors_layer(kinds_YX: NDArray[np.uint8], grid: GeoBox, origin: GeoBox | Non
         "features": pd.DataFrame({"index": [int(k) for k in Kind if k], "error": [k.title for k in Kind if k]}),
     }  # fmt: skip
     return kinds_YX.copy(), look, "labels"
+
+
+def displacement_layer(moved_YX: NDArray[np.float32], atlas: ErrorAtlas, origin: GeoBox | None = None) -> LayerData:
+    """Show how far edges have moved, metres, blue where the neighbour of the lower id has grown, red for the other."""
+    from napari.utils.colormaps import Colormap
+
+    limit = atlas.options.reach_m
+    data, look, kind = raster_layer(moved_YX, atlas.grid, "edges moved (m)", (-limit, limit), origin, role="errors")
+    colours = Colormap(MOVED_COLOURS, name="edges moved", nan_color="#00000000")
+    return data, {**look, "colormap": colours, "interpolation2d": "nearest"}, kind
 
 
 def outlines(atlas: ErrorAtlas, row: pd.Series[Any]) -> NDArray[np.float64]:
@@ -230,6 +183,24 @@ def bars(curve: pd.DataFrame, unit: str) -> list[Bar]:
     return found
 
 
+def edges_of(atlas: ErrorAtlas) -> dict[str, pd.DataFrame]:
+    """Accuracy by distance to each kind of edge that is known, by its name; the class edge is the first."""
+    return {CLASS_EDGE: atlas.curve, **atlas.vector}
+
+
+def subset_in_words(subset: Subset, atlas: ErrorAtlas) -> str:
+    """Say which errors a subset holds."""
+    names = {c.id: c.name for c in atlas.legend.classes}
+    crops = [] if subset.declared is None else [names[subset.declared]]
+    crops += [] if subset.predicted is None else [f"as {names[subset.predicted]}"]
+    ranges = [
+        _range_in_words(*limits, unit)
+        for limits, unit in ((subset.distance_m, "m from an edge"), (subset.area_ha, "ha"))
+        if limits != (0.0, math.inf)
+    ]
+    return ", ".join(filter(None, (" ".join(crops), *ranges))) or "all errors"
+
+
 def crossing(counts: NDArray[np.int64], legend: Legend) -> Crossing:
     """Order the classes of a confusion matrix that occur in it, those with most wrong pixels first.
 
@@ -281,6 +252,10 @@ def _around(atlas: ErrorAtlas, unit: int, row: pd.Series[Any]) -> tuple[NDArray[
         if grown == (r0, c0, r1, c1):
             return part, r0, c0
         r0, c0, r1, c1 = grown
+
+
+def _range_in_words(low: float, high: float, unit: str) -> str:
+    return f"{low:g} to {high:g} {unit}" if high < math.inf else f"{low:g} {unit} and more"
 
 
 def _names(curve: pd.DataFrame) -> list[str]:

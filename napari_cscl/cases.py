@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
 
 __all__ = [
-    "Case", "Picture", "annotated", "case_figure", "dates_to_try", "map_pictures", "noted", "season_image",
+    "DATES", "Case", "Picture", "annotated", "case_figure", "dates_to_try", "map_pictures", "noted", "season_image",
     "season_pictures", "spot_of",
 ]  # fmt: skip
 

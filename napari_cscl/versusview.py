@@ -15,8 +15,9 @@ from cscl.events import Job, Note
 from cscl.grid import GeoBox, require_same
 from cscl.products import Prediction
 
-from .boundaryview import Column
 from .bridge import KEY, LayerData, frame, prediction_layer
+from .casecolumns import Column
+from .errorjobs import counted_errors
 
 if TYPE_CHECKING:
     from cscl.inference.errorcounts import ErrorCounts
@@ -28,7 +29,17 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-__all__ = ["VERSUS_COLUMNS", "Duel", "Rival", "compare", "name_of", "outcome_layer", "rival_layer", "versus_rows"]
+__all__ = [
+    "VERSUS_COLUMNS",
+    "Duel",
+    "Rival",
+    "compare",
+    "duel_in_words",
+    "name_of",
+    "outcome_layer",
+    "rival_layer",
+    "versus_rows",
+]
 
 # Okabe's and Ito's sky blue and orange: told apart with any kind of colour vision, and bright on dark land.
 WON_COLOUR, LOST_COLOUR = "#56b4e9", "#e69f00"
@@ -146,9 +157,23 @@ def compare(
     names = name_of(first), _different(name_of(second), name_of(first))
     found = yield from versus(first, second, labels, options, judged=judged, names=names)
     if known is None or not _is_same(known[0], labels, parcels, judged, options):
-        known = yield from _errors(first, labels, parcels, judged, options)
-    other = yield from _errors(second, labels, parcels, judged, options)
+        known = yield from counted_errors(first, labels, parcels, judged, options)
+    other = yield from counted_errors(second, labels, parcels, judged, options)
     return Duel(found, (first, replace(second, name=names[1])), (known[0], other[0]), (known[1], other[1]))
+
+
+def duel_in_words(duel: Duel) -> str:
+    """Say which maps are compared, and what B wins and loses."""
+    from cscl.inference.versus import Outcome
+
+    (first, second), found = duel.names, duel.versus
+    (won, lost), near = (
+        [found.pixels(outcome, boundary=where) for outcome in (Outcome.WON, Outcome.LOST)] for where in (None, True)
+    )
+    return (
+        f"A: {first}. B: {second}.\n{second} wins {won:,} pixels and loses {lost:,}; "
+        f"at class boundaries {near[0]:,} and {near[1]:,}."
+    )
 
 
 def outcome_layer(outcomes_YX: NDArray[np.uint8], duel: Duel, origin: GeoBox | None = None) -> LayerData:
@@ -211,16 +236,6 @@ def _second(session: Session, rival: Rival) -> Job[Prediction]:
 
     options = PredictOptions(tile_px=rival.tile_px, blend_px=16)
     return (yield from predict(source, session.cube, rival.place, options, device=rival.device, overwrite=True))
-
-
-def _errors(
-    prediction: Prediction, labels: LabelMap, parcels: Parcels | None, judged: Judged, options: ExploreOptions
-) -> Job[tuple[ErrorAtlas, ErrorCounts]]:
-    from cscl.inference.errorcounts import count_errors
-    from cscl.inference.explore import explore
-
-    atlas = yield from explore(prediction, labels, options, judged=judged, parcels=parcels)
-    return atlas, (yield from count_errors(atlas))
 
 
 def _model_of(prediction: Prediction) -> Path | None:

@@ -94,7 +94,7 @@ class Walk:
 
 
 def walk(walk: Walk, args: argparse.Namespace) -> None:
-    """Go through the eight acts."""
+    """Go through all panels."""
     from cscl.recipe import Recipe
 
     dock, viewer = walk.dock, walk.viewer
@@ -138,11 +138,7 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
     walk.press(dock.map.predict)
     walk.picture("map")
 
-    walk.turn_to(dock.boundary)
-    walk.press(dock.boundary.find)
-    walk.picture("errors")
-    dock.boundary.parcels.selectRow(0)
-    walk.picture("errors-worst-parcel")
+    explore_errors(walk)
     worst = dock.boundary.parcels.frame.iloc[0]
     viewer.reset_view()
 
@@ -150,12 +146,59 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
     draw_region(walk, (worst["row0"] + worst["row1"]) / 2, (worst["col0"] + worst["col1"]) / 2)
     walk.press(dock.finetune.start)
     walk.picture("finetune")
+    compare_maps(walk, dock.finetune.steps[-1].found.before)
+    walk.turn_to(dock.finetune)
     walk.press(dock.finetune.undo)
 
     walk.turn_to(dock.map)
     dock.map.export_to(walk.scratch / "export")
     walk.settle()
     walk.picture("export")
+
+
+def explore_errors(walk: Walk) -> None:
+    """Find the errors of the map, and walk from the whole to one case and the note on it."""
+    panel = walk.dock.boundary
+    walk.turn_to(panel)
+    walk.picture("boundary")
+    panel.judged.setCurrentIndex(1)
+    walk.press(panel.find)
+    walk.picture("errors")
+    panel.plot.brushed.emit((0, 0))
+    walk.picture("errors-near-edges")
+    if panel.overview.edge.count() > 1:
+        panel.overview.edge.setCurrentIndex(1)
+        walk.picture("errors-vector-edge")
+    walk.press(panel.reset)
+    panel.views.setCurrentWidget(panel.crops)
+    walk.picture("crops")
+    first, second, *_ = (crop.id for crop in panel.confusion.cells.crossing.classes)
+    panel.confusion.chosen.emit((first, second))
+    walk.picture("crops-one-cell")
+    walk.press(panel.reset)
+    panel.walk.step(1)
+    walk.picture("worst-parcel")
+    panel.casebox.editor.text.setPlainText("Half of it was mown in May.")
+    panel.casebox.editor.verdict.setCurrentIndex(1)
+    panel.casebox.editor.keep()
+    walk.picture("worst-parcel-noted")
+    panel.walk.turn_to(panel.edges)
+    panel.walk.step(1)
+    walk.picture("worst-edge")
+    panel.views.setCurrentWidget(panel.overview)
+    walk.press(panel.overview.moved)
+    walk.picture("edges-moved")
+    walk.viewer.layers.remove("edges moved (m)")
+
+
+def compare_maps(walk: Walk, rival: Any) -> None:
+    """Compare the open map with another one."""
+    panel = walk.dock.boundary
+    walk.turn_to(panel)
+    walk.press(panel.find)
+    panel.versus.start_comparing(rival)
+    panel.views.setCurrentWidget(panel.versus)
+    walk.picture("won-and-lost")
 
 
 def clear_date(cube: Any) -> int:

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QTabWidget, QVBoxLayout
+import pandas as pd
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
 
-from cscl.events import Event
 from cscl.inference.subset import Selection, Subset, choose, chosen_pairs, edge_near, select, sure
-from napari_cscl.boundaryview import (
-    EDGE_COLUMNS,
-    PAIR_COLUMNS,
-    PARCEL_COLUMNS,
-    bars,
-    crossing,
-    near_px,
-    pair_of,
-)
+from napari_cscl.boundaryview import crossing, displacement_layer, near_px, pair_of, subset_in_words
+from napari_cscl.errorjobs import find_errors
 from napari_cscl.stage import Stage
 
-from .boundaryparts import Asking, Filters, KindLegend
-from .casebar import CaseBar
+from .boundaryparts import Asking
 from .casebox import CaseBox
 from .casewalk import CaseWalk
-from .confusion import Confusion
-from .distanceplot import DistancePlot
+from .cropsview import CropsView
 from .errormap import ErrorMap
+from .overview import Overview
 from .panel import Panel
-from .parts import row, words
-from .table import Table
+from .parts import row, small, words
+from .selectionexport import SelectionExport
+from .surer import Surer
+from .versusbox import VersusBox
 
 if TYPE_CHECKING:
     from cscl.inference.errorcounts import ErrorCounts
@@ -44,11 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["BoundaryPanel"]
 
 COVERING = ("crops", "prediction", "confidence", "affinity", "edges", "colours")
-PAUSE_MS = 60  # between an answer and its intervals: what is clicked meanwhile goes first
+MARGIN_PX = 4
+HINT = "Predict the crops and open labels, then find the errors of the map."
 
 
 class BoundaryPanel(Panel):
-    """Where the map is wrong, and at which boundaries: map, plot, matrix and tables show one subset of the errors.
+    """Where the map is wrong, and at which boundaries: all views show one subset of the errors.
 
     Signals
     -------
@@ -66,69 +60,77 @@ class BoundaryPanel(Panel):
         self.counts: ErrorCounts | None = None
         self.selection: Selection | None = None
         self.case: Any = None
-        self.map, self.walk = ErrorMap(dock), CaseWalk(self)
-        self._surer: Generator[Event, None, Selection] | None = None
+        self.map, self.walk, self.surer = ErrorMap(dock), CaseWalk(self), Surer(self)
         self._stage = Stage(dock.viewer)
-        self._soon, self._later = _timer(self._answer, 0), _timer(self._make_surer, PAUSE_MS)
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._stale: set[QWidget] = set()
         self._build()
         self._connect()
         self.forget()
 
     def _build(self) -> None:
-        self.asking = Asking()
+        self.asking, self.overview, self.crops = Asking(), Overview(), CropsView()
         self.find, self.judged, self.reach = self.asking.find, self.asking.judged, self.asking.reach
-        self.summary = words()
-        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.kinds, self.filters, self.plot = KindLegend(), Filters(), DistancePlot()
-        self.parcels, self.edges = Table(PARCEL_COLUMNS, "Worst parcels"), Table(EDGE_COLUMNS, "Worst edges")
-        self.pairs, self.confusion = Table(PAIR_COLUMNS, "Pairs of crops that share edges"), Confusion()
-        self.tables = QTabWidget()
-        for widget, name, tip in (
-            (self.parcels, "Parcels", "Parcels, the one with most wrong pixels first"),
-            (self.edges, "Edges", "Edges between parcels of different crops, the worst first"),
-            (self.pairs, "Pairs", "Pairs of crops that meet at edges, the worst first; a click filters by the pair"),
-            (self.confusion, "Confusion", "Confusion matrix, the classes with most wrong pixels first"),
+        self.plot, self.filters = self.overview.plot, self.overview.filters
+        self.casebox, self.versus = CaseBox(self), VersusBox(self)
+        self.parcels, self.edges, self.tables = self.casebox.parcels, self.casebox.edges, self.casebox.tables
+        self.pairs, self.confusion = self.crops.pairs, self.crops.confusion
+        self.export = SelectionExport(self)
+        self.hint, self.scope, self.reset = words(HINT), small(), QPushButton("Show all")
+        self.scope.setToolTip("What all views show, as the filters in the overview say")
+        self.reset.setToolTip("Take all filters away")
+        self.scope_row = row(self.scope, self.reset, self.export.button, wide=(self.scope,))
+        self.views = QTabWidget()
+        for view, name, tip in (
+            (self.overview, "Overview", "How good the map is, kinds of error, accuracy by distance, and the filters"),
+            (self.crops, "Crops", "Which crops are taken for which, in all and at the edges that they share"),
+            (self.casebox, "Cases", "Parcels and edges, the worst first, with pictures and notes"),
+            (self.versus, "Compare", "A second map beside this one"),
         ):
-            self.tables.setTabToolTip(self.tables.addTab(widget, name), tip)
-        self.cases = CaseBar()
+            self.views.setTabToolTip(self.views.addTab(view, name), tip)
         layout = QVBoxLayout(self)
-        layout.setSpacing(4)
-        for widget in (self.asking, self.summary, self.kinds, self.plot, self.filters):
+        layout.setContentsMargins(*(MARGIN_PX,) * 4)
+        layout.setSpacing(MARGIN_PX)
+        for widget in (self.asking, self.hint, self.scope_row):
             layout.addWidget(widget)
-        layout.addWidget(self.cases)
-        layout.addWidget(self.tables, 1)
-        self.case_place = QVBoxLayout()  # what belongs to one case stands here
-        layout.addLayout(self.case_place)
-        self.casebox = CaseBox(self)
-        self.case_place.addWidget(self.casebox)
-        layout.addWidget(row(self.filters.reset, self.casebox.export))
-
-        stops = (*self.asking.stops, self.plot, *self.filters.stops, self.cases.former, self.cases.next, self.tables)
-        for before, after in pairwise(stops):
+        layout.addWidget(self.views, 1)
+        layout.addStretch(0)
+        for before, after in pairwise((*self.asking.stops, self.reset, self.export.button, self.views)):
             self.setTabOrder(before, after)
 
     def _connect(self) -> None:
-        self.needs = dict.fromkeys((self.find, *self.casebox.waiting), ("labels", "prediction"))
-        self._parts = (
-            self.kinds, self.plot, self.filters, self.tables, self.cases, self.casebox, self.casebox.export,
-            self.filters.reset,
-        )  # fmt: skip
+        self.needs = dict.fromkeys(
+            (self.find, self.export.button, self.overview.moved, *self.versus.waiting), ("labels", "prediction")
+        )
+        self._soon.timeout.connect(lambda: self.dock.act(self.start_choosing))
         self.find.clicked.connect(lambda: self.dock.act(self.start_finding))
+        self.overview.moved.clicked.connect(lambda wanted: self.dock.act(lambda: self.see_moved(wanted)))
+        self.reset.clicked.connect(self.filters.clear)
         self.filters.changed.connect(self._soon.start)
         self.plot.brushed.connect(self.filters.choose_range)
         self.confusion.chosen.connect(self.filters.choose_pair)
         self.pairs.chosen.connect(lambda row: self.filters.choose_pair(pair_of(row)))
         for table in (self.parcels, self.edges):
             table.chosen.connect(self.fly_to)
-        self.cases.stepped.connect(self.step)
-        self.tables.currentChanged.connect(lambda _: self._show_pairs())
+        self.casebox.bar.stepped.connect(self.walk.step)
+        self.views.currentChanged.connect(lambda _: self._freshen())
         for signal in (self.session.cube_changed, self.session.labels_changed, self.session.prediction_changed):
             signal.connect(self.forget)
 
     @property
     def at_rest(self) -> bool:
         """Whether all that is shown is what the filters ask for, with its intervals."""
-        return not self._soon.isActive() and self._surer is None
+        return not self._soon.isActive() and not self.surer.busy
+
+    @property
+    def top(self) -> pd.DataFrame:
+        """The table on top: of the overview, accuracy by distance."""
+        view = self.views.currentWidget()
+        if view is self.casebox:
+            return self.tables.currentWidget().frame
+        if view is self.crops:
+            return self.confusion.cells.crossing.table()
+        return self.versus.table.frame if view is self.versus and self.versus.duel else self.overview.table()
 
     # --- acts ------------------------------------------------------------------------------------------------------
 
@@ -137,9 +139,9 @@ class BoundaryPanel(Panel):
         session = self.session
         if session.labels is None or session.prediction is None:
             return
+        compared = session.prediction, session.labels
         model = session.model.folder if session.model else None
-        job = _find(session, model, self.asking.everywhere, self.reach.value())
-        compared = session.labels, session.prediction
+        job = find_errors(*compared, session.parcels, model, self.asking.everywhere, self.reach.value())
         self.dock.run(job, "Finding errors", lambda found: self._found(found, compared))
 
     def start_choosing(self) -> None:
@@ -155,9 +157,28 @@ class BoundaryPanel(Panel):
             job = select(atlas, subset, counts=self.counts)
             self.dock.run(job, "Choosing errors", lambda chosen: self._show(chosen) if self.atlas is atlas else None)
 
-    def step(self, by: int) -> None:
-        """Go to the next case of the table on top, or the former one."""
-        self.walk.step(by)
+    def see_moved(self, wanted: bool) -> None:
+        """Show how far edges moved, which is measured when it is first asked for, or the errors again."""
+        from cscl.inference.moved import edge_displacement
+
+        atlas, prediction = self.atlas, self.versus.judged_map
+        if self.map.see_moved(wanted) or not wanted or atlas is None or prediction is None:
+            return
+        self.overview.moved.setChecked(False)  # until it is there
+        self.map.see_moved(False)
+        job = edge_displacement(atlas, prediction)
+        self.dock.run(job, "Measuring edges", lambda moved: self._measured(moved, atlas))
+
+    def judge(self, atlas: ErrorAtlas, counts: ErrorCounts) -> None:
+        """Show the errors of another map of the same labels, under the filters that are set as far as they fit."""
+        self.atlas, self.counts, self.selection = atlas, counts, None
+        self.map.clear_moved()
+        self.overview.take(atlas)
+        subset = self.filters.subset()
+        if {subset.declared, subset.predicted} - {None, *atlas.legend.ids}:
+            self.filters.clear()
+        self.start_choosing()
+        self.casebox.show_case(self.case)
 
     def fly_to(self, row: Any) -> None:
         """Look at the parcel or edge of a row of the tables, and outline it."""
@@ -180,12 +201,13 @@ class BoundaryPanel(Panel):
             within = near_px(self.dock.viewer.scene.camera.zoom, self.atlas.grid)
             number = edge_near(self.atlas, self.edges.frame, row, col, within)
             if number is not None:
+                self.walk.turn_to(self.edges)
                 self.edges.go(number, tell=False)
                 self.outline(self.edges.frame.iloc[number])
                 return
         unit = int(self.atlas.units_YX[row, col])
         if unit and self.parcels.choose("id", unit, tell=False):
-            self.tables.setCurrentWidget(self.parcels)
+            self.walk.turn_to(self.parcels)
             self.outline(self.parcels.frame.iloc[self.parcels.number])
         else:
             what = f"{self.atlas.unit.capitalize()} {unit} is" if unit else "Land outside all parcels is"
@@ -196,23 +218,14 @@ class BoundaryPanel(Panel):
         if self.atlas is not None:
             self.plot.show_mark(int(self.atlas.bins_YX[row, col]) if self.atlas.kinds_YX[row, col] else None)
 
-    def save_to(self, path: str | Path) -> None:
-        """Write the table on top as CSV: of a matrix, its pixels by declared and predicted crop."""
-        widget = self.tables.currentWidget()
-        frame = self.confusion.cells.crossing.table() if widget is self.confusion else widget.frame
-        frame.to_csv(path, index=False)
-        self.dock.inform(f"{len(frame)} rows lie in {path}.")
-
     def forget(self, *_: Any) -> None:
         """Labels, map or scene are other ones: what was found no longer holds."""
         self._soon.stop()
-        self._stop_surer()
+        self.surer.stop()
         self.atlas = self.counts = self.selection = None
         self.walk.tell(None)
         self.map.clear()
-        self.summary.setText("Predict the crops and open labels, then find the errors of the map.")
-        for widget in self._parts:
-            widget.setVisible(False)
+        self._reveal(False)
 
     def shown(self) -> None:
         """Show the errors on the images alone: on a map of crops they would drown."""
@@ -227,94 +240,67 @@ class BoundaryPanel(Panel):
     def shut(self) -> None:
         """Forget what was asked for."""
         self.casebox.shut()
-        self._soon.stop()
-        self._stop_surer()
+        with suppress(RuntimeError):  # Qt has deleted the timer where the window went as a whole
+            self._soon.stop()
+        self.surer.stop()
 
     # --- what comes back -------------------------------------------------------------------------------------------
 
     def _found(self, found: tuple[ErrorAtlas, ErrorCounts], compared: tuple[Any, Any]) -> None:
-        if compared[0] is not self.session.labels or compared[1] is not self.session.prediction:
+        if compared[0] is not self.session.prediction or compared[1] is not self.session.labels:
             return  # another map was opened meanwhile
         self.atlas, self.counts = atlas, counts = found
         self.selection = None
-        self.summary.setText(atlas.summary())
+        self.map.clear_moved()
+        self.overview.take(atlas)
         everything = choose(atlas, counts, Subset())
         declared = np.flatnonzero(everything.confusion.sum(1))
         self.filters.take(atlas, [atlas.legend.ids[i] for i in declared])
-        for widget in self._parts:
-            widget.setVisible(True)
+        self._reveal(True)
         self.start_choosing()
         if self.isVisible():
             self.shown()
 
-    def _answer(self) -> None:
-        self.dock.act(self.start_choosing)
+    def _reveal(self, there: bool) -> None:
+        """Show the views, or the hint in their place."""
+        self.hint.setVisible(not there)
+        for widget in (self.scope_row, self.views):
+            widget.setVisible(there)
 
     def _show(self, selection: Selection) -> None:
-        """Bring layer, legend, plot, matrix and tables to one subset."""
+        """Bring layer, plot, matrix and tables to one subset."""
         atlas, kinds = self.atlas, selection.kinds_YX
-        if atlas is None or kinds is None:
+        if atlas is None or self.counts is None or kinds is None:
             return
-        self._stop_surer()
         self.selection = selection
         self.map.show(kinds, atlas, right_too=selection.subset.of_pixels)
-        self._show_curves()
-        self.parcels.show_frame(self.casebox.wanted(selection.parcels))
-        self.edges.show_frame(self.casebox.wanted(selection.edges))
-        self.tables.setTabText(0, f"{atlas.unit.capitalize()}s ({len(selection.parcels):,})")
-        self.tables.setTabText(1, f"Edges ({len(selection.edges):,})")
-        subset = selection.subset
-        self.confusion.show_matrix(crossing(selection.confusion, atlas.legend), (subset.declared, subset.predicted))
-        self._show_pairs()
+        self.scope.setText(f"Shown: {subset_in_words(selection.subset, atlas)}")
+        self.casebox.show_rows(selection, atlas.unit)
+        self._stale = {self.overview, self.crops}
+        self._freshen()
         self.walk.keep()
-        self.casebox.selected_anew()
-        if self.counts is not None:
-            self._surer = sure(atlas, self.counts, selection)
-            self._later.start()
+        self.versus.filtered()
+        self.surer.begin(sure(atlas, self.counts, selection), self._made_sure)
 
-    def _show_curves(self) -> None:
-        selection, atlas = self.selection, self.atlas
-        if selection is not None and atlas is not None:
-            self.kinds.show_counts(selection.curve)
-            self.plot.show_bars(bars(selection.anywhere, atlas.unit), self.filters.range())
+    def _made_sure(self, selection: Selection) -> None:
+        self.selection = selection
+        self._stale.add(self.overview)
+        self._freshen()
 
-    def _show_pairs(self) -> None:
-        """Bring the table of pairs up to date when somebody looks at it."""
-        if self.atlas is not None and self.selection is not None and self.tables.currentWidget() is self.pairs:
-            self.pairs.show_frame(chosen_pairs(self.atlas, self.selection.subset))
-
-    def _make_surer(self) -> None:
-        """Find the intervals of the curve, a step at a time, while nobody asks for anything else."""
-        if self._surer is None:
+    def _freshen(self) -> None:
+        """Bring the view on top up to date; the others wait until somebody looks at them."""
+        view, atlas, selection = self.views.currentWidget(), self.atlas, self.selection
+        if view not in self._stale or atlas is None or selection is None:
             return
-        try:
-            next(self._surer)
-            self._later.start(0)
-        except StopIteration as stop:
-            self.selection, self._surer = stop.value, None
-            self._show_curves()
+        self._stale.discard(view)
+        if view is self.overview:
+            self.overview.show_selection(selection)
+        else:
+            subset, matrix = selection.subset, crossing(selection.confusion, atlas.legend)
+            self.crops.show_subset(subset, matrix, chosen_pairs(atlas, subset))
 
-    def _stop_surer(self) -> None:
-        self._later.stop()
-        self._later.setInterval(PAUSE_MS)
-        self._surer = None
-
-
-def _find(
-    session: Any, model: Path | None, everywhere: bool, reach_m: float
-) -> Generator[Event, None, tuple[ErrorAtlas, ErrorCounts]]:
-    """Read which pixels were held out, explore these, or all, and count their errors."""
-    from cscl.inference.errorcounts import count_errors
-    from cscl.inference.explore import ExploreOptions, everything, explore, held_out
-
-    labels, parcels, prediction = session.labels, session.parcels, session.prediction
-    judged = (everything if everywhere else held_out)(labels, model)
-    options = ExploreOptions(reach_m=reach_m)
-    atlas = yield from explore(prediction, labels, options, judged=judged, parcels=parcels)
-    return atlas, (yield from count_errors(atlas))
-
-
-def _timer(deed: Any, pause_ms: int) -> QTimer:
-    timer = QTimer(singleShot=True, interval=pause_ms)
-    timer.timeout.connect(deed)
-    return timer
+    def _measured(self, moved: Any, atlas: ErrorAtlas) -> None:
+        if self.atlas is atlas:
+            self.map.show_moved(displacement_layer(moved, atlas, self.session.origin))
+            self.overview.moved.setChecked(True)
+            self.dock.say("Blue: the parcel of the lower number has grown; red: that of the higher number has.")

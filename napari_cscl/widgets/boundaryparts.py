@@ -106,8 +106,6 @@ class Filters(QWidget):
         self.declared, self.predicted = _combo("Declared crop"), _combo("Predicted crop")
         self.nearest, self.farthest = _combo("Distance from"), _combo("Distance up to")
         self.smallest, self.largest = _hectares("Smallest parcel"), _hectares("Largest parcel")
-        self.reset = QPushButton("Show all")
-        self.reset.setToolTip("Take all filters away")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(3)
@@ -127,7 +125,6 @@ class Filters(QWidget):
             spin.valueChanged.connect(lambda _: self.changed.emit())
         self.nearest.currentIndexChanged.connect(self._keep_order)
         self.farthest.currentIndexChanged.connect(self._keep_order)
-        self.reset.clicked.connect(self.clear)
 
     @property
     def stops(self) -> tuple[QWidget, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from .parts import small
 
 __all__ = ["CaseBar"]
 
-LINE_PX, BUTTON_PX = 14, 28
+BUTTON_PX = 28
 NONE_YET = "Next worst case: Alt+N"
 
 
@@ -26,11 +28,7 @@ class CaseBar(QWidget):
         super().__init__()
         self.former = _button("◀", "Former case of the table (Alt+Shift+N)")
         self.next = _button("▶", "Next worst case of the table (Alt+N)")
-        self.words = QLabel(NONE_YET)
-        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.words.setWordWrap(True)
-        self.words.setStyleSheet("font-size: 11px; padding: 0px;")
-        self.words.setFixedHeight(2 * LINE_PX)  # tables below do not jump when a name is long
+        self.words = small(NONE_YET)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (self.former, self.next):

@@ -1,4 +1,4 @@
-"""What belongs to the selected case in the Boundary panel: its pictures, notes on it, and the export of a selection."""
+"""The view of cases in the Boundary panel: tables of parcels and edges, pictures of the selected one, notes on it."""
 
 from __future__ import annotations
 
@@ -6,84 +6,100 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
+from cscl.inference.subset import Selection
+from napari_cscl.casecolumns import EDGE_COLUMNS, PARCEL_COLUMNS
 from napari_cscl.cases import noted, spot_of
 from napari_cscl.notes import CaseNote, notes_from_csv
-from napari_cscl.selected import FILTERS, Selected, export_selected, with_suffix
-from napari_cscl.settings import recall, remember
+from napari_cscl.settings import recall
 from napari_cscl.versusview import name_of
 
+from .casebar import CaseBar
 from .casenotes import NoteEditor
 from .casestrip import CaseStrip
-from .parts import row
+from .parts import row, words
 from .rowmarks import Marker
-from .versusbox import VersusBox
+from .table import Table
 
 if TYPE_CHECKING:
-    from cscl.inference.errorcounts import ErrorCounts
-    from cscl.inference.explore import ErrorAtlas
-
     from .boundary import BoundaryPanel
 
 __all__ = ["CaseBox"]
 
+NONE_YET = "Click a row of the table or a parcel on the map, or press Alt+N for the worst case.\n\n"
+NONE_YET += "Its pictures and your note on it stand here."
+
 
 class CaseBox(QWidget):
-    """Pictures, notes and export; beside them the filter by notes.
+    """Tables, pictures and notes; all of them have their room from the start, so that nothing jumps.
 
     Parameters
     ----------
     panel : BoundaryPanel
-        Whose selected case it shows.
+        Whose cases it shows.
     """
 
     def __init__(self, panel: BoundaryPanel) -> None:
         super().__init__()
         self.panel, self.dock, self.session = panel, panel.dock, panel.session
-        self.strip, self.editor = CaseStrip(self.dock), NoteEditor(self.session.notes)
-        self.versus = VersusBox(panel, self.judge)
+        self.bar, self.strip, self.editor = CaseBar(), CaseStrip(self.dock), NoteEditor(self.session.notes)
+        self.parcels, self.edges = Table(PARCEL_COLUMNS, "Worst parcels"), Table(EDGE_COLUMNS, "Worst edges")
         self._noted: dict[bool, tuple[Any, ...]] = {}
         self.only = QCheckBox("Only with notes")
         self.only.setToolTip("Show only the parcels and edges that have a note")
         self.read = QPushButton("Read notes ...")
         self.read.setToolTip("Take up notes that were exported as a table; of two on one case the later one stays")
-        self.export = QPushButton("Export ...")
-        self.export.setToolTip(
-            "Write what is selected: rows as CSV or GeoPackage, errors as GeoTIFF, pictures of the case as PNG"
-        )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.strip, self.editor, row(self.only, self.read), self.versus):
-            layout.addWidget(widget)
-        for table in (panel.parcels, panel.edges):
+        self.tables = QTabWidget()
+        for table, name, tip in (
+            (self.parcels, "Parcels", "Parcels, the one with most wrong pixels first"),
+            (self.edges, "Edges", "Edges between parcels of different crops, the worst first"),
+        ):
+            self.tables.setTabToolTip(self.tables.addTab(table, name), tip)
             table.setItemDelegateForColumn(0, Marker(table, self.noted))
-        self.only.toggled.connect(lambda _: self.dock.act(panel.start_choosing))
+        self.case, none = QStackedWidget(), words(NONE_YET)
+        none.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        there = QWidget()
+        inside = QVBoxLayout(there)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(4)
+        for widget in (self.strip, self.editor):
+            inside.addWidget(widget)
+        for widget in (none, there):
+            self.case.addWidget(widget)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 4, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.tables, 1)
+        for widget in (self.case, row(self.only, self.read)):
+            layout.addWidget(widget)
+        self.only.toggled.connect(lambda _: self._follow_only())
         self.read.clicked.connect(self._choose_notes)
-        self.export.clicked.connect(self._choose_place)
         self.session.notes.changed.connect(self._notes_changed)
         panel.case_changed.connect(self.show_case)
-        self.editor.show_note(None)
-        self.editor.setVisible(False)
 
-    @property
-    def waiting(self) -> tuple[QWidget, ...]:
-        """Buttons that wait for the running job."""
-        return self.export, self.versus.start, *self.versus.sides.buttons()
+    def show_rows(self, selection: Selection, unit: str) -> None:
+        """Show the rows of a subset, or of these the ones with notes."""
+        self.parcels.show_frame(self._wanted(selection.parcels))
+        self.edges.show_frame(self._wanted(selection.edges))
+        for number, (table, name) in enumerate(((self.parcels, f"{unit.capitalize()}s"), (self.edges, "Edges"))):
+            self.tables.setTabText(number, f"{name} ({len(table.frame):,})")
 
     def show_case(self, case: Any) -> None:
         """Show the pictures of a row, and the note on it."""
         atlas = self.panel.atlas
-        self.strip.show_case(atlas, case)
         there = atlas is not None and case is not None
-        self.editor.show_note(spot_of(atlas, case, self.map_name) if there else None)
-        self.editor.setVisible(there)
+        self.case.setCurrentIndex(int(there))
+        self.strip.show_case(atlas, case)
+        self.editor.show_note(spot_of(atlas, case, self.map_name) if atlas is not None and there else None)
 
     @property
     def map_name(self) -> str:
         """Name of the map that is judged."""
         prediction = self.session.prediction
-        return self.versus.map_name or (name_of(prediction) if prediction is not None else "")
+        return self.panel.versus.map_name or (name_of(prediction) if prediction is not None else "")
 
     def noted(self, frame: pd.DataFrame) -> dict[int, tuple[CaseNote, bool]]:
         """Find the rows of a table that have a note, by position, and whether it is about the map that is judged.
@@ -100,25 +116,6 @@ class CaseBox(QWidget):
         kept: dict[int, tuple[CaseNote, bool]] = self._noted[kind][3]
         return kept
 
-    def wanted(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Leave of a table the rows that have notes, if only these are asked for."""
-        return frame.iloc[sorted(self.noted(frame))].reset_index(drop=True) if self.only.isChecked() else frame
-
-    def judge(self, atlas: ErrorAtlas, counts: ErrorCounts) -> None:
-        """Show the errors of another map of the same labels, under the filters that are set as far as they fit."""
-        panel = self.panel
-        panel.atlas, panel.counts, panel.selection = atlas, counts, None
-        panel.summary.setText(atlas.summary())
-        subset = panel.filters.subset()
-        if {subset.declared, subset.predicted} - {None, *atlas.legend.ids}:
-            panel.filters.clear()
-        panel.start_choosing()
-        self.show_case(panel.case)
-
-    def selected_anew(self) -> None:
-        """Follow the panel, which shows another selection."""
-        self.versus.filtered()
-
     def take_notes(self, path: str | Path) -> None:
         """Take up notes from a table."""
         read = notes_from_csv(path)
@@ -127,35 +124,24 @@ class CaseBox(QWidget):
             f"{taken} of {len(read)} notes of {Path(path).name} were taken up; the others are here already."
         )
 
-    def export_to(self, path: str | Path, what: str, *, overwrite: bool = True) -> None:
-        """Write one of `napari_cscl.selected.FILTERS`."""
-        chosen = self.selected()
-        if chosen is not None:
-            job = export_selected(chosen, what, path, overwrite=overwrite)
-            self.dock.run(job, "Exporting", self.dock.inform)
-
-    def selected(self) -> Selected | None:
-        """Return what is on show; None while no errors are."""
-        panel = self.panel
-        if panel.atlas is None or panel.selection is None:
-            return None
-        on_top = panel.tables.currentWidget()
-        top = panel.confusion.cells.crossing.table() if on_top is panel.confusion else on_top.frame
-        return Selected(
-            panel.atlas, panel.selection.kinds_YX, panel.parcels.frame, panel.edges.frame,
-            top, self.session.notes, self.map_name, self.session.parcels,
-            self.strip.case, self.strip.pictures,
-        )  # fmt: skip
-
     def shut(self) -> None:
         """Read nothing any more."""
         self.strip.shut()
         self.session.notes.changed.disconnect(self._notes_changed)
 
+    def _wanted(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.iloc[sorted(self.noted(frame))].reset_index(drop=True) if self.only.isChecked() else frame
+
+    def _follow_only(self) -> None:
+        """Leave or bring back the rows without notes; the pixels that are shown stay the same."""
+        if self.panel.selection is not None and self.panel.atlas is not None:
+            self.show_rows(self.panel.selection, self.panel.atlas.unit)
+            self.panel.walk.keep()
+
     def _notes_changed(self) -> None:
         """Mark the rows anew, and show a note that came from elsewhere."""
         self._noted.clear()
-        for table in (self.panel.parcels, self.panel.edges):
+        for table in (self.parcels, self.edges):
             table.viewport().update()
         self.editor.follow()
 
@@ -163,13 +149,3 @@ class CaseBox(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Notes", recall("case_export", ""), "Notes (*.csv)")
         if path:
             self.dock.act(lambda: self.take_notes(path))
-
-    def _choose_place(self) -> None:
-        path, chosen = QFileDialog.getSaveFileName(
-            self, "Export what is selected", recall("case_export", ""), ";;".join(FILTERS)
-        )
-        if path:
-            remember(case_export=str(Path(path).parent))
-            whole = with_suffix(path, chosen)
-            # Qt has asked about the name as it was typed; one that got its suffix here must not exist.
-            self.dock.act(lambda: self.export_to(whole, FILTERS[chosen], overwrite=str(whole) == path))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from html import escape
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_cscl.notes import VERDICTS, Notes, Spot
 
-from .parts import form, words
+from .parts import words
 
 __all__ = ["NoteEditor"]
 
 NONE = "no verdict"
-LINES = 2
+LINES, VERDICT_PX = 2, 120
 MEANINGS = {
     "map error": "The label is right, the map is wrong",
     "label error": "The map is right: the declared crop, or the outline, is wrong",
@@ -40,6 +40,8 @@ class NoteEditor(QWidget):
         self.verdict.addItems([NONE, *VERDICTS])
         for place, verdict in enumerate(VERDICTS, 1):
             self.verdict.setItemData(place, MEANINGS[verdict], Qt.ItemDataRole.ToolTipRole)
+        self.verdict.setFixedWidth(VERDICT_PX)
+        self.verdict.view().setMinimumWidth(self.verdict.view().sizeHintForColumn(0) + 24)  # wider than the box
         self.verdict.setAccessibleName("Verdict on the case")
         self.verdict.setToolTip("\n".join(f"{verdict}: {meaning}" for verdict, meaning in MEANINGS.items()))
         self.text.setPlaceholderText("Note on this case")
@@ -49,8 +51,12 @@ class NoteEditor(QWidget):
         self.text.setFixedHeight(LINES * self.text.fontMetrics().lineSpacing() + 14)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (form(("Verdict", self.verdict)), self.text, self.others):
-            layout.addWidget(widget)
+        layout.setSpacing(2)
+        beside = QHBoxLayout()
+        beside.addWidget(self.verdict)
+        beside.addWidget(self.text, 1)
+        layout.addLayout(beside)
+        layout.addWidget(self.others)
         self.verdict.activated.connect(lambda _: self.keep())
         self.text.textChanged.connect(self.keep)
 

@@ -6,16 +6,17 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
 
 from cscl.events import Event, Job, Preview
 from cscl.grid import pixel_size_m
 from napari_cscl.bridge import role_of
-from napari_cscl.cases import Case, Picture, dates_to_try, map_pictures, season_image, season_pictures
+from napari_cscl.cases import DATES, Case, Picture, dates_to_try, map_pictures, season_image, season_pictures
 from napari_cscl.runner import JobRunner
 
-from .parts import row, words
+from .parts import row, small
 from .picturegrid import PictureGrid
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class CaseStrip(QWidget):
         self.show_case(None, None)
 
     def _build(self) -> None:
-        self.title, self.larger = words(), QPushButton("Larger ...")
+        self.title, self.larger = small(lines=1), QPushButton("Larger ...")
         self.larger.setToolTip("Show these pictures in a window of their own, which follows the selection")
         self.grid, self.large = PictureGrid(SMALL_PX), PictureGrid(LARGE_PX)
         self.dialog = QDialog(self)
@@ -72,9 +73,11 @@ class CaseStrip(QWidget):
         QVBoxLayout(self.dialog).addWidget(self.large)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
         layout.addWidget(row(self.title, self.larger, wide=(self.title,)))
         layout.addWidget(self.grid)
         self.larger.clicked.connect(self.enlarge)
+        self.grid.show_rows([[Picture("", None)] * DATES, [Picture("", None)] * 4], np.zeros((0, 2, 2)))  # their room
         for grid in (self.grid, self.large):
             grid.pressed.connect(lambda picture: self.dock.act(lambda: self._pressed(picture)))
             grid.opened.connect(lambda _: self.enlarge())
@@ -84,7 +87,6 @@ class CaseStrip(QWidget):
     def show_case(self, atlas: ErrorAtlas | None, row: Any) -> None:
         """Picture a row of the tables of an atlas; None shows nothing."""
         self.atlas, self.case = atlas, None
-        self.setVisible(atlas is not None and row is not None)
         if atlas is None or row is None:
             self.dialog.hide()
             self.runner.cancel()

@@ -30,19 +30,23 @@ class CaseWalk:
         self.panel = panel
 
     def step(self, by: int) -> None:
-        """Go to the next row of the table on top, or the former one: of parcels where neither they nor edges are."""
-        panel, tables = self.panel, self.panel.tables
+        """Go to the next row of the table on top, or the former one."""
+        panel = self.panel
         if panel.atlas is None:
             panel.dock.say("Find the errors of the map first.")
             return
-        table = panel.edges if tables.currentWidget() is panel.edges else panel.parcels
-        if tables.currentWidget() is not table:
-            tables.setCurrentWidget(table)
+        table = panel.tables.currentWidget()
+        self.turn_to(table)
         number = table.number + by if table.number >= 0 else 0
         if 0 <= number < len(table.frame):
             table.go(number)
         else:
             panel.dock.say("There is no further case." if len(table.frame) else "The filters leave no case.")
+
+    def turn_to(self, table: Table) -> None:
+        """Bring a table of cases to the top."""
+        self.panel.views.setCurrentWidget(self.panel.casebox)
+        self.panel.tables.setCurrentWidget(table)
 
     def keep(self) -> None:
         """Stay at the case where the filters leave it."""
@@ -67,7 +71,7 @@ class CaseWalk:
             return
         panel.case = row
         if row is None:
-            panel.cases.say("")
+            panel.casebox.bar.say("")
         else:
             self._say(panel.edges if "a" in row else panel.parcels)
         panel.case_changed.emit(row)
@@ -79,4 +83,4 @@ class CaseWalk:
         mapped_as, wrong = "", int(row["wrong"])
         if "id" in row:
             mapped_as, wrong = wrong_as(panel.atlas, panel.counts, panel.selection.subset, int(row["id"]))
-        panel.cases.say(case_in_words(row, table.number + 1, len(table.frame), mapped_as, wrong))
+        panel.casebox.bar.say(case_in_words(row, table.number + 1, len(table.frame), mapped_as, wrong))

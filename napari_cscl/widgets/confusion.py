@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPen
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QFont, QKeyEvent, QPainter, QPen
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -26,7 +26,8 @@ __all__ = ["Confusion"]
 
 NOTHING = QModelIndex()
 WRONG, RIGHT = (213, 94, 0), (0, 158, 115)
-CELL_PX, HEAD_PX = 46, 84
+CELL_PX, HEAD_PX = 40, 92
+FONT_PX, ROW_PX, LEAST_PX = 11, 18, 130
 DEEPEST = 190  # of 255: text must stay legible on it
 HOW = "Click: only these pixels. Click again, or on a head: all."
 
@@ -100,18 +101,25 @@ class _View(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setItemDelegate(_Cell(self))
         self.setCornerButtonEnabled(False)
-        self.setMinimumHeight(130)
+        self.setMinimumHeight(LEAST_PX)
+        font = QFont(self.font())
+        font.setPixelSize(FONT_PX)
+        self.setFont(font)
         across, down = self.horizontalHeader(), self.verticalHeader()
         across.setDefaultSectionSize(CELL_PX)
         across.setMinimumSectionSize(24)
-        down.setDefaultSectionSize(self.fontMetrics().height() + 6)
+        down.setDefaultSectionSize(ROW_PX)
         down.setFixedWidth(HEAD_PX)
         down.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for header in (across, down):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             header.setSectionsClickable(True)
             header.setHighlightSections(True)
-            header.setTextElideMode(Qt.TextElideMode.ElideRight)
+            header.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    def sizeHint(self) -> QSize:
+        """Return the least height: it takes what others leave."""
+        return QSize(200, LEAST_PX)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Choose the cell that has the focus."""

@@ -1,4 +1,4 @@
-"""Accuracy by distance to the class edge, painted by Qt itself: it answers at once, and a range of it can be chosen."""
+"""Accuracy by distance to an edge, painted by Qt itself: it answers at once, and a range of it can be chosen."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from qtpy.QtCore import QEvent, QLineF, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_cscl.boundaryview import Bar
+from napari_cscl.boundaryview import CLASS_EDGE, Bar
 
 __all__ = ["DistancePlot"]
 
+FLOORS = (0.9, 0.8, 0.6, 0.0)  # where the axis of accuracy may begin
+MIXED_PART, FOOT_GAP_PX = 0.22, 4
 RIGHT, MIXED, BRUSH = QColor("#009e73"), QColor(140, 140, 140, 115), QColor(86, 180, 233, 60)
-NAME = "Accuracy by distance to the class edge"
 HOW = "Drag or click to choose distances, double click or Escape for all; keys: left, right, with Shift to widen"
+FIXED = "All judged pixels, whatever the filters; distances are chosen on the class edge"
 
 Range = tuple[int, int]
 
@@ -37,25 +39,33 @@ class DistancePlot(QWidget):
         self.bars: list[Bar] = []
         self.range: Range | None = None
         self.mark: int | None = None
+        self.edge, self.fixed, self.floor = CLASS_EDGE, False, 0.0
         self._pressed: int | None = None
         self._ends = (-1, -1)  # where the range began, and the end that moves
         font = QFont(self.font())
         font.setPixelSize(11)
         self.setFont(font)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(NAME)
 
     def sizeHint(self) -> QSize:
-        """Return a plot of six lines with three lines of text below and one above."""
+        """Return a plot of six lines with three lines of text below and one above, at least."""
         return QSize(200, 11 * self.fontMetrics().height())
 
-    def show_bars(self, bars: Sequence[Bar], chosen: Range | None) -> None:
-        """Show other bars, and which of them are chosen."""
-        self.bars, self.range = list(bars), chosen
+    def show_bars(self, bars: Sequence[Bar], chosen: Range | None, edge: str, *, fixed: bool = False) -> None:
+        """Show other bars, and which of them are chosen; of a `fixed` plot none can be."""
+        self.bars, self.range, self.edge, self.fixed = list(bars), chosen, edge, fixed
+        lowest = min((x for bar in bars for x in (bar.right, bar.low) if not math.isnan(x)), default=0.0)
+        self.floor = next(floor for floor in FLOORS if floor <= lowest)
         words = "\n".join(bar.words for bar in self.bars)
-        self.setAccessibleDescription(f"{words}\n{HOW}")
+        self.setAccessibleName(f"Accuracy by distance to the {edge}")
+        self.setAccessibleDescription(f"{words}\n{self.how}")
         self.update()
+
+    @property
+    def how(self) -> str:
+        """What can be done with it."""
+        return FIXED if self.fixed else HOW
 
     def show_mark(self, bar: int | None) -> None:
         """Mark the bar that the pixel under the mouse belongs to."""
@@ -67,7 +77,7 @@ class DistancePlot(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin a range."""
-        if event.button() == Qt.MouseButton.LeftButton and self.bars:
+        if event.button() == Qt.MouseButton.LeftButton and self.bars and not self.fixed:
             self._pressed = self.bar_at(event.position().x())
             self._choose((self._pressed, self._pressed))
 
@@ -101,7 +111,7 @@ class DistancePlot(QWidget):
         if event.type() == QEvent.Type.ToolTip and self.bars:
             help_event: Any = event
             words = self.bars[self.bar_at(help_event.pos().x())].words
-            QToolTip.showText(help_event.globalPos(), f"{words}\n{HOW}", self)
+            QToolTip.showText(help_event.globalPos(), f"{words}\n{self.how}", self)
             return True
         return super().event(event)
 
@@ -130,7 +140,7 @@ class DistancePlot(QWidget):
     def _choose(self, chosen: Range | None) -> None:
         if chosen == (0, len(self.bars) - 1):
             chosen = None
-        if chosen != self.range:
+        if chosen != self.range and not self.fixed:
             self.range = chosen
             self.update()
             self.brushed.emit(chosen)
@@ -163,32 +173,43 @@ class DistancePlot(QWidget):
     def _area(self) -> QRectF:
         metrics = self.fontMetrics()
         line, left = metrics.height(), metrics.horizontalAdvance("100%") + 8
-        return QRectF(left, line + 4, max(1, self.width() - left - 4), max(1, self.height() - 4 * line - 10))
+        height = max(1, self.height() - 4 * line - 10)
+        return QRectF(left, line + 4, max(1, self.width() - left - 4), height * (1 - MIXED_PART * self._has_mixed))
+
+    def _foot(self, area: QRectF) -> QRectF:
+        """Where shares of mixed pixels are painted, from 0 to 100 %: below the accuracy; flat where none are known."""
+        height = area.height() * MIXED_PART / (1 - MIXED_PART) if self._has_mixed else 0.0
+        return QRectF(area.left(), area.bottom() + FOOT_GAP_PX, area.width(), max(0.0, height - FOOT_GAP_PX))
+
+    @property
+    def _has_mixed(self) -> bool:
+        return any(not math.isnan(bar.mixed) for bar in self.bars)
 
     def _paint_axes(self, painter: QPainter, area: QRectF, ink: QColor) -> None:
         faint = QColor(ink)
         faint.setAlpha(50)
         line = self.fontMetrics().height()
         sides = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-            y = area.bottom() - share * area.height()
+        for share in (self.floor + part * (1 - self.floor) for part in (0.0, 0.25, 0.5, 0.75, 1.0)):
+            y = self._y(area, share)
             painter.setPen(faint)
             painter.drawLine(QLineF(area.left(), y, area.right(), y))
             painter.setPen(ink)
-            painter.drawText(QRectF(0, y - line / 2, area.left() - 4, line), sides, f"{share:.0%}")
+            painter.drawText(QRectF(0, y - line / 2, area.left() - 4, line), sides, f"{100 * share:.3g}%")
         middle = Qt.AlignmentFlag.AlignHCenter
-        below = QRectF(0, area.bottom() + 2 * line + 4, self.width(), line)
-        painter.drawText(below, middle, "distance to class edge (m), pixels")
+        foot = self._foot(area).bottom()
+        below = QRectF(0, foot + 2 * line + 4, self.width(), line)
+        painter.drawText(below, middle, f"distance to {self.edge} (m), {'all pixels' if self.fixed else 'pixels'}")
         wide = area.width() / max(1, len(self.bars))
         for number, bar in enumerate(self.bars):
-            place = QRectF(area.left() + number * wide, area.bottom() + 3, wide, 2 * line)
+            place = QRectF(area.left() + number * wide, foot + 3, wide, 2 * line)
             painter.drawText(place, middle, f"{bar.name}\n{bar.pixels}")
         self._paint_key(painter, area, line)
 
     def _paint_key(self, painter: QPainter, area: QRectF, line: int) -> None:
         """Say above the plot what its signs mean."""
         x, y = area.left(), line / 2
-        if any(not math.isnan(bar.mixed) for bar in self.bars):
+        if self._has_mixed:
             painter.fillRect(QRectF(x, y - 4, 14, 8), MIXED)
             painter.drawText(QPointF(x + 18, line - 3), "mixed pixels")
             x += 30 + self.fontMetrics().horizontalAdvance("mixed pixels")
@@ -206,7 +227,7 @@ class DistancePlot(QWidget):
             painter.fillRect(place, BRUSH)
             painter.setPen(QPen(QColor("#56b4e9"), 2))
             painter.drawRect(place)
-        if self.mark is not None and self.mark < len(self.bars):
+        if self.mark is not None and self.mark < len(self.bars) and not self.fixed:
             x, y = self.middle_of(self.mark), area.bottom() + 1
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(ink)
@@ -217,13 +238,14 @@ class DistancePlot(QWidget):
         """Paint the share of mixed pixels, and the kinds of error above the right ones."""
         x, wide = self.middle_of(number), area.width() / len(self.bars)
         if bar.mixed > 0:
-            high = bar.mixed * area.height()
-            painter.fillRect(QRectF(x - 0.45 * wide, area.bottom() - high, 0.9 * wide, high), MIXED)
+            foot = self._foot(area)
+            high = bar.mixed * foot.height()
+            painter.fillRect(QRectF(x - 0.45 * wide, foot.bottom() - high, 0.9 * wide, high), MIXED)
         base = bar.right
         for colour, share in bar.kinds:
             if share > 0:
-                place = QRectF(x - 0.17 * wide, self._y(area, base + share), 0.34 * wide, share * area.height())
-                painter.fillRect(place, QColor(colour))
+                top, bottom = self._y(area, base + share), self._y(area, base)
+                painter.fillRect(QRectF(x - 0.17 * wide, top, 0.34 * wide, bottom - top), QColor(colour))
                 base += share
 
     def _paint_line(self, painter: QPainter, area: QRectF) -> None:
@@ -244,6 +266,5 @@ class DistancePlot(QWidget):
             painter.drawEllipse(point, 3, 3)
         painter.setBrush(Qt.BrushStyle.NoBrush)
 
-    @staticmethod
-    def _y(area: QRectF, share: float) -> float:
-        return area.bottom() - share * area.height()
+    def _y(self, area: QRectF, share: float) -> float:
+        return area.bottom() - (share - self.floor) / (1 - self.floor) * area.height()

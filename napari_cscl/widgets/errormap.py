@@ -18,7 +18,7 @@ __all__ = ["ErrorMap"]
 
 
 class ErrorMap:
-    """Two layers of a viewer, made when they are first needed and written anew afterwards.
+    """Layers of a viewer, made when they are first needed and written anew afterwards.
 
     Parameters
     ----------
@@ -30,6 +30,7 @@ class ErrorMap:
         self.dock = dock
         self._layer: Any = None
         self._mark: Any = None
+        self._moved: Any = None
         self._veiled = False
 
     def show(self, kinds_YX: NDArray[np.uint8], atlas: ErrorAtlas, *, right_too: bool) -> None:
@@ -43,6 +44,19 @@ class ErrorMap:
             self._layer.colormap, self._veiled = error_colours(right_too), right_too
         else:
             self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def show_moved(self, layer: Any) -> None:
+        """Show how far edges moved, with a bar that tells the colours."""
+        self._moved = self.dock.add(layer)
+        self._moved.colorbar.visible = True
+        self.see_moved(True)
+
+    def see_moved(self, wanted: bool) -> bool:
+        """Let how far edges moved be seen instead of the errors, or these again; False if it is not there."""
+        for layer, seen in ((self._moved, wanted), (self._layer, not wanted)):
+            if self._there(layer):
+                layer.visible = seen
+        return self._there(self._moved)
 
     def fly_to(self, row: Any, atlas: ErrorAtlas) -> None:
         """Look at the pixels of a row of the tables."""
@@ -62,9 +76,14 @@ class ErrorMap:
         """Take the outline away."""
         self._mark = self._without(self._mark)
 
+    def clear_moved(self) -> None:
+        """Take away how far edges moved: the errors are those of another map."""
+        self._moved = self._without(self._moved)
+
     def clear(self) -> None:
-        """Take both layers away."""
+        """Take all of them away."""
         self.unmark()
+        self.clear_moved()
         self._layer = self._without(self._layer)
 
     def _there(self, layer: Any) -> bool:

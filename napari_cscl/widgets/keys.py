@@ -44,7 +44,7 @@ class Keys:
             Shortcut("Alt-E", "find the errors", lambda: self._press(dock.boundary, dock.boundary.find)),
             Shortcut("Alt-N", "next worst parcel or edge of the table", lambda: self._case(1)),
             Shortcut("Alt-Shift-N", "the one before", lambda: self._case(-1)),
-            Shortcut("Alt-V", "judge the other of two maps that are compared", dock.boundary.casebox.versus.toggle),
+            Shortcut("Alt-V", "judge the other of two maps that are compared", dock.boundary.versus.toggle),
             Shortcut("Alt-U", "fine-tune in the region", lambda: self._press(dock.finetune, dock.finetune.start)),
             Shortcut("Alt-X", "export the map", lambda: self._press(dock.map, dock.map.export)),
             Shortcut("Alt-Right", "next colours of the images", lambda: self._composite(1)),
@@ -78,7 +78,7 @@ class Keys:
 
     def _case(self, by: int) -> None:
         self.dock.pages.turn_to(self.dock.boundary)
-        self.dock.boundary.step(by)
+        self.dock.boundary.walk.step(by)
 
     def _composite(self, step: int) -> None:
         box = self.dock.data.composite

@@ -8,7 +8,9 @@ from html import escape
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QGroupBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-__all__ = ["described", "form", "group", "row", "table", "words"]
+__all__ = ["described", "form", "group", "headed", "row", "small", "table", "words"]
+
+SMALL_LINE_PX = 14
 
 
 def words(text: str = "", *, selectable: bool = False) -> QLabel:
@@ -19,6 +21,25 @@ def words(text: str = "", *, selectable: bool = False) -> QLabel:
     if selectable:
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
+
+
+def small(text: str = "", lines: int = 2) -> QLabel:
+    """Make a small text that always takes the height of so many lines: what lies below does not jump."""
+    label = words(text)
+    label.setStyleSheet("font-size: 11px; padding: 0px;")
+    label.setFixedHeight(lines * SMALL_LINE_PX)
+    return label
+
+
+def headed(text: str, widget: QWidget) -> QWidget:
+    """Put a small line of text above a widget, which takes the room that is left."""
+    whole = QWidget()
+    layout = QVBoxLayout(whole)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(2)
+    layout.addWidget(small(text, 1))
+    layout.addWidget(widget, 1)
+    return whole
 
 
 def row(*widgets: QWidget, wide: Sequence[QWidget] = ()) -> QWidget:

@@ -14,11 +14,11 @@ from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolTip, QVBoxLayout, QWid
 from napari_cscl.boundaryview import MARK
 from napari_cscl.cases import Picture
 
-from .parts import words
+from .parts import small
 
 __all__ = ["PictureGrid", "Thumb"]
 
-GAP_PX, LEAST_PX = 3, 24
+GAP_PX, LEAST_PX, FIRST_WIDTH_PX = 3, 24, 300
 HINT = "Point at a pixel to see what it is; click a date to go there."
 UNKNOWN = "not known yet: click"
 EMPTY = QColor(70, 70, 70)
@@ -184,10 +184,9 @@ class PictureGrid(QWidget):
     def __init__(self, largest_px: int) -> None:
         super().__init__()
         self.largest_px = largest_px
+        self.resize(FIRST_WIDTH_PX, 1)  # until it has its place: Qt's own 640 would make it ask for much height
         self.rows: list[list[Thumb]] = []
-        self.told = words(HINT)
-        self.told.setMinimumHeight(2 * self.fontMetrics().height())
-        self.told.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.told = small(HINT)
         self._grid = QGridLayout()
         self._grid.setSpacing(GAP_PX)
         layout = QVBoxLayout(self)

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QSize, Qt, Signal
+from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_cscl.boundaryview import Column
+from napari_cscl.casecolumns import Column
 
 __all__ = ["Table"]
 
 NOTHING = QModelIndex()
 SHOWN = (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.TextAlignmentRole, Qt.ItemDataRole.ToolTipRole)
 SIZED_ROWS = 20  # that a column's width is made for: asking a thousand rows, as Qt does, takes seconds
-WIDEST_PX = 92  # so that the most telling columns are seen without scrolling; tips hold the whole text
+FONT_PX, ROW_PX, LEAST_PX = 11, 18, 96
+WIDEST_PX = 88  # so that the most telling columns are seen without scrolling; tips hold the whole text
 
 
 class Table(QTableView):
@@ -49,12 +51,21 @@ class Table(QTableView):
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.horizontalHeader().setResizeContentsPrecision(SIZED_ROWS)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(self.fontMetrics().height() + 6)
+        self.verticalHeader().setDefaultSectionSize(ROW_PX)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setMinimumHeight(130)
+        font = QFont(self.font())
+        font.setPixelSize(FONT_PX)
+        self.setFont(font)
+        self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # "winter wheat" and "winter barley" begin alike
+        self.setMinimumHeight(LEAST_PX)
         self._told = True
         self.selectionModel().currentRowChanged.connect(self._moved)
+
+    def sizeHint(self) -> QSize:
+        """Return the least height: it takes what others leave."""
+        return QSize(200, LEAST_PX)
 
     @property
     def frame(self) -> pd.DataFrame:

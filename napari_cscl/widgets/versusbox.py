@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,16 @@ from qtpy.QtWidgets import QButtonGroup, QFileDialog, QMenu, QPushButton, QSizeP
 from cscl.products import Prediction
 from napari_cscl.bridge import named_layer
 from napari_cscl.settings import preferences, recall, remember
-from napari_cscl.versusview import VERSUS_COLUMNS, Duel, Rival, compare, outcome_layer, rival_layer, versus_rows
+from napari_cscl.versusview import (
+    VERSUS_COLUMNS,
+    Duel,
+    Rival,
+    compare,
+    duel_in_words,
+    outcome_layer,
+    rival_layer,
+    versus_rows,
+)
 
 from .parts import row, words
 from .table import Table
@@ -22,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["VersusBox"]
 
 A, B, BOTH = range(3)
-TABLE_PX = 150
 WIDTHS_PX = (78, 50, 50, 46, 88)
+HINT = "See what a second map of this scene wins and loses against the open one: where, and by how much."
 FORMER = "The map before this one"
 
 
@@ -34,13 +42,11 @@ class VersusBox(QWidget):
     ----------
     panel : BoundaryPanel
         Whose labels, pixels and filters hold for both maps.
-    judge : callable
-        Makes the panel show an atlas, given with its counts, under the filters that are set.
     """
 
-    def __init__(self, panel: BoundaryPanel, judge: Callable[[Any, Any], None]) -> None:
+    def __init__(self, panel: BoundaryPanel) -> None:
         super().__init__()
-        self.panel, self.dock, self.judge = panel, panel.dock, judge
+        self.panel, self.dock = panel, panel.dock
         self.duel: Duel | None = None
         self._layers: list[Any] = []
         self._build()
@@ -64,12 +70,14 @@ class VersusBox(QWidget):
         self.end.setToolTip("Take map B and what it wins and loses away; map A stays")
         self.summary = words(selectable=True)
         self.table = Table(VERSUS_COLUMNS, "Differences of two maps")
-        self.table.setMinimumHeight(TABLE_PX)
         self.side_row = row(*buttons)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.start, self.side_row, self.summary, self.table, self.end):
+        layout.setContentsMargins(0, 4, 0, 0)
+        for widget in (self.start, self.side_row, self.summary):
             layout.addWidget(widget)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.end)
+        layout.addStretch(0)
         self.sides.idClicked.connect(lambda side: self.dock.act(lambda: self.show_side(side)))
         self.end.clicked.connect(lambda: self.dock.act(self.stop))
         session = self.panel.session
@@ -92,7 +100,7 @@ class VersusBox(QWidget):
             source if isinstance(source, Prediction) else Path(source), self.dock.folder / "prediction_b",
             self.dock.device, preferences().tile_px,
         )  # fmt: skip
-        everywhere = panel.judged.currentText() == panel.judged.itemText(1)
+        everywhere = panel.asking.everywhere
         job = compare(session, rival, known, options, everywhere)
         compared = session.labels, session.prediction
         self.dock.run(job, "Comparing two maps", lambda duel: self._compared(duel, compared))
@@ -103,7 +111,7 @@ class VersusBox(QWidget):
             return
         self.sides.button(side).setChecked(True)
         if side != BOTH:
-            self.judge(self.duel.atlases[side], self.duel.counts[side])
+            self.panel.judge(self.duel.atlases[side], self.duel.counts[side])
         self._see()
 
     def toggle(self) -> None:
@@ -128,7 +136,7 @@ class VersusBox(QWidget):
         duel = self.duel
         self.forget()
         if duel is not None:
-            self.judge(duel.atlases[A], duel.counts[A])
+            self.panel.judge(duel.atlases[A], duel.counts[A])
 
     def forget(self, *_: Any) -> None:
         """Labels, map or scene are other ones: the comparison no longer holds."""
@@ -137,13 +145,29 @@ class VersusBox(QWidget):
             if layer in self.dock.viewer.layers:
                 self.dock.viewer.layers.remove(layer)
         self._layers = []
-        for widget in (self.side_row, self.summary, self.table, self.end):
+        self.summary.setText(HINT)
+        self.summary.setToolTip("")
+        for widget in (self.side_row, self.table, self.end):
             widget.setVisible(False)
+
+    @property
+    def waiting(self) -> tuple[QWidget, ...]:
+        """Buttons that wait for the running job."""
+        return self.start, *self.sides.buttons()
+
+    @property
+    def judged_map(self) -> Prediction | None:
+        """The map that is judged: the open one, or B while B is."""
+        return self.panel.session.prediction if self.duel is None else self.duel.maps[self._judged]
 
     @property
     def map_name(self) -> str | None:
         """Name of the map that is judged while two are compared; None while not."""
-        return None if self.duel is None else self.duel.names[int(self.panel.atlas is self.duel.atlases[B])]
+        return None if self.duel is None else self.duel.names[self._judged]
+
+    @property
+    def _judged(self) -> int:
+        return B if self.duel is not None and self.panel.atlas is self.duel.atlases[B] else A
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -176,15 +200,14 @@ class VersusBox(QWidget):
         ]
         for side, name in enumerate(duel.names):
             self.sides.button(side).setToolTip(f"Judge map {'AB'[side]}: {name} (Alt+V for the other one)")
-        first, second = duel.names
-        remarks = " ".join(duel.versus.remarks)
-        self.summary.setText(f"A: {first}, B: {second}. {duel.versus.summary()} {remarks}".strip())
+        self.summary.setText(duel_in_words(duel))
+        self.summary.setToolTip("\n".join([duel.versus.summary(), *duel.versus.remarks]))
         self.table.show_frame(versus_rows(duel.versus))
         for column, width in enumerate(WIDTHS_PX):
             self.table.setColumnWidth(column, width)
-        for widget in (self.side_row, self.summary, self.table, self.end):
+        for widget in (self.side_row, self.table, self.end):
             widget.setVisible(True)
-        self.judge(duel.atlases[A], duel.counts[A])
+        self.panel.judge(duel.atlases[A], duel.counts[A])
         self.show_side(BOTH)
 
     def _outcome_layer(self) -> Any:

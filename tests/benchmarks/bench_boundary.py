@@ -150,7 +150,7 @@ def measure(dock: Any, times: int) -> Iterator[tuple[str, np.ndarray]]:
     panel, acts = dock.boundary, Acts(dock)
     frames = Frames(dock.viewer.window._qt_viewer.canvas.native)
     for name, act in acts.everything().items():
-        panel.filters.reset.click()
+        panel.reset.click()
         rows = []
         for number in range(times + 2):
             while not panel.at_rest:

@@ -46,6 +46,7 @@ def found(toy: Any, qtbot: Any) -> Any:
     toy.pages.turn_to(toy.boundary)
     toy.boundary.judged.setCurrentIndex(1)
     press(toy, qtbot, toy.boundary.find)
+    toy.boundary.views.setCurrentWidget(toy.boundary.casebox)
     return toy
 
 
@@ -127,7 +128,7 @@ def test_notes_mark_rows_and_filter_them(found: Any, qtbot: Any, tmp_path: Path)
     finish(found, qtbot)
     panel.parcels.choose("id", PARCEL)
     assert box.editor.text.toPlainText() == "beets, I think"
-    box.export_to(tmp_path / "notes.csv", "notes")
+    panel.export.export_to(tmp_path / "notes.csv", "notes")
     finish(found, qtbot)
     box.editor.text.setPlainText("")
     box.editor.verdict.setCurrentIndex(0)
@@ -149,7 +150,7 @@ def test_export_of_what_is_selected(found: Any, qtbot: Any, tmp_path: Path) -> N
     strip_of(found, qtbot)
     written = {"table": "t.csv", "package": "p.gpkg", "map": "m.tif", "pictures": "c.png"}
     for what, name in written.items():
-        box.export_to(tmp_path / name, what)
+        panel.export.export_to(tmp_path / name, what)
         finish(found, qtbot)
         assert name in found.jobbar.status.text()
     table = pd.read_csv(tmp_path / "t.csv")
@@ -162,14 +163,14 @@ def test_export_of_what_is_selected(found: Any, qtbot: Any, tmp_path: Path) -> N
     edges = pyogrio.read_dataframe(tmp_path / "p.gpkg", layer="edges")
     assert len(edges) == len(panel.edges.frame) < len(panel.atlas.edges)
     assert (tmp_path / "c.png").stat().st_size > 5000
-    box.export_to(tmp_path / "t.csv", "table", overwrite=False)
+    panel.export.export_to(tmp_path / "t.csv", "table", overwrite=False)
     finish(found, qtbot)
     assert "exists already" in found.jobbar.status.text()
     assert with_suffix("a/b", "Words (*.gpkg)") == Path("a/b.gpkg") and with_suffix("b.x", "W (*.csv)") == Path("b.x")
 
 
 def test_two_maps(found: Any, qtbot: Any) -> None:
-    panel, box, session = found.boundary, found.boundary.casebox.versus, found.session
+    panel, box, session = found.boundary, found.boundary.versus, found.session
     first, labels = session.prediction, session.labels
     rival = known_errors(labels, shift=2, name="two off")
     before = panel.atlas
@@ -204,7 +205,7 @@ def test_two_maps(found: Any, qtbot: Any) -> None:
 
 
 def test_another_grid_is_refused(found: Any, qtbot: Any, tmp_path: Path) -> None:
-    box = found.boundary.casebox.versus
+    box = found.boundary.versus
     other = known_errors(toys.scene(size=48).labels)
     box.start_comparing(other)
     finish(found, qtbot)
