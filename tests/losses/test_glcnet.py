@@ -50,11 +50,9 @@ def test_both_parts_are_what_they_say() -> None:
         *(loss.global_head(moments(b, v.use_BHW, "variance")[0])
           for b, v in ((first_b, task.pair.first), (second_b, task.pair.second))), 0.5,
     )  # fmt: skip
-    of_regions = nt_xent(
-        *(loss.local_head(region_means(loss.project(e), v.use_BHW, box))[task.kept_BR]
-          for e, v, box in ((first_e, task.pair.first, task.first_BR4), (second_e, task.pair.second, task.second_BR4))),
-        0.5,
-    )  # fmt: skip
+    sides = (first_e, task.pair.first, task.regions.first_BR4), (second_e, task.pair.second, task.regions.second_BR4)
+    means = [region_means(loss.project(e), view.use_BHW, box) for e, view, box in sides]
+    of_regions = nt_xent(*(loss.local_head(mean)[task.regions.kept_BR] for mean in means), 0.5)
     assert torch.allclose(measures["global"], of_style, atol=1e-4)
     assert torch.allclose(measures["local"], of_regions, atol=1e-4)
     assert torch.allclose(told, 0.25 * of_style + 0.75 * of_regions, atol=1e-4)
@@ -68,7 +66,7 @@ def test_order_of_samples_sides_and_padded_dates_do_not_matter() -> None:
     order = torch.tensor([4, 0, 5, 2, 1, 3])
     swapped = replace(
         task, pair=replace(task.pair, first=task.pair.second, second=task.pair.first),
-        first_BR4=task.second_BR4, second_BR4=task.first_BR4,
+        regions=replace(task.regions, first_BR4=task.regions.second_BR4, second_BR4=task.regions.first_BR4),
     )  # fmt: skip
     view = task.pair.first
     longer = {
@@ -87,7 +85,7 @@ def test_a_collapsed_network_gives_the_logarithm_of_the_negatives_and_says_so() 
         nn.init.ones_(layer.bias)
     _, measures = loss(net, task)
     assert measures["global"].item() == pytest.approx(math.log(2 * 6 - 2), abs=1e-4)
-    assert measures["local"].item() == pytest.approx(math.log(2 * int(task.kept_BR.sum()) - 2), abs=1e-4)
+    assert measures["local"].item() == pytest.approx(math.log(2 * int(task.regions.kept_BR.sum()) - 2), abs=1e-4)
     assert measures["collapsed"] == 1 and measures["spread"] < 1e-4
 
 
@@ -135,7 +133,7 @@ def embeds(net: nn.Module, task: Matched) -> Tensor:
 
 def test_samples_without_a_usable_pixel_give_zero() -> None:
     net, task, loss = made()
-    task.kept_BR[:] = False
+    task.regions.kept_BR[:] = False
     for view in (task.pair.first, task.pair.second):
         view.use_BHW[:] = False
     told, measures = loss(net, task)

@@ -33,7 +33,7 @@ from cscl.models import Network
 from . import Objective, losses
 from .looking import bottleneck_width, look_at_both
 from .ntxent import nt_xent
-from .regions import grid_cells, matched_windows, moments, region_means
+from .regions import Regions, grid_cells, matched_windows, moments, region_means
 from .tensors import Tensors
 from .views import Pair, Samples, ViewOptions, draw_pair
 
@@ -88,19 +88,17 @@ class GLCNetOptions(ViewOptions):
 
 @dataclass(frozen=True)
 class Matched(Tensors):
-    """Two views, and regions that they share: boxes in the frame of each, and which of them count."""
+    """Two views, and the regions that they share."""
 
     pair: Pair
-    first_BR4: Tensor
-    second_BR4: Tensor
-    kept_BR: Tensor
+    regions: Regions
 
 
 def draw_matched(samples: Samples, options: GLCNetOptions, side_px: int, dates: int, generator: Generator) -> Matched:
     """Draw two views of each sample and the regions to match; see `draw_pair`."""
     pair = draw_pair(samples, options, side_px, dates, generator)
     draw = grid_cells if options.regions == "cells" else matched_windows
-    return Matched(pair, *draw(pair, options.region_px, options.region_count, LEAST_SHARE, generator))
+    return Matched(pair, draw(pair, options.region_px, options.region_count, LEAST_SHARE, generator))
 
 
 class GLCNetLoss(nn.Module):
@@ -151,28 +149,26 @@ class GLCNetLoss(nn.Module):
             ``global`` and ``local``, the two parts; ``retrieval``, the share of regions whose nearest one in the other
             view is their own; and those of `alikeness`.
         """
-        options, pair = self.options, drawn.pair
+        options, pair, regions = self.options, drawn.pair, drawn.regions
         (first_e, first_b), (second_e, second_b) = look_at_both(network, pair, at_once=options.passes == "one")
         styles = self.styles(first_b, pair.first.use_BHW), self.styles(second_b, pair.second.use_BHW)
         kept_B = styles[0][1] & styles[1][1]
         local_BRC = [
             self.local_head(region_means(self.project(e), view.use_BHW, box))
             for e, view, box in (
-                (first_e, pair.first, drawn.first_BR4), (second_e, pair.second, drawn.second_BR4)
+                (first_e, pair.first, regions.first_BR4), (second_e, pair.second, regions.second_BR4)
             )
         ]  # fmt: skip
-        first_NC, second_NC = (local[drawn.kept_BR] for local in local_BRC)
-        item_BR = torch.arange(len(drawn.kept_BR), device=drawn.kept_BR.device)[:, None].expand_as(drawn.kept_BR)
-        item_N = item_BR[drawn.kept_BR]
+        first_NC, second_NC = (local[regions.kept_BR] for local in local_BRC)
         decoupled = options.denominator == "decoupled"
         of_style = nt_xent(styles[0][0][kept_B], styles[1][0][kept_B], options.temperature, decoupled=decoupled)
         of_regions = nt_xent(
             first_NC, second_NC, options.temperature, decoupled=decoupled,
-            group_N=item_N if options.negatives == "other samples" else None,
+            group_N=regions.item_N if options.negatives == "other samples" else None,
         )  # fmt: skip
         loss = options.global_weight * of_style + (1 - options.global_weight) * of_regions
         measures = {"global": of_style.detach(), "local": of_regions.detach()}
-        return loss, {**measures, **alikeness(first_NC.detach(), second_NC.detach(), item_N)}
+        return loss, {**measures, **alikeness(first_NC.detach(), second_NC.detach(), regions.item_N)}
 
     def styles(self, map_BChw: Tensor, use_BHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is compared of each item as a whole, and which items have enough to compare."""

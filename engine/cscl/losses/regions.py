@@ -5,18 +5,42 @@ Axes: B item, C channel, H row, W column, R region or point, h and w row and col
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from .tensors import Tensors
 from .views import Pair
 
-__all__ = ["grid_cells", "matched_windows", "moments", "region_means", "shared_points"]
-
-Boxes = tuple[Tensor, Tensor, Tensor]
+__all__ = ["Regions", "grid_cells", "matched_windows", "moments", "region_means", "shared_points"]
 
 
-def grid_cells(pair: Pair, side_px: int, count: int, least_share: float, generator: Generator) -> Boxes:
+@dataclass(frozen=True)
+class Regions(Tensors):
+    """Regions or points that two views share.
+
+    Parameters
+    ----------
+    first_BR4, second_BR4 : Tensor
+        int64, boxes in the frames of the views: top, left, bottom, right, the last two exclusive.
+    kept_BR : Tensor
+        bool, False for rows that only fill up items with fewer regions.
+    """
+
+    first_BR4: Tensor
+    second_BR4: Tensor
+    kept_BR: Tensor
+
+    @property
+    def item_N(self) -> Tensor:
+        """Number of the item of each region that is kept."""
+        number_B1 = torch.arange(len(self.kept_BR), device=self.kept_BR.device)[:, None]
+        return number_B1.expand_as(self.kept_BR)[self.kept_BR]
+
+
+def grid_cells(pair: Pair, side_px: int, count: int, least_share: float, generator: Generator) -> Regions:
     """Cells of a square grid over what both views show, drawn without replacement: the same ground in both views.
 
     Parameters
@@ -26,13 +50,6 @@ def grid_cells(pair: Pair, side_px: int, count: int, least_share: float, generat
         Side of a cell, and most cells of an item.
     least_share : float
         Share of a cell's pixels that must be usable.
-
-    Returns
-    -------
-    first_BR4, second_BR4 : Tensor
-        int64, boxes in the frames of the views: top, left, bottom, right, the last two exclusive.
-    kept_BR : Tensor
-        bool, False for rows that only fill up items with fewer cells.
     """
     items = len(pair.use_BHW)
     box_BR4, kept_BR = torch.zeros(items, count, 4, dtype=torch.int64), torch.zeros(items, count, dtype=torch.bool)
@@ -54,14 +71,14 @@ def grid_cells(pair: Pair, side_px: int, count: int, least_share: float, generat
         corner = torch.stack([top + chosen // cols * side_px, left + chosen % cols * side_px], 1)
         box_BR4[item, : len(chosen)] = torch.cat([corner, corner + side_px], 1)
         kept_BR[item, : len(chosen)] = True
-    return pair.first.frame.boxes(box_BR4), pair.second.frame.boxes(box_BR4), kept_BR
+    return Regions(pair.first.frame.boxes(box_BR4), pair.second.frame.boxes(box_BR4), kept_BR)
 
 
-def matched_windows(pair: Pair, side_px: int, count: int, least_share: float, generator: Generator) -> Boxes:
+def matched_windows(pair: Pair, side_px: int, count: int, least_share: float, generator: Generator) -> Regions:
     """Windows whose centres are one ground pixel, as published: pixels of a window of the first view are drawn no more.
 
     Windows may overlap, and where views are turned, windows of an even side differ by a pixel. Unlike the publication's
-    code, a sample without any place for a window has none, instead of an error. Parameters and results are those of
+    code, a sample without any place for a window has none, instead of an error. Parameters are those of
     `grid_cells`.
     """
     items, height, width = pair.use_BHW.shape
@@ -90,11 +107,11 @@ def matched_windows(pair: Pair, side_px: int, count: int, least_share: float, ge
     for view, box_BR4 in zip((pair.first, pair.second), boxes, strict=True):
         share_BR = region_means(view.use_BHW[:, None].float(), torch.ones_like(view.use_BHW), box_BR4)[..., 0]
         kept_BR &= share_BR >= least_share
-    return boxes[0], boxes[1], kept_BR
+    return Regions(boxes[0], boxes[1], kept_BR)
 
 
-def shared_points(pair: Pair, across: int, generator: Generator) -> Boxes:
-    """Points of a jittered grid over what both views show, as boxes of one pixel; results are those of `grid_cells`."""
+def shared_points(pair: Pair, across: int, generator: Generator) -> Regions:
+    """Points of a jittered grid over what both views show, as boxes of one pixel."""
     items, count = len(pair.use_BHW), across**2
     top_left, bottom_right = pair.shared_B4[:, None, :2], pair.shared_B4[:, None, 2:]
     cell_R2 = torch.stack([torch.arange(count) // across, torch.arange(count) % across], 1)
@@ -102,7 +119,7 @@ def shared_points(pair: Pair, across: int, generator: Generator) -> Boxes:
     point_BR2 = torch.minimum(top_left + (inside * (bottom_right - top_left)).long(), bottom_right - 1)
     box_BR4 = torch.cat([point_BR2, point_BR2 + 1], 2)
     kept_BR = pair.use_BHW[torch.arange(items)[:, None], point_BR2[..., 0], point_BR2[..., 1]]
-    return pair.first.frame.boxes(box_BR4), pair.second.frame.boxes(box_BR4), kept_BR
+    return Regions(pair.first.frame.boxes(box_BR4), pair.second.frame.boxes(box_BR4), kept_BR)
 
 
 def region_means(map_BCHW: Tensor, use_BHW: Tensor, box_BR4: Tensor) -> Tensor:
