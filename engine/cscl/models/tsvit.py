@@ -36,7 +36,7 @@ from .unet3d import DAY_SCALE, DAYS_PER_YEAR
 
 __all__ = ["TSViT", "TSViTOptions", "day_index", "from_patches", "to_patches"]
 
-SEQUENCES, TOKENS = 4096, 4  # at once, outside training
+SEQUENCES, TOKENS = 1024, 4  # at once, outside training
 
 MASKED = "Tiles agree in their interiors when their corners differ by multiples of {0} pixels."
 PUBLISHED = (

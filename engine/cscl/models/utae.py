@@ -41,7 +41,7 @@ RADIUS_PX = 67  # by interval arithmetic through the layers
 HEADS, KEYS = 16, 4
 PERIOD_DAYS = 1000.0  # the longest wave of the day codes is this times 2 pi
 LEAST_MASS = 1e-2  # below this share of the attention a cell's dates are not scaled up any more
-FRAMES = 8  # at once, outside training
+FRAMES = 2  # at once, outside training
 UNSEEN = -1e4
 
 MASKED = f"Tiles agree in their interiors when their corners differ by multiples of {MULTIPLE} pixels."
@@ -259,15 +259,17 @@ class UTAE(Network):
     def _levels(self, series_BTCHW: Tensor, present_BT: Tensor) -> list[Tensor]:
         """Return the encoder's levels, ``(B, T, C, H, W)``, zero on the dates that nothing saw."""
         run_BT = present_BT if present_BT.any() else torch.ones_like(present_BT)
-        frames_FCHW = series_BTCHW[run_BT]
-        step = len(frames_FCHW) if self.training else FRAMES  # norms meet the season, and nothing of the padding
-        parts = [self.frames(frames_FCHW[first : first + step]) for first in range(0, len(frames_FCHW), step)]
-        levels = []
-        for level in zip(*parts, strict=True):
-            features_BTCHW = level[0].new_zeros(*run_BT.shape, *level[0].shape[1:])
-            features_BTCHW[run_BT] = torch.cat(level)
-            levels.append(features_BTCHW)
-        return levels
+        which_F = run_BT.flatten().nonzero()[:, 0]
+        step = len(which_F) if self.training else FRAMES  # norms meet the season, and nothing of the padding
+        levels: list[Tensor] = []
+        for first in range(0, len(which_F), step):
+            some_F = which_F[first : first + step]
+            found = self.frames(series_BTCHW.flatten(0, 1)[some_F])
+            if not levels:
+                levels = [level.new_zeros(run_BT.numel(), *level.shape[1:]) for level in found]
+            for level, part in zip(levels, found, strict=True):
+                level[some_F] = part
+        return [level.reshape(*run_BT.shape, *level.shape[1:]) for level in levels]
 
     def _seen(self, valid_BTHW: Tensor, present_BT: Tensor, level_BTCHW: Tensor) -> Tensor:
         """Return which dates saw each cell of a level: any of its pixels, or as published any pixel of the tile."""
