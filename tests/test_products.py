@@ -65,9 +65,11 @@ def test_labels_that_do_not_fit(tmp_path: Path) -> None:
         (IDS[:3], PLACE, GridError, "the shapes differ"),
         (IDS.astype(np.float32), PLACE, InputError, "holds float32 values, not whole class ids"),
         (IDS.astype(np.int16) - 1, PLACE, InputError, "class ids from -1 to 254"),
+        (np.full_like(IDS, 77), PLACE, InputError, "holds no class: all its pixels are 77"),
     ]:
         with pytest.raises(kind, match=sentence):
-            LabelMap.open(write(tmp_path / "a.tif", ids, transform=place), GRID)
+            nodata = 77 if (ids == 77).all() else None
+            LabelMap.open(write(tmp_path / "a.tif", ids, nodata, place), GRID)
     rasterio.open(tmp_path / "two.tif", "w", "GTiff", 5, 4, 2, "EPSG:32633", PLACE, "uint8").close()
     with pytest.raises(InputError, match="has 2 bands"):
         LabelMap.open(tmp_path / "two.tif", GRID)

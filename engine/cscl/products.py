@@ -89,6 +89,8 @@ class LabelMap:
                 f"{path} holds class ids from {low} to {high}; they must lie in 0..65535. Renumber them, or say with "
                 "--label-nodata which value means unknown."
             )
+        if not known.any():
+            raise InputError(f"{path} holds no class: all its pixels are {unknown}, which means unknown there.")
         if legend is None:
             legend = Legend.from_codes(np.unique(ids[known]))
         index = legend.to_index(np.where(known, ids, 0))

@@ -20,7 +20,7 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from cscl.events import Job, Progress
+from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox, Window, tile_count, tiles
 from cscl.legend import Legend
 from cscl.products import Prediction
@@ -32,6 +32,7 @@ __all__ = ["Band", "export_classes", "export_confidence", "write_cog"]
 
 WINDOW_PX = 1024
 BLOCK_PX = 512
+LARGE_WINDOWS = 16
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,8 @@ def _fill(path: Path, read: Callable[[Window], NDArray[Any]], grid: GeoBox, band
             dst.write(values, 1, window=_place(window))
             sums.append(crc32(values.tobytes()))
     yield Progress(f"writing {path.name}", total, total, "window")
+    if total > LARGE_WINDOWS:
+        yield Note(f"Compressing {path.name} and its smaller copies. GDAL does not say how far it is.")
     _copy(plain, path, band)
     plain.unlink()
     # A disk that fills while GDAL closes a file goes unreported, so only reading it again tells whether it is whole.

@@ -70,6 +70,7 @@ def write_assessment(
     with result_folder(out, MARK, overwrite=overwrite) as folder:
         yield Progress("writing the report", 0, 1, "report")
         found.report.write_into(folder)
+        yield Progress("writing the report", 1, 1, "report")
         yield from write_figures(report_figures(found.report, errors, grid), folder)
         if len(atlas.parcels) or len(atlas.edges):
             yield from export_errors(folder / "errors.gpkg", atlas, parcels)

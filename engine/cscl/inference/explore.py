@@ -207,8 +207,7 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
     if not tally.by_bin.sum():
         raise InputError(
             f"No pixel {atlas.judged.words} has both a label in {atlas.labels.name} and a class in "
-            f"{matched.prediction.name}. Judge all labelled pixels, or check that the classes of the labels are in "
-            "their legend."
+            f"{matched.prediction.name}. Judge all labelled pixels, or check that the map is not empty there."
         )
     edges = tally.edges_table(atlas.legend, size_m[0] * size_m[1])
     return replace(

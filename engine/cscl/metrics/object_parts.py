@@ -65,7 +65,7 @@ def object_parts(
     truth_YX, guess_YX, parcels_YX, legend, pixel_size_m, judged_YX
         As for `cscl.metrics.full.full_parts`.
     """
-    yield Progress("finding segments", 0, 3, "step")
+    yield Progress("finding segments", 0, 1, "step")
     words, remarks = "parcels", []
     if parcels_YX is None:
         parcels_YX = class_regions(truth_YX, UNKNOWN)
@@ -77,21 +77,22 @@ def object_parts(
     void = (parcels_YX == 0) | (truth_YX < 0)
     if judged_YX is not None:
         void |= ~judged_YX
+    yield Progress("finding segments", 1, 1, "step")
     overlaps = yield from _overlaps(parcels_YX, segments, void)
-    yield Progress("measuring segmentation", 1, 3, "step")
+    yield Progress("measuring segmentation", 0, 4, "step")
     definition = f"{OBJECTS.format(parcels=words)} {{}} {WHOLE_MAP}"
     outlines = persello_bruzzone(overlaps, parcels_YX, segments, void)
+    yield Progress("measuring segmentation", 1, 4, "step")
     segmentation = _segmentation(overlaps, outlines, definition.format(SEGMENTATION), remarks)
-    yield Progress("matching parcels and segments", 2, 3, "step")
+    yield Progress("measuring segmentation", 2, 4, "step")
     classes = (
         object_class(np.where(void, 0, parcels_YX), truth_YX, overlaps.parcel_id),
         object_class(segments, guess_YX, overlaps.segment_id),
     )
-    return (
-        segmentation,
-        _hoover(overlaps, definition.format(HOOVER), remarks),
-        _found(overlaps, classes, definition.format(FOUND), legend, remarks),
-    )
+    yield Progress("measuring segmentation", 3, 4, "step")
+    matched = _hoover(overlaps, definition.format(HOOVER), remarks)
+    yield Progress("measuring segmentation", 4, 4, "step")
+    return segmentation, matched, _found(overlaps, classes, definition.format(FOUND), legend, remarks)
 
 
 def _overlaps(parcels_YX: NDArray[Any], segments_YX: NDArray[Any], void_YX: NDArray[np.bool_]) -> Job[Overlaps]:
