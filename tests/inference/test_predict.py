@@ -30,11 +30,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return start, run(train([toys.scene()], folder / "trained", toys.QUICK, start=start, device="cpu"))
 
 
-def test_a_map_is_right_and_keeps_its_place(models: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_map_is_right_and_keeps_its_place(
+    models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = toys.scene(size=72, seed=5)
     options = PredictOptions(tile_px=32, blend_px=8, probabilities=True)
-    prediction = run(predict(models[1], scene.cube, tmp_path / "p", options, device="cpu"))
+    monkeypatch.chdir(models[1].parent)
+    prediction = run(predict(models[1].name, scene.cube, tmp_path / "p", options, device="cpu"))
     assert isinstance(prediction, Prediction)
+    assert prediction.facts["model_folder"] == str(models[1].resolve()), "found from any other folder"
     require_same(prediction.grid, scene.cube.grid, "map and images")
     ids, confidence = prediction.read(Window(0, 0, 72, 72))
     known = scene.labels.ids != 255
