@@ -107,7 +107,7 @@ def test_gradients_reach_what_each_part_reads(weight: float) -> None:
     [
         {"regions": "windows", "region_px": 6, "region_count": 4, "global_weight": 0.5, "global_width": 64},
         {"denominator": "simclr"}, {"negatives": "other samples"}, {"style": "deviation"}, {"style": "none"},
-        {"style_dropout": 0.5}, {"passes": "two"}, {"changed": "second"},
+        {"style_dropout": 0.5}, {"passes": "two"}, {"changed_views": "second"},
     ],
 )  # fmt: skip
 def test_every_switch_learns(changes: dict[str, object]) -> None:

@@ -113,7 +113,7 @@ def test_views_always_share_a_third_and_whole_scenes_are_not_moved() -> None:
 
 
 def test_one_sided_changes_leave_the_first_view_alone() -> None:
-    options = replace(ROUGH, changed="second", turn=False, view_dates="overlap", date_drop=0.0)
+    options = replace(ROUGH, changed_views="second", turn=False, view_dates="overlap", date_drop=0.0)
     pair: Pair = draw_pair(samples(), options, 32, 99, seeded(1))
     number = torch.arange(32 * 32, dtype=torch.float32).reshape(32, 32)
     told = pair.first.x_BTCHW[:, :, 0], pair.second.x_BTCHW[:, :, 0]

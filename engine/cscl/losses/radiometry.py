@@ -26,7 +26,7 @@ GAP_SIDE = 1 / 8, 1 / 4  # of a view's side
 class RadiometryOptions:
     """How the values of a view are changed; all random, for each item anew. Reflectance is 0..1."""
 
-    changed: Annotated[
+    changed_views: Annotated[
         Literal["both", "second"], {"tooltip": "Which views have their values changed; as published, the second"}
     ] = "both"
     date_gain: Annotated[

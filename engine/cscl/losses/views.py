@@ -224,7 +224,7 @@ def _view(
             column.append(part if column is columns[3] else _longer(part, longest))
     x, day, valid, use = (torch.stack(column) for column in columns)
     present = torch.tensor([len(dates) for dates in which])[:, None] > torch.arange(longest)
-    if options.changed == "both" or number == 1:
+    if options.changed_views == "both" or number == 1:
         scale = (samples.mean_C, samples.std_C, samples.haze_C, samples.vital_C)
         x, valid = changed_values(x, valid, *scale, options, generator)
     day = torch.where(present, _shifted(day, present, options, generator), day)
