@@ -12,8 +12,8 @@ published code, none of which is copied; a patent covers the method in China (se
 
 What differs from the publication: views of one series with different dates, cut and turned, never enlarged, and changed
 as reflectance is, not as photographs are (`views`, `radiometry`). And by default, each with a switch: values changed in
-both views (`changed_views`); regions of the same ground, 8 of 8 px, not windows with one centre (`regions`); less weight
-on the style, which tells soil and climate as well as crops (`global_weight`); 128 channels of the style
+both views (`changed_views`); regions of the same ground, 8 of 8 px, not windows with one centre (`regions`); less
+weight on the style, which tells soil and climate as well as crops (`global_weight`); 128 channels of the style
 (`global_width`); no dropout before the style (`style_dropout`); both views in one batch (`passes`).
 
 Axes: B item, R region, N pair, D embedding, C channel, H row, W column.

@@ -1,7 +1,8 @@
 """Changes of reflectance that the atmosphere, the sun and sensors make, for views of a sample.
 
-They work on reflectance, before it is standardised, so that a gain is a gain. What turns one crop's season into
-another's (hue, large gains of single bands, time reversal) is not offered, nor what belongs to photographs of 8 bits.
+Standardised values come and go, but what is changed is reflectance, so that a gain is a gain. What turns one crop's
+season into another's (hue, large gains of single bands, time reversal) is not offered, nor what belongs to photographs
+of 8 bits.
 
 Axes: B item, T date, C band, H row, W column.
 """
@@ -68,18 +69,18 @@ def changed_values(
         valid on some date still is.
     """
     items, dates, bands = x_BTCHW.shape[:3]
-    mean, std = mean_C[:, None, None], std_C[:, None, None]
-    x = x_BTCHW * std + mean
-    x = x * (1 + options.date_gain * _signed((items, dates, 1, 1, 1), generator))
-    x = x * (1 + options.band_gain * _signed((items, 1, bands, 1, 1), generator))
-    x = x + options.haze * torch.rand((items, dates, 1, 1, 1), generator=generator) * haze_C[:, None, None]
+    light = 1 + options.date_gain * _signed((items, dates, 1), generator)
+    gain_BTC = light * (1 + options.band_gain * _signed((items, 1, bands), generator))
+    haze_BTC = options.haze * torch.rand((items, dates, 1), generator=generator) * haze_C
+    # (gain * (std x + mean) + haze - mean) / std, in one pass over the largest tensor of a step
+    shift_BTC = ((gain_BTC - 1) * mean_C + haze_BTC) / std_C
+    x = torch.addcmul(shift_BTC[..., None, None], x_BTCHW, gain_BTC[..., None, None])
     if options.noise:
-        x = x + options.noise * torch.randn(x.shape, generator=generator)
+        x += torch.randn(x.shape, generator=generator).mul_((options.noise / std_C)[:, None, None])
     if options.cloud_chance:
-        x = _clouded(x, options.cloud_chance, generator)
-    x = (x - mean) / std
+        _lay_clouds(x, mean_C, std_C, options.cloud_chance, generator)
     if options.band_drop:
-        x = x.masked_fill(_left_out(items, bands, vital_C, options.band_drop, generator)[:, None, :, None, None], 0.0)
+        x.masked_fill_(_left_out(items, bands, vital_C, options.band_drop, generator)[:, None, :, None, None], 0.0)
     if options.gap_chance:
         open_BTHW = valid_BTHW & ~_gaps(valid_BTHW, options.gap_chance, generator)
         valid_BTHW = torch.where(open_BTHW.any(1, keepdim=True), open_BTHW, valid_BTHW)
@@ -90,19 +91,21 @@ def _signed(shape: tuple[int, ...], generator: Generator) -> Tensor:
     return 2 * torch.rand(shape, generator=generator) - 1
 
 
-def _clouded(x_BTCHW: Tensor, chance: float, generator: Generator) -> Tensor:
-    """Lay a disc of cloud or of shadow over some dates."""
+def _lay_clouds(x_BTCHW: Tensor, mean_C: Tensor, std_C: Tensor, chance: float, generator: Generator) -> None:
+    """Lay a disc of cloud or of shadow over some dates, in place."""
     items, dates, _, height, width = x_BTCHW.shape
-    on, dark, place, size, bright = (torch.rand((items, dates, 2), generator=generator) for _ in range(5))
-    radius_BT = (0.1 + 0.2 * size[..., 0]) * min(height, width)
-    down = torch.arange(height) - place[..., 0, None] * height
-    across = torch.arange(width) - place[..., 1, None] * width
-    disc_BTHW = (down[..., :, None] ** 2 + across[..., None, :] ** 2) <= radius_BT[..., None, None] ** 2
-    disc_BTHW &= (on[..., 0] < chance)[..., None, None]
+    on, dark, size, bright, down, across = torch.rand((6, items, dates), generator=generator)
+    item_N, date_N = (on < chance).nonzero(as_tuple=True)
+    dark, size, bright, down, across = (v[item_N, date_N, None, None] for v in (dark, size, bright, down, across))
+    y, x = torch.arange(height)[:, None] - down * height, torch.arange(width) - across * width
+    disc_NHW = y**2 + x**2 <= ((0.1 + 0.2 * size) * min(height, width)) ** 2
     low, high = CLOUD_REFLECTANCE
-    cloud = (low + (high - low) * bright[..., 0])[..., None, None, None].expand_as(x_BTCHW)
-    covered = torch.where((dark[..., 0] < 0.5)[..., None, None, None], SHADOW * x_BTCHW, cloud)
-    return torch.where(disc_BTHW[:, :, None], covered, x_BTCHW)
+    mean, std = mean_C[:, None, None], std_C[:, None, None]
+    cloud_NCHW = (low + (high - low) * bright[..., None] - mean) / std
+    under_NCHW = x_BTCHW[item_N, date_N]
+    shadow_NCHW = SHADOW * under_NCHW + (SHADOW - 1) * mean / std
+    covered_NCHW = torch.where(dark[..., None] < 0.5, shadow_NCHW, cloud_NCHW)
+    x_BTCHW[item_N, date_N] = torch.where(disc_NHW[:, None], covered_NCHW, under_NCHW)
 
 
 def _left_out(items: int, bands: int, vital_C: Tensor, chance: float, generator: Generator) -> Tensor:
