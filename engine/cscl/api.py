@@ -7,6 +7,8 @@ from cscl.data.scenes import LabelOptions, open_labels, open_parcels
 from cscl.events import run
 from cscl.export.bundle import export
 from cscl.grid import Window
+from cscl.inference.align import AlignOptions, estimate_offset
+from cscl.inference.align_files import write_corrected, write_offset
 from cscl.inference.area import AreaOptions, estimate_areas
 from cscl.inference.area_files import write_area
 from cscl.inference.assess import Assessment, AssessOptions, assess
@@ -15,6 +17,7 @@ from cscl.inference.explore import explore
 from cscl.inference.filled_sample import read_sample
 from cscl.inference.judging import everything, held_out
 from cscl.inference.look import ExploreOptions
+from cscl.inference.offset import Offset
 from cscl.inference.predict import PredictOptions, predict
 from cscl.inference.sample import SampleOptions, draw_sample, write_sample
 from cscl.inference.subset import Subset, select
@@ -33,12 +36,12 @@ from cscl.training.refine import refine
 from cscl.training.segment import train
 
 __all__ = [
-    "AffinityMap", "AreaOptions", "AssessOptions", "Assessment", "Embedding", "ExploreOptions", "FinetuneOptions",
-    "LabelMap", "LabelOptions", "Legend", "ModelCard", "Parcels", "PredictOptions", "Prediction", "Ranking",
-    "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SeasonOptions", "Subset", "SuspectOptions",
-    "Window", "affinity", "assess", "draw_sample", "edge_strength", "embed", "estimate_areas", "everything",
-    "explore", "export", "finetune", "held_out", "held_out_of_all", "label_next", "open_cube", "open_labels",
-    "open_parcels", "pooled", "predict", "pretrain", "rasterise", "read_sample", "refine", "run", "select",
-    "simulate", "suspects", "train", "versus", "write_area", "write_ranking", "write_sample", "write_season",
-    "write_versus",
+    "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "Embedding", "ExploreOptions",
+    "FinetuneOptions", "LabelMap", "LabelOptions", "Legend", "ModelCard", "Offset", "Parcels", "PredictOptions",
+    "Prediction", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SeasonOptions", "Subset",
+    "SuspectOptions", "Window", "affinity", "assess", "draw_sample", "edge_strength", "embed", "estimate_areas",
+    "estimate_offset", "everything", "explore", "export", "finetune", "held_out", "held_out_of_all", "label_next",
+    "open_cube", "open_labels", "open_parcels", "pooled", "predict", "pretrain", "rasterise", "read_sample", "refine",
+    "run", "select", "simulate", "suspects", "train", "versus", "write_area", "write_corrected", "write_offset",
+    "write_ranking", "write_sample", "write_season", "write_versus",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import cscl
-from cscl.commands import area, assess, compare, learning, suspects
+from cscl.commands import align, area, assess, compare, learning, suspects
 from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
@@ -176,6 +176,7 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
     "demo": (_demo, _demo_arguments, "Run the whole chain on simulated data and write a page about it"),
     "info": (_info, _info_arguments, "Describe images, parcels, a model or a prediction"),
     "simulate": (_simulate, _simulate_arguments, "Make a simulated Sentinel-2 season with parcels"),
+    "align": (align.align, align.align_arguments, "Say how far outlines lie off the images, and move them back"),
     "pretrain": (
         learning.pretrain,
         learning.learning_arguments,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pytest
 import xarray as xr
 from affine import Affine
+from fake_files import write_tif
 from rasterio.features import rasterize
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import Delaunay
@@ -18,6 +21,7 @@ from cscl.errors import GridError, InputError
 from cscl.events import run
 from cscl.grid import make_grid
 from cscl.inference.align import AlignOptions, estimate_offset
+from cscl.inference.align_files import write_corrected, write_offset
 from cscl.inference.offset import Offset
 from cscl.metrics.shift_match import EdgeTensor, OutlinePoints, Shifts, match, peaks
 from cscl.parcels import Parcels
@@ -200,3 +204,39 @@ def test_edges_under_a_mask_do_not_count() -> None:
     yy, _, xx = tensor.mean()
     assert not yy[:7].any() and not xx[:7].any()
     assert xx[8, 5] > 5 * abs(yy[8, 5]) and xx[8, 5] > 5 * xx[8, 2]
+
+
+def test_the_command_moves_outlines_back_and_says_by_how_much(
+    tmp_path: Path, table: gpd.GeoDataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cscl.cli import main
+
+    season_folder, out, report = tmp_path / "season", tmp_path / "corrected.gpkg", tmp_path / "report"
+    cube = season(table)
+    for number, date in enumerate(cube.dates):
+        write_tif(
+            season_folder / f"S2_{str(date)[:10].replace('-', '')}.tif", cube.stored[number].values, ("B04",),
+            transform=cube.grid.transform, crs="EPSG:32631", scale=1e-4, nodata=9000,
+        )  # fmt: skip
+    given = table.drop(columns=["parcel_id", "code"]).assign(Code=range(len(table)), empty=None)
+    given.set_geometry(given.translate(8, -5)).to_crs("EPSG:4326").to_file(tmp_path / "given.gpkg")
+    words = ["align", str(season_folder), str(tmp_path / "given.gpkg"), str(out), "--report", str(report), "--quiet"]
+    assert main(words) == 0
+    assert "m east and" in capsys.readouterr().out and (report / "index.html").is_file()
+    before, after = (gpd.read_file(path) for path in (tmp_path / "given.gpkg", out))
+    assert after.crs == before.crs and after.drop(columns="geometry").equals(before.drop(columns="geometry"))
+    assert after.to_crs("EPSG:32631").hausdorff_distance(table.geometry).max() < 1
+    assert main(words) == 2 and main([*words, "--overwrite"]) == 0
+
+
+def test_nothing_is_written_where_the_offset_is_not_clear(
+    cube: SITSCube, table: gpd.GeoDataFrame, tmp_path: Path
+) -> None:
+    few = table.iloc[:9]
+    few.to_file(tmp_path / "few.gpkg")
+    offset = found(cube, few)
+    with pytest.raises(InputError, match="not clear"):
+        run(write_corrected(offset, tmp_path / "few.gpkg", tmp_path / "out.gpkg"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["few.gpkg"]
+    run(write_offset(offset, tmp_path / "report"))
+    assert "The figures mean nothing" in (tmp_path / "report" / "offset.md").read_text(encoding="utf-8")

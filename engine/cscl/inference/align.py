@@ -14,7 +14,7 @@ from shapely.geometry import box
 
 from cscl.cube import SITSCube
 from cscl.errors import GridError, InputError
-from cscl.events import Job, Note, Progress
+from cscl.events import Job, Progress
 from cscl.grid import GeoBox, Window, pixel_size_m, tile_count, tiles
 from cscl.metrics.shift_draws import ShiftSum, Verdict
 from cscl.metrics.shift_match import UP, EdgeTensor, OutlinePoints, Shifts, match
@@ -79,7 +79,7 @@ def estimate_offset(cube: SITSCube, parcels: Parcels, options: AlignOptions | No
         If the tile is smaller than the search.
     """
     options = options or AlignOptions()
-    shifts = Shifts(max(2, int(np.ceil(UP * options.search_m / min(pixel_size_m(cube.grid))))))
+    shifts = Shifts(max(2, int(np.ceil(UP * options.search_m / min(pixel_size_m(cube.grid)) - 0.01))))
     if options.tile_px < 2 * shifts.margin_px:
         raise InputError(f"Tiles of {options.tile_px} pixels are too small to search {options.search_m:g} m in.")
     here = yield from _on_grid(parcels, cube.grid)
@@ -94,8 +94,6 @@ def estimate_offset(cube: SITSCube, parcels: Parcels, options: AlignOptions | No
     yield Progress("looking at tiles", total, total, "tile")
     found = _columns(scene.verdict(), cube.grid)
     table, spread = smooth_field(pd.DataFrame(rows), found["east_m"], found["north_m"])
-    if not found["clear"]:
-        yield Note(f"The offset is not clear: {found['reason']}", warning=True)
     return Offset(
         found["east_m"], found["north_m"], found["sd_east_m"], found["sd_north_m"], found["clear"], found["reason"],
         found["parcels"], table, spread, cube.grid, shifts.px, scene.score(), cube.name, parcels.name,

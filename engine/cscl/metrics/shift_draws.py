@@ -21,9 +21,9 @@ DRAWS = 200
 BUCKETS = 4096
 """Parcels whose numbers leave the same rest are drawn together: above so many it makes no difference."""
 LEAST_PARCELS = 20
-LEAST_HEIGHT = 6.0
+LEAST_HEIGHT, LEAST_AGREEING = 4.0, 0.95
+"""Of 727 tiles with outlines of another place none reached both; of 204 with their own outlines 200 did."""
 MOST_SD_PX = 0.5
-LEAST_AGREEING = 0.95
 
 
 @dataclass(frozen=True, eq=False)
