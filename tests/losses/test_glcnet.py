@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from toyviews import STILL, samples, seeded
 
+from cscl.errors import InputError
 from cscl.losses import losses
 from cscl.losses.glcnet import GLCNetLoss, GLCNetOptions, Matched, draw_matched
 from cscl.losses.looking import look, look_at_both
@@ -160,6 +161,11 @@ def test_eight_samples_are_learnt_by_heart() -> None:
         told.backward()
         optimiser.step()
     assert measures["retrieval"] > 0.95 and measures["collapsed"] == 0
+
+
+def test_regions_too_large_for_a_view_are_refused_not_ignored() -> None:
+    with pytest.raises(InputError, match=r"region_px to 12 or less, or data\.patch_px to 26"):
+        drawn(replace(OPTIONS, region_px=13))
 
 
 def test_it_is_registered_as_a_scheme_that_reads_views() -> None:

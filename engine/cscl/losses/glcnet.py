@@ -33,7 +33,7 @@ from cscl.models import Network
 from . import Objective, losses
 from .looking import bottleneck_width, look_at_both
 from .ntxent import nt_xent
-from .regions import Regions, grid_cells, matched_windows, moments, region_means
+from .regions import Regions, grid_cells, matched_windows, moments, region_means, require_room
 from .tensors import Tensors
 from .views import Pair, Samples, ViewOptions, draw_pair
 
@@ -96,6 +96,7 @@ class Matched(Tensors):
 
 def draw_matched(samples: Samples, options: GLCNetOptions, side_px: int, dates: int, generator: Generator) -> Matched:
     """Draw two views of each sample and the regions to match; see `draw_pair`."""
+    require_room(options.region_px, side_px)
     pair = draw_pair(samples, options, side_px, dates, generator)
     draw = grid_cells if options.regions == "cells" else matched_windows
     return Matched(pair, draw(pair, options.region_px, options.region_count, LEAST_SHARE, generator))

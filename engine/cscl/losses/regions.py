@@ -11,10 +11,12 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from cscl.errors import InputError
+
 from .tensors import Tensors
 from .views import Pair
 
-__all__ = ["Regions", "grid_cells", "matched_windows", "moments", "region_means", "shared_points"]
+__all__ = ["Regions", "grid_cells", "matched_windows", "moments", "region_means", "require_room", "shared_points"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,21 @@ class Regions(Tensors):
         """Number of the item of each region that is kept."""
         number_B1 = torch.arange(len(self.kept_BR), device=self.kept_BR.device)[:, None]
         return number_B1.expand_as(self.kept_BR)[self.kept_BR]
+
+
+def require_room(region_px: int, side_px: int) -> None:
+    """Refuse regions that views could not share, so that a loss on them would be silently nothing.
+
+    Raises
+    ------
+    InputError
+        If a region is larger than half of a view's side.
+    """
+    if region_px > side_px // 2:
+        raise InputError(
+            f"Regions of {region_px} pixels are too large for views of {side_px}. Set pretrain.loss.region_px to "
+            f"{side_px // 2} or less, or data.patch_px to {2 * region_px} or more."
+        )
 
 
 def grid_cells(pair: Pair, side_px: int, count: int, least_share: float, generator: Generator) -> Regions:

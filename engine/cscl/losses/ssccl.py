@@ -33,7 +33,7 @@ from . import Objective, losses
 from .glcnet import LEAST_SHARE, alikeness
 from .looking import Maps, bottleneck_width, look_at_both
 from .ntxent import nt_xent
-from .regions import Regions, grid_cells, moments, region_means, shared_points
+from .regions import Regions, grid_cells, moments, region_means, require_room, shared_points
 from .tensors import Tensors
 from .views import Pair, Samples, ViewOptions, draw_pair
 
@@ -84,6 +84,8 @@ def draw_overlapping(
     samples: Samples, options: SSCCLOptions, side_px: int, dates: int, generator: Generator
 ) -> Overlapping:
     """Draw two views of each sample, and places on the ground that both show; see `draw_pair`."""
+    if options.semantic == "region":
+        require_room(options.region_px, side_px)
     pair = draw_pair(samples, options, side_px, dates, generator)
     points = shared_points(pair, options.points_across, generator)
     cells = grid_cells(pair, options.region_px, options.region_count, LEAST_SHARE, generator)
