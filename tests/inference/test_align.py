@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -20,7 +21,7 @@ from cscl.cube import Radiometry, SITSCube
 from cscl.errors import GridError, InputError
 from cscl.events import run
 from cscl.grid import make_grid
-from cscl.inference.align import AlignOptions, estimate_offset
+from cscl.inference.align import AlignOptions, estimate_offset, offsets_by_date
 from cscl.inference.align_files import write_corrected, write_offset
 from cscl.inference.offset import Offset
 from cscl.metrics.shift_match import EdgeTensor, OutlinePoints, Shifts, match, peaks
@@ -128,6 +129,14 @@ def test_a_shift_that_changes_over_the_scene_is_followed(cube: SITSCube, table: 
     x = np.array([WEST, WEST + SIZE * 5, WEST + SIZE * 10])
     there, _ = offset.at(x, np.full(3, NORTH - 400.0), by_tile=True)
     assert there == pytest.approx([-8, 0, 8], abs=2)
+
+
+def test_dates_that_lie_apart_are_told(cube: SITSCube, table: gpd.GeoDataFrame) -> None:
+    stored = cube.stored.copy(deep=True)
+    stored[2] = np.roll(stored[2].values, 1, axis=2)  # looks 10 m farther east, so the outlines lie farther west
+    dates = run(offsets_by_date(replace(cube, stored=stored), Parcels(table), QUICK))
+    assert dates["date"].tolist()[2:] == ["2023-04-30", "2023-05-30"] and dates["clear"][2:].all()
+    assert dates["east_m"][2:].tolist() == pytest.approx([-10, 0], abs=1.5)
 
 
 def test_heights_stay(cube: SITSCube, table: gpd.GeoDataFrame) -> None:

@@ -19,7 +19,7 @@ def align(args: Arguments) -> None:
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.data.scenes import LabelOptions, open_parcels
     from cscl.errors import InputError
-    from cscl.inference.align import AlignOptions, estimate_offset
+    from cscl.inference.align import AlignOptions, estimate_offset, offsets_by_date
     from cscl.inference.align_files import MARK, require_corrected, write_corrected, write_offset
     from cscl.results import require_place
 
@@ -38,8 +38,13 @@ def align(args: Arguments) -> None:
     print(offset.words)
     if offset.spread_m == offset.spread_m and not args.quiet:
         print(f"Tiles really differ by {offset.spread_m:.1f} m (standard deviation along one axis).")
+    dates = drive(offsets_by_date(cube, parcels, options), args.quiet) if args.by_date else None
+    if dates is not None:
+        shown = dates.drop(columns=["clear", "reason"])
+        shown.loc[~dates["clear"], shown.columns[1:]] = float("nan")
+        print(shown.to_string(index=False, float_format="{:+.1f}".format, na_rep="not clear"))
     if args.report:
-        print(drive(write_offset(offset, args.report, overwrite=args.overwrite), args.quiet))
+        print(drive(write_offset(offset, args.report, dates, overwrite=args.overwrite), args.quiet))
     if args.out:
         job = write_corrected(
             offset, args.parcels, args.out, layer=reading.layer, crs=reading.parcels_crs, by_tile=args.by_tile,
@@ -56,6 +61,7 @@ def align_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("parcels", help="Outlines: GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet")
     parser.add_argument("out", nargs="?", help="GeoPackage to make, with the outlines moved back; none by default")
     parser.add_argument("--by-tile", action="store_true", help="Move back by what each tile says, smoothed")
+    parser.add_argument("--by-date", action="store_true", help="Also say the offset of each date alone")
     parser.add_argument("--report", metavar="FOLDER", help="Write a page with figures and the table of tiles")
     add_overwriting(parser)
     add_fields(parser, AlignOptions, "the offset")

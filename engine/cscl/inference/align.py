@@ -22,7 +22,7 @@ from cscl.parcels import Parcels
 
 from .offset import Offset, smooth_field
 
-__all__ = ["AlignOptions", "estimate_offset"]
+__all__ = ["AlignOptions", "estimate_offset", "offsets_by_date"]
 
 Floats = NDArray[np.float64]
 SHARPEST = ("B02", "B03", "B04", "B08")
@@ -99,6 +99,42 @@ def estimate_offset(cube: SITSCube, parcels: Parcels, options: AlignOptions | No
         found["parcels"], table, spread, cube.grid, shifts.px, scene.score(), cube.name, parcels.name,
         len(chosen.dates), chosen.bands,
     )  # fmt: skip
+
+
+def offsets_by_date(cube: SITSCube, parcels: Parcels, options: AlignOptions | None = None) -> Job[pd.DataFrame]:
+    """Estimate the offset of each date alone: it tells dates that are misregistered against each other.
+
+    Parameters
+    ----------
+    cube, parcels, options
+        As for `estimate_offset`.
+
+    Returns
+    -------
+    DataFrame
+        One row a date: ``date`` (day), ``east_m``, ``north_m``, ``sd_east_m``, ``sd_north_m``, ``clear``, ``reason``.
+        A date of which clouds leave little is not clear.
+
+    Raises
+    ------
+    GridError, InputError
+        As for `estimate_offset`.
+    """
+    chosen, rows = _chosen(cube, options or AlignOptions()), []
+    for number, date in enumerate(chosen.dates):
+        job = estimate_offset(chosen.select(times=[number]), parcels, options)
+        try:
+            while True:
+                next(job)
+                yield Progress("looking at dates", number, len(chosen.dates), "date")
+        except StopIteration as stop:
+            found: Offset = stop.value
+        rows.append({
+            "date": str(date.astype("datetime64[D]")), "east_m": found.dx_m, "north_m": found.dy_m,
+            "sd_east_m": found.sd_x_m, "sd_north_m": found.sd_y_m, "clear": found.clear, "reason": found.reason,
+        })  # fmt: skip
+    yield Progress("looking at dates", len(chosen.dates), len(chosen.dates), "date")
+    return pd.DataFrame(rows)
 
 
 def _chosen(cube: SITSCube, options: AlignOptions) -> SITSCube:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 
 from cscl.errors import InputError
 from cscl.events import Job, Progress
@@ -32,8 +33,8 @@ DEFINITION = (
 )
 
 
-def offset_part(offset: Offset) -> Part:
-    """Return an offset as a part of a report."""
+def offset_part(offset: Offset, dates: pd.DataFrame | None = None) -> Part:
+    """Return an offset as a part of a report, with the table of `offsets_by_date` if there is one."""
     half_x, half_y = 1.96 * offset.sd_x_m, 1.96 * offset.sd_y_m
     values = [
         Value(*_EAST, offset.dx_m, "m", offset.dx_m - half_x, offset.dx_m + half_x),
@@ -46,8 +47,15 @@ def offset_part(offset: Offset) -> Part:
     remarks = [offset.words, f"Looked at were the bands {', '.join(offset.bands)}."]
     if not offset.clear:
         remarks.append("The figures mean nothing, since the offset is not clear.")
+    if dates is not None and (clear := dates[dates["clear"]]).shape[0] > 1:
+        spread = float(np.sqrt(clear[["east_m", "north_m"]].var().mean()))
+        remarks.append(
+            f"Of {len(dates)} dates {len(clear)} are clear by themselves; they lie {spread:.1f} m apart (standard "
+            "deviation along one axis, their own errors included)."
+        )
+    tables = {"tiles": offset.tiles} | ({} if dates is None else {"dates": dates})
     title = f"Offset of {offset.parcels_name} against {offset.cube_name}"
-    return Part("offset", title, DEFINITION, values, {"tiles": offset.tiles}, remarks)
+    return Part("offset", title, DEFINITION, values, tables, remarks)
 
 
 _EAST = ("east_m", "the outlines lie east of the edges by")
@@ -126,8 +134,10 @@ def _read(source: str | Path, layer: str | None) -> gpd.GeoDataFrame:
     return table
 
 
-def write_offset(offset: Offset, out: str | Path, *, overwrite: bool = False) -> Job[Path]:
-    """Write what was found into a folder: a page, figures, JSON, Markdown and the table of tiles.
+def write_offset(
+    offset: Offset, out: str | Path, dates: pd.DataFrame | None = None, *, overwrite: bool = False
+) -> Job[Path]:
+    """Write what was found into a folder: a page, figures, JSON, Markdown and the tables of tiles and dates.
 
     Returns
     -------
@@ -139,7 +149,7 @@ def write_offset(offset: Offset, out: str | Path, *, overwrite: bool = False) ->
     OutputError
         If something is there that may not be replaced, or the files cannot be written.
     """
-    part = offset_part(offset)
+    part = offset_part(offset, dates)
     with result_folder(out, MARK, overwrite=overwrite) as folder:
         write_part(part, {"images": offset.cube_name, "parcels": offset.parcels_name}, folder)
         figures = _figures(offset)
