@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from operator import add
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from cscl.events import Job, Note, Progress
 from cscl.grid import Window, pixel_size_m
 from cscl.legend import Legend
 from cscl.metrics.boundary_iou import BoundaryIoUTally
+from cscl.metrics.coverage import own_coverage
 from cscl.metrics.full import full_margin_px, full_parts
 from cscl.metrics.map_parts import atlas_parts, boundary_iou_part, kinds_part, tally_parts
+from cscl.metrics.purity import purity_part, purity_tally
 from cscl.metrics.stored import SAMPLE_PX, StoredTally, calibration_part
 from cscl.metrics.strata import StrataTally, unit_sizes
 from cscl.metrics.tally import Tally
@@ -22,10 +26,12 @@ from cscl.metrics.vector_curve import vector_curve, vector_part
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 from cscl.report import Part, Report
+from cscl.report.kinds import Kind
 
 from .explore import ErrorAtlas, explored
 from .judging import Judged
 from .look import ExploreOptions, Look, Matched, in_words
+from .outlines import outlines
 
 __all__ = ["AssessOptions", "Assessment", "assess"]
 
@@ -40,7 +46,7 @@ class AssessOptions(ExploreOptions):
 
     full: Annotated[
         bool,
-        {"tooltip": "Also distances between edges, tolerant accuracy, segmentation errors and object scores: slower"},
+        {"tooltip": "Also distances between edges, tolerance, segments, objects, mixed pixels: slower"},
     ] = False
 
 
@@ -109,6 +115,8 @@ def assess(
     parts = total.parts(atlas, prediction.legend, window)
     if options.full:
         parts = (*parts, *(yield from _full(atlas, matched, window)))
+        if parcels is not None:
+            parts = (*parts, (yield from _purity(atlas, matched, parcels, window)))
     accuracy, boundary = total.pixels.accuracy(atlas.legend), total.pixels.boundary(atlas.legend, options.distances_m)
     if atlas.vector:
         boundary = replace(boundary, curves=(*boundary.curves, vector_curve(atlas.vector)))
@@ -181,6 +189,26 @@ def _full(atlas: ErrorAtlas, matched: Matched, window: Window) -> Job[tuple[Part
             legend=atlas.legend, pixel_size_m=size_m, judged_YX=None if judged.all() else judged,
         )
     )  # fmt: skip
+
+
+def _purity(atlas: ErrorAtlas, matched: Matched, parcels: Parcels, window: Window) -> Job[Part]:
+    """Measure pure and mixed pixels strip by strip: each strip looks at all outlines."""
+    segments, parcel, index = outlines(parcels, matched.labels)
+    limits_m, counts = atlas.options.distances_m, []
+    for top in range(window.row, window.row + window.height, atlas.options.block_px):
+        height = min(atlas.options.block_px, window.row + window.height - top)
+        strip = Window(top, window.col, height, window.width)
+        kinds = atlas.kinds_YX[strip.slices]
+        judged, truth = kinds > 0, matched.labels.legend.to_index(matched.labels.ids[strip.slices])
+        coverage = own_coverage(segments, parcel, index, truth, (strip.row, strip.col))
+        counts.append(
+            purity_tally(
+                coverage[judged], atlas.bins_YX[strip.slices][judged], kinds[judged] == Kind.RIGHT,
+                matched.drawn(strip)[judged], len(limits_m) + 1,
+            )
+        )  # fmt: skip
+        yield Progress("measuring mixed pixels", strip.row + strip.height - window.row, window.height, "row")
+    return purity_part(reduce(add, counts), limits_m)
 
 
 def _facts(matched: Matched, window: Window) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from cscl.errors import InputError
@@ -33,6 +32,7 @@ from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import Kind
 
 from .judging import Judged
+from .outlines import outlines
 
 __all__ = ["BlockOptions", "ExploreOptions", "Look", "Matched", "in_words"]
 
@@ -191,18 +191,18 @@ class Matched:
         for remark in common.remarks:
             yield Note(remark, warning=True)
         units = labels.parcel_ids if labels.parcel_ids is not None else class_regions(labels.ids, labels.legend.ignore)
-        mixed, outlines = None, None
+        mixed, edges = None, None
         if parcels is not None:
-            segments, index = _outlines(parcels, labels)
+            segments, parcel, index = outlines(parcels, labels)
             mixed = crossed_pixels(segments, labels.ids.shape)
-            outlines = Outlines.of(segments, index, labels.ids.shape)
+            edges = Outlines.of(segments, index[parcel], labels.ids.shape)
         edges_m = max(*options.distances_m, options.reach_m, reach_m)
         if edges_m > MOST_PX * min(pixel_size_m(labels.grid)):
             raise InputError(
                 f"A distance of {edges_m:g} m is more than {MOST_PX} pixels: so far around each pixel no edges are "
                 "looked for. Give smaller distances."
             )
-        return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed, outlines)
+        return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed, edges)
 
     @property
     def pixel_size_m(self) -> tuple[float, float]:
@@ -306,19 +306,3 @@ def _classes_of(distance_m: NDArray[np.float32], limits_m: tuple[float, ...]) ->
     """Which class of distance each pixel is in; the last holds all without an edge, the unknown among them."""
     limits = np.asarray(limits_m, np.float32)
     return np.searchsorted(limits, np.nan_to_num(distance_m, nan=np.inf)).astype(np.uint8)
-
-
-def _outlines(parcels: Parcels, labels: LabelMap) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
-    """Straight pieces of all outlines, axes (segment, end, coordinate): column and row in pixels; and their classes."""
-    grid, legend, table = labels.grid, labels.legend, parcels.table
-    if table.crs != grid.crs:
-        table = table.to_crs(str(grid.crs))
-    lines, parcel = shapely.get_parts(shapely.boundary(table.geometry.values), return_index=True)
-    points, line = shapely.get_coordinates(lines, return_index=True)
-    back = ~grid.transform
-    x, y = points.T
-    places = np.stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f], axis=1)
-    same = line[1:] == line[:-1]
-    of_code = {crop.code: int(legend.to_index(np.array([crop.id]))[0]) for crop in legend.classes}
-    index = np.array([of_code.get(code, UNKNOWN) for code in table["code"]], np.int16)
-    return np.stack([places[:-1][same], places[1:][same]], axis=1), index[parcel[line[1:][same]]]
