@@ -95,7 +95,8 @@ class BoundaryPanel(Panel):
             layout.addWidget(widget)
         layout.addWidget(self.views, 1)
         layout.addStretch(0)
-        for before, after in pairwise((*self.asking.stops, self.reset, self.export.button, self.views)):
+        always = *self.asking.stops, self.reset, self.export.button, self.views
+        for before, after in pairwise((*always, *self.overview.stops, *self.casebox.stops)):
             self.setTabOrder(before, after)
 
     def _connect(self) -> None:
@@ -225,6 +226,7 @@ class BoundaryPanel(Panel):
         self.atlas = self.counts = self.selection = None
         self.walk.tell(None)
         self.map.clear()
+        self.overview.moved.setChecked(False)
         self._reveal(False)
 
     def shown(self) -> None:

@@ -153,9 +153,14 @@ class Filters(QWidget):
         self._set({self.nearest: first, self.farthest: last})
 
     def choose_pair(self, pair: tuple[int, int | None] | None) -> None:
-        """Ask for the ids of a declared and a predicted class; None for any."""
+        """Ask for the ids of a declared and a predicted class; None for any. A class that does not occur is passed by.
+
+        In a matrix a class may have a row though it was declared nowhere: taking it for any would show other pixels.
+        """
         asked = zip((self.declared, self.predicted), pair or (None, None), strict=True)
-        self._set({combo: 0 if i is None else max(0, combo.findData(int(i))) for combo, i in asked})
+        places = {combo: 0 if i is None else combo.findData(int(i)) for combo, i in asked}
+        if min(places.values()) >= 0:
+            self._set(places)
 
     def _set(self, places: dict[QComboBox, int]) -> None:
         """Change several at once, and tell of it once."""

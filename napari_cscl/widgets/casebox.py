@@ -80,6 +80,13 @@ class CaseBox(QWidget):
         self.session.notes.changed.connect(self._notes_changed)
         panel.case_changed.connect(self.show_case)
 
+    @property
+    def stops(self) -> tuple[QWidget, ...]:
+        """What the Tab key goes through."""
+        bar, editor = self.bar, self.editor
+        tables = self.tables, self.parcels, self.edges
+        return bar.former, bar.next, *tables, editor.verdict, editor.text, self.only, self.read
+
     def show_rows(self, selection: Selection, unit: str) -> None:
         """Show the rows of a subset, or of these the ones with notes."""
         self.parcels.show_frame(self._wanted(selection.parcels))

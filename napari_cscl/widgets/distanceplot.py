@@ -49,8 +49,8 @@ class DistancePlot(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
     def sizeHint(self) -> QSize:
-        """Return a plot of six lines with three lines of text below and one above, at least."""
-        return QSize(200, 11 * self.fontMetrics().height())
+        """Return a plot of four lines with three lines of text below and one above, at least."""
+        return QSize(200, 9 * self.fontMetrics().height())
 
     def show_bars(self, bars: Sequence[Bar], chosen: Range | None, edge: str, *, fixed: bool = False) -> None:
         """Show other bars, and which of them are chosen; of a `fixed` plot none can be."""

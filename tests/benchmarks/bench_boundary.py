@@ -88,7 +88,7 @@ class Acts:
         QTest.mouseRelease(plot, LEFT, pos=ends[1])
 
     def cell(self) -> None:
-        self._top(self.panel.confusion)
+        self.panel.views.setCurrentWidget(self.panel.crops)
         view, count = self.panel.confusion.view, 4
         pair = self.panel.confusion.cells.pair or (0, 0)
         number = (pair[0] * count + pair[1] + 1) % count**2
@@ -99,28 +99,25 @@ class Acts:
         box.setValue(1.0 if box.value() != 1.0 else 2.0)
 
     def row(self) -> None:
-        self._top(self.panel.parcels)
+        self.panel.walk.turn_to(self.panel.parcels)
         table = self.panel.parcels
         self._click(table, table.rowAt(2) + (table.number + 1 - table.rowAt(2)) % 3, 0)
 
     def next_parcel(self) -> None:
-        self._top(self.panel.parcels)
+        self.panel.walk.turn_to(self.panel.parcels)
         self._strike()
 
     def next_edge(self) -> None:
-        self._top(self.panel.edges)
+        self.panel.walk.turn_to(self.panel.edges)
         self._strike()
 
     def pair(self) -> None:
-        self._top(self.panel.pairs)
+        self.panel.views.setCurrentWidget(self.panel.crops)
         table = self.panel.pairs
         self._click(table, table.rowAt(2) + (table.number + 1 - table.rowAt(2)) % 3, 0)
 
     def _strike(self) -> None:
         QTest.keyClick(self.dock.viewer.window._qt_window, Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier)
-
-    def _top(self, table: Any) -> None:
-        self.panel.tables.setCurrentWidget(table)
 
     def _click(self, table: Any, row: int, column: int) -> None:
         place = table.visualRect(table.model().index(row, column)).center()

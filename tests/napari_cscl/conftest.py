@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import toys
+from window import known_errors, press
 
 from cscl.events import run
 from cscl.training.segment import train
@@ -45,3 +46,18 @@ def toy(dock: Any, toy_model: Path) -> Any:
         dock.viewer.add_layer(Layer.create(*layer))
     dock.session.open_model(toy_model)
     return dock
+
+
+@pytest.fixture
+def found(toy: Any, qtbot: Any) -> Any:
+    """The panel on the toy scene, with the errors of a map found among all labelled pixels."""
+    from napari.layers import Layer
+
+    from napari_cscl.bridge import prediction_layer
+
+    qtbot.wait(50)  # once a scene is open, what belonged to a former one is taken out
+    toy.viewer.add_layer(Layer.create(*prediction_layer(known_errors(toy.session.labels))))
+    toy.pages.turn_to(toy.boundary)
+    toy.boundary.judged.setCurrentIndex(1)
+    press(toy, qtbot, toy.boundary.find)
+    return toy

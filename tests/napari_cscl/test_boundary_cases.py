@@ -12,42 +12,19 @@ import pyogrio
 import pytest
 import rasterio
 import toys
-import xarray as xr
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
-from window import finish, names, press
+from window import PARCEL, finish, known_errors, names, press
 
 from cscl.events import run
 from cscl.inference.versus import Outcome, versus
-from cscl.products import LabelMap, Prediction
-from napari_cscl.bridge import prediction_layer
 from napari_cscl.recovery import work_of
 from napari_cscl.selected import with_suffix
 
-PARCEL = 20  # wholly wrong; rows 16 to 24, columns 24 to 32
 
-
-def known_errors(labels: LabelMap, shift: int = 1, name: str = "wrong on purpose") -> Prediction:
-    """The truth moved to the right, and one parcel that is another crop altogether."""
-    ids = np.roll(np.where(labels.ids == 255, 0, labels.ids), shift, axis=1)
-    ids[labels.parcel_ids == PARCEL] = 4 if labels.ids[labels.parcel_ids == PARCEL][0] != 4 else 9
-    ids = ids.astype(np.uint8)
-    arrays = (xr.DataArray(ids, dims=("y", "x")), xr.DataArray(np.full_like(ids, 200), dims=("y", "x")))
-    return Prediction(*arrays, labels.grid, labels.legend, name=name)
-
-
-@pytest.fixture
-def found(toy: Any, qtbot: Any) -> Any:
-    """The panel, with the errors of the map found among all labelled pixels."""
-    from napari.layers import Layer
-
-    qtbot.wait(50)  # once a scene is open, what belonged to a former one is taken out
-    toy.viewer.add_layer(Layer.create(*prediction_layer(known_errors(toy.session.labels))))
-    toy.pages.turn_to(toy.boundary)
-    toy.boundary.judged.setCurrentIndex(1)
-    press(toy, qtbot, toy.boundary.find)
-    toy.boundary.views.setCurrentWidget(toy.boundary.casebox)
-    return toy
+@pytest.fixture(autouse=True)
+def cases_on_top(found: Any) -> None:
+    found.boundary.views.setCurrentWidget(found.boundary.casebox)
 
 
 def strip_of(dock: Any, qtbot: Any) -> Any:

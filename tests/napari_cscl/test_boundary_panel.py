@@ -8,47 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
-import xarray as xr
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from window import press
+from window import PARCEL, known_errors, press
 
 from cscl.events import run
 from cscl.inference.explore import explore
 from cscl.inference.subset import Subset, select
-from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import WRONG, Kind
 from napari_cscl.boundaryview import bars
-from napari_cscl.bridge import prediction_layer
-
-PARCEL = 20  # wholly wrong; rows 16 to 24, columns 24 to 32
-
-
-def known_errors(labels: LabelMap) -> Prediction:
-    """The truth moved to the right by one pixel, and one parcel that is another crop altogether."""
-    ids = np.roll(np.where(labels.ids == 255, 0, labels.ids), 1, axis=1)
-    ids[labels.parcel_ids == PARCEL] = 4 if labels.ids[labels.parcel_ids == PARCEL][0] != 4 else 9
-    ids = ids.astype(np.uint8)
-    arrays = (xr.DataArray(ids, dims=("y", "x")), xr.DataArray(np.full_like(ids, 200), dims=("y", "x")))
-    return Prediction(*arrays, labels.grid, labels.legend, name="wrong on purpose")
 
 
 def rest(dock: Any, qtbot: Any) -> None:
     """Wait until the panel shows what its filters ask for."""
     qtbot.waitUntil(lambda: dock.boundary.at_rest, timeout=5000)
-
-
-@pytest.fixture
-def found(toy: Any, qtbot: Any) -> Any:
-    """The panel, with the errors of the map found among all labelled pixels."""
-    from napari.layers import Layer
-
-    qtbot.wait(50)  # once a scene is open, what belonged to a former one is taken out
-    toy.viewer.add_layer(Layer.create(*prediction_layer(known_errors(toy.session.labels))))
-    toy.pages.turn_to(toy.boundary)
-    toy.boundary.judged.setCurrentIndex(1)
-    press(toy, qtbot, toy.boundary.find)
-    return toy
 
 
 def test_finds_what_the_engine_finds(found: Any) -> None:

@@ -1,0 +1,200 @@
+"""Upsets of the Boundary panel: odd scenes and maps, things that go while they are used, keys alone, full disks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QLineEdit
+from window import finish, known_errors, map_of, names, press
+
+from cscl.inference.subset import Subset
+from cscl.legend import CropClass, Legend
+from cscl.products import LabelMap, Prediction
+from napari_cscl.bridge import labels_layer, prediction_layer, season_layer
+
+
+def of_classes(count: int) -> tuple[LabelMap, Prediction]:
+    """Labels and a map of so many classes."""
+    labels = toys.scene().labels
+    legend = Legend(tuple(CropClass(i, f"C{i}", f"crop {i}", "#117733") for i in range(count)))
+    assert labels.parcel_ids is not None
+    ids = legend.to_ids(labels.parcel_ids % count)
+    labels = replace(labels, ids=ids, legend=legend)
+    return labels, map_of(np.roll(ids, 1, axis=1), labels)
+
+
+def odd(name: str) -> tuple[LabelMap, Prediction]:
+    """Labels and a map that somebody may well have."""
+    labels = toys.scene(size=20 if name == "tiny" else 64).labels
+    truth = np.where(labels.ids == 255, 0, labels.ids)
+    if name in ("2", "200"):
+        return of_classes(int(name))
+    if name == "all right":
+        return labels, map_of(truth, labels)
+    if name == "one parcel":
+        ids, one = np.full_like(labels.ids, 255), np.zeros(labels.ids.shape, np.int32)
+        ids[20:30, 20:30], one[20:30, 20:30] = 4, 7
+        return replace(labels, ids=ids, parcel_ids=one), map_of(np.roll(truth, 1, 0), labels)
+    if name == "no parcels":
+        labels = replace(labels, parcel_ids=None)
+    return labels, map_of(np.roll(truth, 1, axis=1), labels, confidence=255 if name == "no confidence" else 200)
+
+
+@pytest.mark.parametrize("name", ["2", "200", "all right", "one parcel", "tiny", "no parcels", "no confidence"])
+def test_odd_scenes_are_explored_to_the_end(name: str, dock: Any, qtbot: Any, tmp_path: Path) -> None:
+    labels, prediction = odd(name)
+    cube = toys.scene(size=labels.ids.shape[0]).cube
+    for layer in (season_layer(cube, "NDVI"), labels_layer(labels), prediction_layer(prediction)):
+        dock.add(layer)
+    panel = dock.boundary
+    dock.pages.turn_to(panel)
+    panel.judged.setCurrentIndex(1)
+    press(dock, qtbot, panel.find)
+    assert panel.atlas is not None, dock.jobbar.status.text()
+    for view in range(panel.views.count()):
+        panel.views.setCurrentIndex(view)
+        QApplication.processEvents()
+        panel.export.export_to(tmp_path / f"{view}.csv", "table")
+        finish(dock, qtbot)
+        assert f"{view}.csv" in dock.jobbar.status.text()
+    for table in (panel.parcels, panel.edges):
+        panel.walk.turn_to(table)
+        panel.walk.step(1)
+        assert (panel.case is None) == (not len(table.frame)) or table is panel.edges
+    press(dock, qtbot, panel.overview.moved)
+    assert "edges moved (m)" in names(dock)
+    first, last = labels.legend.ids[0], labels.legend.ids[-1]
+    panel.filters.choose_pair((first, last))
+    qtbot.waitUntil(lambda: panel.at_rest, timeout=5000)
+    occurs = (labels.ids[panel.atlas.kinds_YX > 0] == first).any()
+    assert panel.selection.subset == (Subset(first, last) if occurs else Subset()), "never another class than asked for"
+
+
+def test_layers_of_ours_that_somebody_removes_come_back_when_they_are_needed(found: Any, qtbot: Any) -> None:
+    panel, layers = found.boundary, found.viewer.layers
+    panel.walk.step(1)
+    press(found, qtbot, panel.overview.moved)
+    assert panel.overview.moved.isChecked() and not layers["errors"].visible
+    for name in ("errors", "selected", "edges moved (m)"):
+        layers.remove(name)
+    panel.filters.choose_range((0, 0))
+    panel.walk.step(1)
+    qtbot.waitUntil(lambda: panel.at_rest, timeout=5000)
+    assert np.array_equal(layers["errors"].data, panel.selection.kinds_YX) and "selected" in layers
+    panel.overview.moved.click()  # it was on: now the errors are seen again
+    press(found, qtbot, panel.overview.moved)
+    assert "edges moved (m)" in layers and not layers["errors"].visible
+    found.session.open_prediction(known_errors(found.session.labels))
+    assert {"errors", "edges moved (m)"}.isdisjoint(names(found)) and not panel.overview.moved.isChecked()
+
+
+def test_displacement_has_the_sign_of_the_engine(found: Any, qtbot: Any) -> None:
+    press(found, qtbot, found.boundary.overview.moved)
+    moved = found.viewer.layers["edges moved (m)"].data
+    # The map lies a pixel to the right: of two parcels side by side the left one, of the lower number, has grown.
+    assert np.nanmedian(moved) == 10 and (moved > 0).sum() > 5 * (moved < 0).sum()
+
+
+def test_two_clicks_on_find_are_one_search(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    panel.find.click()
+    panel.find.click()
+    panel.start_finding()
+    finish(found, qtbot)
+    assert "Another job" in found.jobbar.status.text() or panel.atlas is not None
+    assert names(found).count("errors") == 1
+
+
+def test_a_dock_that_goes_while_errors_are_found_leaves_quietly(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    panel.walk.step(1)
+    panel.filters.choose_range((1, 1))
+    panel.find.click()
+    found.shut()
+    qtbot.wait(300)
+    assert not panel.surer.busy and not found.runner.busy and not panel.casebox.strip.runner.busy
+
+
+def test_another_scene_while_the_pictures_and_intervals_come(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    panel.walk.step(1)
+    panel.filters.choose_range((1, 1))
+    QApplication.processEvents()
+    other = toys.scene(seed=5)
+    found.add(season_layer(other.cube, "NDVI"))
+    found.add(labels_layer(other.labels))
+    qtbot.wait(300)
+    assert panel.atlas is None and panel.case is None and panel.at_rest and not panel.views.isVisible()
+    assert {"errors", "selected"}.isdisjoint(names(found))
+
+
+def test_a_map_against_itself_wins_and_loses_nothing(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    panel.versus.start_comparing(found.session.prediction)
+    finish(found, qtbot)
+    assert "wins 0 pixels and loses 0" in panel.versus.summary.text()
+    assert panel.versus.duel.names == ("wrong on purpose", "wrong on purpose (2)")
+
+
+@pytest.mark.parametrize("text", ["<b>bold</b> & 'so'", 'a,"b";c\n=1+1', "\u202efelt \U0001f33d é", "x" * 5000])
+def test_notes_take_any_text(text: str, found: Any, qtbot: Any, tmp_path: Path) -> None:
+    panel = found.boundary
+    panel.walk.step(1)
+    panel.casebox.editor.text.setPlainText(text)
+    panel.export.export_to(tmp_path / "notes.csv", "notes")
+    finish(found, qtbot)
+    panel.casebox.editor.text.setPlainText("")
+    panel.casebox.take_notes(tmp_path / "notes.csv")
+    assert panel.casebox.editor.text.toPlainText() == text
+
+
+@pytest.mark.parametrize("what", ["table", "package", "map", "pictures", "notes"])
+def test_a_place_that_cannot_be_written_is_named(what: str, found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    panel.walk.step(1)
+    panel.export.export_to("/proc/errors/out.csv", what)
+    finish(found, qtbot)
+    assert "/proc/errors" in found.jobbar.status.text() and "Error:" not in found.jobbar.status.text()
+    assert panel.find.isEnabled()
+
+
+def test_only_with_notes_tells_how_many_there_are(found: Any) -> None:
+    panel = found.boundary
+    panel.walk.step(1)
+    panel.casebox.editor.text.setPlainText("mown")
+    panel.casebox.only.setChecked(True)
+    assert [panel.tables.tabText(i) for i in range(2)] == ["Parcels (1)", "Edges (0)"]
+    panel.casebox.only.setChecked(False)
+    assert panel.tables.tabText(0) == f"Parcels ({len(panel.atlas.parcels)})"
+
+
+def test_nothing_needs_scrolling_and_the_tab_key_goes_on_from_what_is_always_there(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    found.viewer.window._qt_window.resize(1366, 768)
+    panel.walk.step(1)
+    for view in range(panel.views.count()):
+        panel.views.setCurrentIndex(view)
+        qtbot.waitUntil(lambda: panel.height() <= panel.parentWidget().height(), timeout=3000)
+        chain, now = [panel.find], panel.find.nextInFocusChain()
+        while now is not panel.find:
+            stops = now.focusPolicy() & Qt.FocusPolicy.TabFocus and not isinstance(now, QLineEdit)  # of a spin box
+            chain += [now] if stops and now.isVisibleTo(panel) else []
+            now = now.nextInFocusChain()
+        always = [panel.find, panel.judged, panel.reach, panel.reset, panel.export.button]
+        assert chain[: len(always)] == always
+        inside = panel.views.currentWidget()
+        assert any(inside.isAncestorOf(widget) for widget in chain[len(always) : len(always) + 3])
+
+
+def test_the_theme_may_change_while_a_case_is_seen(found: Any, qtbot: Any) -> None:
+    found.boundary.walk.step(1)
+    for theme in ("light", "dark"):
+        found.viewer.theme = theme
+        qtbot.wait(30)
+    assert found.boundary.casebox.strip.isVisible()
