@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
 
 from cscl.events import Event, Job, Preview
@@ -28,6 +29,7 @@ __all__ = ["CaseStrip"]
 
 Read: TypeAlias = tuple[tuple[Picture, ...], float]
 AT_ONCE_S = 0.05  # what the window may wait for
+PAUSE_MS = 30  # the map goes first; of cases that are stepped over quickly only the last is read
 SMALL_PX, LARGE_PX, LARGE_WIDTH_PX = 84, 320, 950
 
 
@@ -54,6 +56,8 @@ class CaseStrip(QWidget):
         self._read: Case | None = None  # the case that the running job reads
         self._come = 0
         self._seconds: dict[int, float] = {}  # that the season of a case took to read, by the cube
+        self._soon = QTimer(self, singleShot=True, interval=PAUSE_MS)
+        self._soon.timeout.connect(self._go_on)
         self._build()
         self.runner.reported.connect(self._came)
         self.runner.done.connect(self._done)
@@ -103,6 +107,11 @@ class CaseStrip(QWidget):
             self.show_case(self.atlas, self.case.row)
 
     @property
+    def at_rest(self) -> bool:
+        """Whether all that is known of the case is shown."""
+        return not self._soon.isActive() and not self.runner.busy
+
+    @property
     def pictures(self) -> list[Picture]:
         """What is shown: the season, then the maps."""
         return [*self.season, *self.maps]
@@ -118,6 +127,8 @@ class CaseStrip(QWidget):
         """Read nothing any more, and leave the viewer's events."""
         self.dock.viewer.dims.events.current_step.disconnect(self._show_now)
         self.dock.viewer.layers.events.inserted.disconnect(self._other_colours)
+        with suppress(RuntimeError):  # Qt has deleted it where the window went as a whole
+            self._soon.stop()
         self.runner.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -135,7 +146,7 @@ class CaseStrip(QWidget):
         if self.runner.busy:
             self.runner.cancel()  # the new one begins once the former one has ended
         else:
-            self._go_on()
+            self._soon.start()
 
     def _go_on(self) -> None:
         """Read the season of the case that is selected, unless it was read already."""

@@ -115,7 +115,8 @@ class _View(QTableView):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
             header.setSectionsClickable(True)
             header.setHighlightSections(True)
-            header.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        across.setTextElideMode(Qt.TextElideMode.ElideRight)
+        down.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # "winter wheat" and "winter barley" begin alike
 
     def sizeHint(self) -> QSize:
         """Return the least height: it takes what others leave."""

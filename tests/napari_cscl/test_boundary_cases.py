@@ -30,7 +30,7 @@ def cases_on_top(found: Any) -> None:
 def strip_of(dock: Any, qtbot: Any) -> Any:
     """The strip, once it has read the season."""
     strip = dock.boundary.casebox.strip
-    qtbot.waitUntil(lambda: not strip.runner.busy, timeout=5000)
+    qtbot.waitUntil(lambda: strip.at_rest, timeout=5000)
     return strip
 
 
