@@ -14,6 +14,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
 
 import geopandas as gpd
 import numpy as np
@@ -27,7 +29,7 @@ from cscl.inference.align import AlignOptions, estimate_offset
 from cscl.inference.offset import Offset
 from cscl.parcels import Parcels
 from cscl.simulate import Season, SeasonOptions, simulate
-from cscl.simulate.weather import draw_overpasses
+from cscl.simulate.weather import Overpass, draw_overpasses
 
 SHIFTS_M = (0.0, 2.5, 5.0, 10.0, 15.0)
 
@@ -120,6 +122,31 @@ def trials(season: Season, parcel_size: str, seed: int) -> None:
         print(f"  {parcel_size} seed {seed}, {name}: {change}{more if len(tiles) > 1 else ''}", flush=True)
 
 
+def calibration(size_px: int, seeds: int) -> None:
+    """Print errors and what standard errors said, for dates that lie exactly on the land."""
+
+    def steady(*how: Any) -> list[Overpass]:
+        still = {"shift_m": np.zeros(2), "band_shift_m": np.zeros((10, 2))}
+        return [replace(overpass, **still) for overpass in draw_overpasses(*how)]
+
+    with patch("cscl.simulate.season.draw_overpasses", steady):
+        for jitter, parcel_size in ((j, p) for j in (0.0, 5.0) for p in ("standard", "small")):
+            error, said = np.empty((seeds, 2)), np.empty((seeds, 2))
+            for seed in range(seeds):
+                season = run(simulate(SeasonOptions(
+                    size_px=size_px, seed=300 + seed, mosaic_seed=300 + seed, outline_jitter_m=jitter,
+                    parcel_size=parcel_size,
+                )))  # fmt: skip
+                offset = look(cube_of(season), season.parcels.set_geometry(season.parcels.translate(3.1, -6.4)))
+                error[seed], said[seed] = (offset.dx_m - 3.1, offset.dy_m + 6.4), (offset.sd_x_m, offset.sd_y_m)
+            print(
+                f"dates on the land, outlines {jitter:g} m each by itself, {parcel_size}: mean error "
+                f"{error.mean(0).round(2)}, rms {np.sqrt((error**2).mean()):.2f}, said {said.mean():.2f} m, rms of "
+                f"error / said {np.sqrt(((error / said) ** 2).mean()):.2f} ({seeds} scenes)",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size-px", type=int, default=256)
@@ -137,6 +164,7 @@ def main() -> None:
             f"{np.hypot(*land.T).mean():.2f} (largest {np.hypot(*land.T).max():.2f}). Standard errors said: "
             f"{sd.mean():.2f} m."
         )
+    calibration(args.size_px * 3 // 4, args.seeds)
     print(f"load {os.getloadavg()[0]:.1f}")
 
 

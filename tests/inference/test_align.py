@@ -147,6 +147,14 @@ def test_heights_stay(cube: SITSCube, table: gpd.GeoDataFrame) -> None:
     assert back.geometry.iloc[0].equals_exact(offset.corrected(table).geometry.iloc[0], 1e-9)
 
 
+def test_rows_without_a_polygon_and_other_names_of_the_geometry_stay(cube: SITSCube, table: gpd.GeoDataFrame) -> None:
+    odd = table.rename_geometry("shape").astype({"parcel_id": "Int64"})
+    odd.loc[3, "shape"] = None
+    back = found(cube, table).corrected(odd)
+    assert back.geometry.name == "shape" and list(back.columns) == list(odd.columns) and len(back) == len(odd)
+    assert back["shape"].isna().sum() == 1 and back.dtypes.equals(odd.dtypes)
+
+
 def test_outlines_of_another_place_are_not_clear(cube: SITSCube, table: gpd.GeoDataFrame) -> None:
     turned = table.set_geometry(table.rotate(77, origin=(WEST + SIZE * 5, NORTH - SIZE * 5)))
     offset = found(cube, turned)

@@ -53,7 +53,10 @@ def estimate_offset(cube: SITSCube, parcels: Parcels, options: AlignOptions | No
     of 200 draws). What it assumes:
 
     - Most outlines are off by the same; what each is off by itself (careless digitising) averages out.
-    - Dates count alike. Where they are misregistered against each other, the offset is the one to their mean.
+    - Where dates are misregistered against each other, the offset is the one to their mean, in which dates with strong
+      edges count more. The standard errors know nothing of that: `offsets_by_date` does.
+    - Edges lie where parcels meet. Shadows of woods and hedges move them to the pole side, on outlines of land use more
+      than on those of crops.
     - A blur that is not symmetric moves the edges that images show by about its centre of gravity; that is part of the
       offset, rightly so for labels, which meet these pixels.
 
