@@ -30,8 +30,8 @@ DEFINITION = (
     "pixels, and the mean edge strength across them (gradient tensor of all dates, each band divided by its median "
     "gradient) has its top where they fit; a paraboloid finds it between the half pixels. Standard errors come from "
     "drawing whole parcels 200 times. Positive is east and north, along the axes of the images' CRS. Crops are not "
-    "used. Where dates are misregistered against each other, the offset is the one to their mean, and how far that mean "
-    "is chance the standard errors do not say. Shadows of woods and hedges move edges, too, to the pole side."
+    "used. Where dates are misregistered against each other, the offset is the one to their mean, and how far that "
+    "mean is chance the standard errors do not say. Shadows of woods and hedges move edges, too, to the pole side."
 )
 
 
