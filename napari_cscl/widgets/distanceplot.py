@@ -172,7 +172,7 @@ class DistancePlot(QWidget):
 
     def _area(self) -> QRectF:
         metrics = self.fontMetrics()
-        line, left = metrics.height(), metrics.horizontalAdvance("100%") + 8
+        line, left = metrics.height(), metrics.horizontalAdvance("97.5%") + 8
         height = max(1, self.height() - 4 * line - 10)
         return QRectF(left, line + 4, max(1, self.width() - left - 4), height * (1 - MIXED_PART * self._has_mixed))
 
