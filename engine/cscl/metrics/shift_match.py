@@ -2,9 +2,9 @@
 
 Each outline is a row of points with normals; each pixel of the season has an edge tensor, which says how strong the
 edges through it are and which way they run. The score of a shift is the mean over the points of the edge strength
-across the outline, ``n' J n``, where the shift puts them: a matched filter, as registration by gradients is (Haralick
-and Shapiro, Computer and Robot Vision II, 1993, chapter 16, for the principle). No crop is used, so wrong declarations
-do no harm. Axis letters: P parcels, S shifts along y or x, Y X pixels.
+across the outline, ``n' J n`` (J: structure tensor, Foerstner and Guelch, ISPRS workshop, Interlaken 1987), where the
+shift puts them: a matched filter. No crop is used, so wrong declarations do no harm.
+Axis letters: P parcels, S shifts along y or x, Y X pixels.
 """
 
 from __future__ import annotations
