@@ -68,13 +68,14 @@ class ErrorMap:
         """Outline the parcel of a row, or the two of an edge."""
         sides = outlines(atlas, row)
         if self._there(self._mark):
-            self._mark.data = sides
+            self._mark.data, self._mark.visible = sides, True
         else:
             self._mark = self.dock.add(outline_layer(sides, atlas.grid, self.dock.session.origin))
 
     def unmark(self) -> None:
-        """Take the outline away."""
-        self._mark = self._without(self._mark)
+        """Hide the outline: napari takes half a second to remove a layer, as it collects garbage then."""
+        if self._there(self._mark):
+            self._mark.visible = False
 
     def clear_moved(self) -> None:
         """Take away how far edges moved: the errors are those of another map."""
@@ -82,7 +83,7 @@ class ErrorMap:
 
     def clear(self) -> None:
         """Take all of them away."""
-        self.unmark()
+        self._mark = self._without(self._mark)
         self.clear_moved()
         self._layer = self._without(self._layer)
 
