@@ -14,6 +14,7 @@ from cscl.grid import tiles
 from cscl.legend import Legend
 from cscl.metrics.bootstrap import drawn_units, ratio_intervals
 from cscl.metrics.boundary import distance_to_class_edge
+from cscl.metrics.counts import Numbered, numbered
 from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.metrics.regions import class_regions
 from cscl.metrics.strata import StrataTally, unit_sizes
@@ -47,9 +48,10 @@ def pieces(truth: np.ndarray, guess: np.ndarray, units: np.ndarray, block: int, 
         bins = np.searchsorted(np.float32(LIMITS), np.nan_to_num(edge_m[inner], nan=np.inf)).astype(np.uint8)
         shape, corner = (window.height, window.width), (window.row, window.col)
         drawn = drawn_units(units[window.slices] if known else None, shape, corner, SIZE)
+        ids, of = numbered(drawn.ravel())
         piece = SimpleNamespace(
             kinds=kinds, bins=bins, truth=t[inner], near=edge_m[inner] <= np.float32(REACH), units=u[inner],
-            across=across[inner], drawn=drawn,
+            across=across[inner], unit_ids=np.arange(units.max() + 1), drawn=Numbered(ids, of.reshape(shape)),
         )  # fmt: skip
         found.append((piece, t, u))
     return found

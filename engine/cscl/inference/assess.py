@@ -140,7 +140,8 @@ class _Counts:
         limits = sorted({*matched.options.distances_m, *TRIMAP_M})
         pixels = Tally.of(
             look.truth_seen, look.guess, look.confidence, look.parcels_seen, **size, pixel_size_m=look.pixel_size_m,
-            limits_m=limits, judged_YX=look.judged, drawn_YX=look.drawn, class_edge_m=look.class_edge_m,
+            limits_m=limits, judged_YX=look.judged, drawn_YX=look.drawn,
+            parcel_ids=look.unit_ids, class_edge_m=look.class_edge_m,
         )  # fmt: skip
         maps, counted = (look.truth_seen, look.guess_seen), look.judged
         widths = [width for width in BANDS_M if width >= min(look.pixel_size_m) / 2] or [max(look.pixel_size_m)]

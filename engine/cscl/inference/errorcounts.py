@@ -114,7 +114,7 @@ class ErrorCounts:
         mixed = None if atlas.mixed_YX is None else _sums(bin[self.mixed[rows]], px[self.mixed[rows]], self.bins)
         there = np.zeros((self.bins, len(self.ids) + 1), bool)
         there[bin, self.unit[rows]] = True
-        none = pd.DataFrame({name: np.zeros(0, np.int64) for name in ("id", "value", "px", "right")})
+        none = {name: np.zeros(0, np.int64) for name in ("id", "value", "px", "right")}
         return curve_table(by_bin, mixed, there[:, :-1].sum(1), atlas.options.distances_m, [none])
 
     def intervals(self, rows: Rows) -> Job[Intervals]:

@@ -16,9 +16,10 @@ from cscl.errors import InputError
 from cscl.events import Job, Note
 from cscl.grid import Window, pixel_size_m, require_same, tiles
 from cscl.legend import UNKNOWN
-from cscl.metrics.bootstrap import drawn_units
+from cscl.metrics.bootstrap import drawn_units, numbered_units
 from cscl.metrics.boundary import distance_to_class_edge, distance_to_parcel_edge
 from cscl.metrics.classes import CommonLegend
+from cscl.metrics.counts import small_numbers
 from cscl.metrics.displacement import EDGE_MARGIN_PX, bleed_depth
 from cscl.metrics.kinds import across_edge, error_kinds
 from cscl.metrics.mixed import crossed_pixels
@@ -91,9 +92,9 @@ class Look(Piece):
     truth_seen, guess_seen : ndarray of int
         Class indices of all that is seen, negative where unknown or not predicted.
     units_seen : ndarray of int
-        Units of all that is seen, 0 where there is none.
+        Numbers of the units of all that is seen, 0 where there is none.
     parcels_seen : ndarray of int or None
-        Parcel ids, 0 outside all parcels; None where labels know no parcels.
+        The same where units are parcels; None where labels know no parcels.
     class_edge_m : ndarray of float32
         Distance of all that is seen to the class edge, at least as far as `edges_m` reach inside the piece.
     edges_m : float
@@ -269,14 +270,14 @@ class Matched:
         truth = labels.legend.to_index(labels.ids[seen.slices]).astype(self.index_dtype)
         ids, confidence = self.prediction.read(seen)
         guess = self._guess(ids)
-        units = self.units_YX[seen.slices]
+        unit_ids, units = small_numbers(self.units_YX[seen.slices])
         edge_m = distance_to_class_edge(truth, size_m, self.edges_m)
         swapped, across = across_edge(truth, guess, edge_m, size_m, options.reach_m, units)
         kinds = error_kinds(truth, guess, size_m, options.reach_m, distance_YX=edge_m, swapped_YX=swapped)[inner]
-        judged = self.judged.of(block) & (truth[inner] >= 0)
+        judged, known = self.judged.of(block) & (truth[inner] >= 0), labels.parcel_ids is not None
         kinds[~judged] = Kind.NONE
         if self.wrong_parcels is not None:
-            kinds = self.wrong_parcels.marked(kinds, units[inner], guess[inner])
+            kinds = self.wrong_parcels.marked(kinds, units[inner], guess[inner], unit_ids)
         wider = block.grown(EDGE_MARGIN_PX, labels.ids.shape)
         shifted, depth = kinds == Kind.SHIFTED, np.full(kinds.shape, np.nan, np.float32)
         depth[shifted] = bleed_depth(edge_m[inner][shifted], size_m)
@@ -284,12 +285,15 @@ class Matched:
             kinds=kinds, bins=_classes_of(edge_m[inner], options.distances_m), truth=truth[inner], guess=guess[inner],
             confidence=confidence[inner], near=edge_m[inner] <= np.float32(options.reach_m),
             mixed=None if self.mixed_YX is None else self.mixed_YX[block.slices],
-            units=units[inner], across=across[inner], drawn=self.drawn(block),
+            units=units[inner], across=across[inner], unit_ids=unit_ids,
+            drawn=numbered_units(
+                units[inner] if known else None, unit_ids, (block.height, block.width), (block.row, block.col), size_m
+            ),
             truth_around=truth[wider.within(seen).slices], units_around=units[wider.within(seen).slices],
             judged_around=self.judged.of(wider), inside=block.within(wider).slices, depth_m=depth,
             corner=(block.row, block.col),
             block=block, inner=inner, judged=judged, truth_seen=truth, guess_seen=guess, units_seen=units,
-            parcels_seen=None if labels.parcel_ids is None else labels.parcel_ids[seen.slices],
+            parcels_seen=units if known else None,
             class_edge_m=edge_m, edges_m=self.edges_m, pixel_size_m=size_m, classes=len(self.common.legend),
         )  # fmt: skip
 

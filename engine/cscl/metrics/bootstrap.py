@@ -25,9 +25,11 @@ from scipy.special import ndtr, ndtri
 
 from cscl.events import Job, Progress, run
 
+from .counts import Numbered
+
 __all__ = [
     "FEWEST_UNITS", "Intervals", "Resampling", "confusion_figures", "confusion_intervals", "draw_ratios", "drawn_units",
-    "intervals", "ratio_intervals",
+    "intervals", "numbered_units", "ratio_intervals",
 ]  # fmt: skip
 
 FEWEST_UNITS = 10
@@ -209,12 +211,39 @@ def drawn_units(
     ndarray of int64
         Axes (y, x): parcel ids, and negative numbers of blocks.
     """
+    rows, cols = _blocks(shape, corner, pixel_size_m)
+    blocks = -1 - (rows[:, None] * np.int64(2**20) + cols)
+    return blocks if parcels_YX is None else np.where(parcels_YX > 0, parcels_YX, blocks)
+
+
+def numbered_units(
+    parcels_YX: NDArray[Any] | None,
+    ids: NDArray[Any],
+    shape: tuple[int, int],
+    corner: tuple[int, int],
+    pixel_size_m: tuple[float, float],
+) -> Numbered:
+    """Find what `drawn_units` finds by number: `parcels_YX` holds numbers of parcels, `ids` their ids, the first 0."""
+    rows, cols = (of - of[0] for of in _blocks(shape, corner, pixel_size_m))
+    first = [of[0] for of in _blocks((1, 1), corner, pixel_size_m)]
+    high, wide = int(rows[-1]) + 1, int(cols[-1]) + 1
+    number, (row, col) = rows[:, None] * wide + cols, np.divmod(np.arange(high * wide), wide)
+    blocks = -1 - ((row + first[0]) * np.int64(2**20) + col + first[1])
+    if parcels_YX is None:
+        return Numbered(blocks, number)
+    of = np.where(parcels_YX > 0, parcels_YX + np.int64(len(blocks) - 1), number)
+    return Numbered(np.concatenate([blocks, ids[1:]]), of)
+
+
+def _blocks(
+    shape: tuple[int, int], corner: tuple[int, int], pixel_size_m: tuple[float, float]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of blocks that the rows and columns of a piece lie in."""
     rows, cols = (
         (first + np.arange(count)) // max(1, round(BLOCK_M / size_m))
         for first, count, size_m in zip(corner, shape, pixel_size_m, strict=True)
     )
-    blocks = -1 - (rows[:, None] * np.int64(2**20) + cols)
-    return blocks if parcels_YX is None else np.where(parcels_YX > 0, parcels_YX, blocks)
+    return rows, cols
 
 
 def confusion_figures(sums: Values, classes: int) -> Values:

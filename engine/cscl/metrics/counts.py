@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["counted", "counted_right", "extent", "merged", "numbered", "small_ids", "taken"]
+from .rows import Rows, rows_of
 
-Table = pd.DataFrame
+__all__ = [
+    "Numbered", "counted", "counted_right", "extent", "numbered", "pairs_counted", "small_ids", "small_numbers",
+    "taken",
+]  # fmt: skip
+
 LARGEST_TABLE = 2**22
-PLACE = {"rows": "sum", "cols": "sum", "row0": "min", "col0": "min", "row1": "max", "col1": "max", "bleed_m": "max"}
 
 
-def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+class Numbered(NamedTuple):
+    """Some ids, each once, and which of them each pixel has, any axes."""
+
+    ids: NDArray[Any]
+    of: NDArray[np.int64]
+
+
+def numbered(ids: NDArray[Any]) -> Numbered:
     """Find the distinct ids, and which of them each is; quick where neighbours are mostly alike, as in parcels."""
     first = np.ones(len(ids), bool)
     np.not_equal(ids[1:], ids[:-1], out=first[1:])
     starts = np.flatnonzero(first)
     found, of = _looked_up(ids[starts])
-    return found, np.repeat(of, np.diff(starts, append=len(ids)))
+    return Numbered(found, np.repeat(of, np.diff(starts, append=len(ids))))
 
 
 def small_ids(ids_YX: NDArray[Any]) -> NDArray[Any]:
@@ -30,8 +38,19 @@ def small_ids(ids_YX: NDArray[Any]) -> NDArray[Any]:
     if ids_YX.dtype.itemsize <= 2:
         return ids_YX
     found, of = numbered(ids_YX.ravel())
+    return _from_one(found, of).reshape(ids_YX.shape)
+
+
+def small_numbers(ids_YX: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give ids numbers from 1 up as they rise, 0 for none: the id of each number, and the number of each pixel."""
+    found, of = numbered(ids_YX.ravel())
+    number = np.maximum(_from_one(found, of), 0)
+    return np.append(found.dtype.type(0), found[found > 0]), number.reshape(ids_YX.shape)
+
+
+def _from_one(found: NDArray[Any], of: NDArray[np.int64]) -> NDArray[Any]:
     dtype = np.int16 if len(found) < 2**15 - 1 else np.int32
-    return (of - np.searchsorted(found, 1) + 1).astype(dtype).reshape(ids_YX.shape)
+    return (of - (np.searchsorted(found, 1) - 1)).astype(dtype)
 
 
 def _looked_up(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -57,44 +76,50 @@ def taken(at: NDArray[np.int64], *layers: NDArray[Any]) -> list[NDArray[Any]]:
     return [layer.ravel().take(at) for layer in layers]
 
 
-def counted(id: NDArray[Any], value: NDArray[Any]) -> Table:
-    """Count pairs of a unit and a small number."""
-    ids, of = numbered(id)
+def pairs_counted(key: NDArray[Any], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the numbers below `size` that occur, rising, and how often each does."""
+    if size > LARGEST_TABLE + 4 * len(key):
+        found, px = np.unique(key, return_counts=True)
+        return found, px
+    px = np.bincount(key, minlength=size)
+    found = np.flatnonzero(px)
+    return found, px[found]
+
+
+def counted(id: NDArray[Any], value: NDArray[Any], ids: NDArray[Any] | None = None) -> Rows:
+    """Count pairs of a unit and a small number: columns id, value, px. With `ids`, units are given by number."""
+    ids, of = numbered(id) if ids is None else (ids, id.astype(np.int64))
     values = int(value.max(initial=0)) + 1
-    px = np.bincount(of * values + value, minlength=len(ids) * values)
-    there = np.flatnonzero(px)
-    return Table({"id": ids[there // values].astype(np.int64), "value": there % values, "px": px[there]})
+    key, px = pairs_counted(of * values + value, len(ids) * values)
+    return rows_of(id=ids[key // values], value=key % values, px=px)
 
 
-def counted_right(units: NDArray[Any], bins: NDArray[Any], right: NDArray[np.bool_]) -> Table:
-    """Count pixels and right ones by unit and class of distance: columns id, value, px, right."""
-    (ids, of), values = numbered(units), int(bins.max(initial=0)) + 1
-    key = of * values + bins
-    px, hits = (np.bincount(k, minlength=len(ids) * values) for k in (key, key[right]))
-    there = np.flatnonzero(px)
-    found = {"id": ids[there // values].astype(np.int64), "value": there % values, "px": px[there]}
-    return Table({**found, "right": hits[there]})
+def counted_right(units: Numbered, kinds: NDArray[Any], right: NDArray[np.bool_], count: int) -> Rows:
+    """Count pixels and right ones, axis (pixel,), by unit and one of `count` kinds: columns id, value, px, right."""
+    size = len(units.ids) * count
+    state, px = pairs_counted((units.of * count + kinds) * 2 + right, 2 * size)
+    key, both = state >> 1, state & 1
+    first = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+    total, hits = (np.add.reduceat(of, first) if len(first) else px[:0] for of in (px, px * both))
+    unit, value = np.divmod(key[first], count)
+    return rows_of(id=units.ids[unit], value=value, px=total, right=hits)
 
 
 def extent(of: NDArray[np.int64], count: int, here: NDArray[np.bool_], corner: tuple[int, int]) -> dict[str, Any]:
     """Sum up rows and columns by unit, and find their bounds; the ends are exclusive."""
+    at, width = np.flatnonzero(here), here.shape[1]
+    new = np.ones(len(at) + 1, bool)  # beginnings of runs of one unit in one row: all is told from them
+    new[1:-1] = (of[1:] != of[:-1]) | (at[1:] != at[:-1] + 1)
+    new[np.searchsorted(at, np.arange(1, len(here)) * width)] = True
+    first = np.flatnonzero(new)
+    length, first = np.diff(first), first[:-1]
+    unit, (row, col) = of[first], np.divmod(at[first], max(1, width))
     found: dict[str, Any] = {}
-    rows, cols = np.nonzero(here)
-    ends = np.ones(len(of) + 1, bool)  # of runs of one unit in one row: bounds are theirs
-    ends[1:-1] = (of[1:] != of[:-1]) | (rows[1:] != rows[:-1])
-    first, last = np.flatnonzero(ends[:-1]), np.flatnonzero(ends[1:])
-    for name, at, start in (("row", rows, corner[0]), ("col", cols, corner[1])):
-        low, high = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
-        np.minimum.at(low, of[first], at[first] + start)
-        np.maximum.at(high, of[last], at[last] + start + 1)
-        sums = np.bincount(of, at, minlength=count) + start * np.bincount(of, minlength=count)
-        found |= {f"{name}s": sums, f"{name}0": low, f"{name}1": high}
+    sums = {"row": row * length, "col": col * length + length * (length - 1) // 2}
+    for name, low, high, start in (("row", row, row + 1, corner[0]), ("col", col, col + length, corner[1])):
+        least, most = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
+        np.minimum.at(least, unit, low + start)
+        np.maximum.at(most, unit, high + start)
+        total = np.bincount(unit, sums[name] + length * start, minlength=count)
+        found |= {f"{name}s": total, f"{name}0": least, f"{name}1": most}
     return found
-
-
-def merged(pieces: Sequence[Table], by: list[str]) -> Table:
-    """Add up the rows of all pieces; bounds grow."""
-    rows = pd.concat(pieces, ignore_index=True)
-    return rows.groupby(by, as_index=False).agg(
-        {name: PLACE.get(name, "sum") for name in rows.columns if name not in by}
-    )

@@ -22,6 +22,7 @@ pixel goes to a unit that it shares a side with. Wider gaps have no length.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -33,10 +34,11 @@ from scipy import optimize, sparse
 from cscl.report.kinds import Kind
 
 from .boundary import Mask, Metres, ground_distance, reach_px
-from .counts import numbered
+from .counts import small_numbers
 from .judged import WHOLE
+from .rows import Rows
 
-__all__ = ["EDGE_MARGIN_PX", "bleed_depth", "edge_lengths", "signed_displacement"]
+__all__ = ["EDGE_MARGIN_PX", "bleed_depth", "edge_lengths", "measured", "signed_displacement"]
 
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1), (1, 2), (1, -2), (2, 1), (2, -1))
 BETWEEN = {
@@ -44,6 +46,8 @@ BETWEEN = {
     **{(1, 2 * side): ((0, side), (1, side)) for side in (1, -1)},
     **{(2, side): ((1, 0), (1, side)) for side in (1, -1)},
 }  # pixels that a slanting step passes
+SIDES = STEPS[:2]
+BORDER_PX = 2
 SAME_M = 1e-3
 EDGE_MARGIN_PX = 3
 """Rows and columns that must be known around a piece for its lengths of edges to add up."""
@@ -135,57 +139,100 @@ def edge_lengths(
         One row an edge: ``a`` and ``b``, units, a the lower id, and ``edge_m``, metres. Sums over pieces are the
         lengths in the scene.
     """
-    ids, of = numbered(units_YX.ravel())
-    unit = np.where((truth_YX >= 0) & (units_YX > 0), of.reshape(units_YX.shape).astype(np.int32) + 1, 0)
-    source = _closed(unit)
-    unit, truth, weights = unit.ravel()[source], truth_YX.ravel()[source], _weights_m(pixel_size_m)
-    judged = None if judged_YX is None else judged_YX.ravel()[source].astype(float)
-    low, high, metres = [], [], []
-    for step, weight in zip(STEPS, weights, strict=True):
-        here, there = _meeting(unit, truth, truth_YX.shape, step, inner)
-        low.append(np.minimum(unit[here], unit[there]))
-        high.append(np.maximum(unit[here], unit[there]))
-        share = np.ones(len(here)) if judged is None else (judged[here] + judged[there]) / 2
-        metres.append(weight * share)
-    pairs = (np.concatenate(low) - 1, np.concatenate(high) - 1)
-    found = sparse.coo_array((np.concatenate(metres), pairs), shape=(len(ids), len(ids))).tocsr().tocoo()
-    a, b = (ids[at].astype(np.int64) for at in found.coords)
-    return pd.DataFrame({"a": a, "b": b, "edge_m": found.data})
+    rows = measured(truth_YX, units_YX, judged_YX, pixel_size_m, inner)
+    return pd.DataFrame({name: rows[name] for name in ("a", "b", "edge_m")})
 
 
-def _meeting(
-    unit: NDArray[np.int32],
-    truth: NDArray[Any],
-    shape: tuple[int, ...],
-    step: tuple[int, int],
-    inner: tuple[slice, slice],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels of the piece, counted row after row, and those a step away, where both are of units of different class."""
-    (top, bottom, _), (left, right, _) = (part.indices(size) for part, size in zip(inner, shape, strict=True))
-    width, (dy, dx) = shape[1], step
-    first, last, shift = top * width, min(bottom, shape[0] - dy) * width - max(dx, 0), dy * width + dx
-    last = max(first, last)
-    here = np.flatnonzero(unit[first:last] != unit[first + shift : last + shift]) + first
-    col = here % width  # the end of a row is no neighbour of the beginning of the next
-    here = here[(col >= max(left, -dx)) & (col < min(right, width - max(dx, 0)))]
-    there = here + shift
-    meet = (unit[here] > 0) & (unit[there] > 0) & (truth[here] != truth[there])
-    between = [here + (y * width + x) for y, x in BETWEEN.get(step, ())]
-    if between:
-        meet &= np.any([unit[at] > 0 for at in between], axis=0)
-    return here[meet], there[meet]
+def measured(
+    truth_YX: NDArray[Any],
+    units_YX: NDArray[Any],
+    judged_YX: Mask | None,
+    pixel_size_m: tuple[float, float],
+    inner: tuple[slice, slice] = WHOLE,
+) -> Rows:
+    """Measure what `edge_lengths` does, and ``length_m``: along the sides of pixels, in stairs, no gap closed."""
+    ids, number = (
+        small_numbers(units_YX) if units_YX.dtype.itemsize > 4 else (np.arange(units_YX.max(initial=0) + 1), units_YX)
+    )
+    layers = _Layers.of(truth_YX, number, judged_YX, inner)
+    pairs, metres, sides = [], [], []
+    for step, weight in zip(STEPS, _weights_m(pixel_size_m), strict=True):
+        here, there = layers.meeting(step)
+        one, two = layers.unit[here], layers.unit[there]
+        pairs.append((np.minimum(one, two), np.maximum(one, two)))
+        metres.append(weight * layers.judged_share(here, there))
+        if step in SIDES:
+            sides.append(pixel_size_m[SIDES.index(step)] * ((layers.open[here] > 0) & (layers.open[there] > 0)))
+    keys = tuple(np.concatenate(side) for side in zip(*pairs, strict=True))
+    shape = (len(ids), len(ids))
+    smooth = sparse.coo_array((np.concatenate(metres), keys), shape=shape).tocsr().tocoo()
+    short = sum(len(of) for of in sides)  # sides of pixels come first, and so their pairs do
+    few = tuple(of[:short] for of in keys)
+    stairs = sparse.coo_array((np.concatenate(sides), few), shape=shape).tocsr().tocoo()
+    a, b = smooth.coords
+    length = np.zeros(len(a))
+    every, some = (of.coords[0].astype(np.int64) * len(ids) + of.coords[1] for of in (smooth, stairs))
+    length[np.searchsorted(every, some)] = stairs.data
+    return {"a": ids[a].astype(np.int64), "b": ids[b].astype(np.int64), "edge_m": smooth.data, "length_m": length}
 
 
-def _closed(unit_YX: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Of each pixel, counted row after row, which one stands for it: unknown ones beside a parcel go to the parcel."""
-    width, source = unit_YX.shape[1], np.arange(unit_YX.size)
-    row, col = np.nonzero(unit_YX == 0)
-    for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-        y, x = row + dy, col + dx
-        inside = np.flatnonzero((y >= 0) & (y < unit_YX.shape[0]) & (x >= 0) & (x < width))
-        inside = inside[unit_YX[y[inside], x[inside]] > 0]
-        source[row[inside] * width + col[inside]] = y[inside] * width + x[inside]
-    return source
+@dataclass(frozen=True, eq=False)
+class _Layers:
+    """A piece row after row, with a border in which no unit is, so that steps never lead into the next row.
+
+    `open` and `unit` hold the units before and after narrow gaps are closed, 0 where there is none.
+    """
+
+    open: NDArray[Any]
+    unit: NDArray[Any]
+    truth: NDArray[Any]
+    judged: Mask | None
+    inner: Mask
+    width: int
+
+    @classmethod
+    def of(
+        cls, truth_YX: NDArray[Any], units_YX: NDArray[Any], judged_YX: Mask | None, inner: tuple[slice, slice]
+    ) -> _Layers:
+        height, width = truth_YX.shape
+        inside, counted = np.zeros((2, height + 2 * BORDER_PX, width + 2 * BORDER_PX), bool)
+        middle = (slice(BORDER_PX, BORDER_PX + height), slice(BORDER_PX, BORDER_PX + width))
+        inside[middle] = True
+        counted[middle][inner] = True
+
+        def bordered(layer: NDArray[Any]) -> NDArray[Any]:
+            found = np.zeros(inside.shape, layer.dtype)
+            found[middle] = layer
+            return found.ravel()
+
+        unit, truth = bordered(np.where(truth_YX >= 0, np.maximum(units_YX, 0), 0)), bordered(truth_YX)
+        judged = None if judged_YX is None or judged_YX.all() else bordered(judged_YX)
+        closed, layers = unit.copy(), [truth] if judged is None else [truth, judged]
+        empty = np.flatnonzero(inside.ravel() & (unit == 0))
+        for step in (-inside.shape[1], -1, 1, inside.shape[1]):  # unknown ones beside a unit go to it, the last counts
+            here = empty[unit[empty + step] > 0]
+            closed[here] = unit[here + step]
+            for layer in layers:
+                layer[here] = layer[here + step]  # what lies there is of a unit, and stays
+        return cls(unit, closed, truth, judged, counted.ravel(), inside.shape[1])
+
+    def meeting(self, step: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pixels of the piece and those a step away, where both are of units of different class."""
+        shift = step[0] * self.width + step[1]
+        here = np.flatnonzero((self.unit[:-shift] != self.unit[shift:]) & self.inner[:-shift])
+        there = here + shift
+        meet = (self.unit[here] > 0) & (self.unit[there] > 0) & (self.truth[here] != self.truth[there])
+        here = here[meet]
+        between = [self.unit[here + (y * self.width + x)] > 0 for y, x in BETWEEN.get(step, ())]
+        if between:
+            here = here[np.logical_or(*between)]
+        return here, here + shift
+
+    def judged_share(self, here: NDArray[np.int64], there: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Share of the two sides that is judged."""
+        if self.judged is None:
+            return np.ones(len(here))
+        return (self.judged[here].astype(float) + self.judged[there]) / 2
 
 
 @cache

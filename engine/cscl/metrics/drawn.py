@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
 from .bootstrap import Intervals, Resampling, intervals
-from .counts import numbered
+from .counts import Numbered, counted_right, numbered
 from .judged import share
+from .rows import Rows, rows_of, stacked
 
 __all__ = ["DrawnTally"]
 
@@ -28,28 +28,26 @@ class DrawnTally:
     ----------
     kinds : tuple of int
         Pixels are told apart in several ways; how many kinds of pixels each way knows.
-    rows : tuple of DataFrame
+    rows : tuple of rows
         One a piece; columns id (what is drawn whole), kind (of all ways, numbered through), px, right.
     """
 
     kinds: tuple[int, ...]
-    rows: tuple[pd.DataFrame, ...] = field(repr=False)
+    rows: tuple[Rows, ...] = field(repr=False)
 
     @classmethod
     def of(
-        cls, drawn: NDArray[np.int64], right: Mask, ways: Sequence[NDArray[Any]], kinds: Sequence[int]
+        cls, drawn: NDArray[np.int64] | Numbered, right: Mask, ways: Sequence[NDArray[Any]], kinds: Sequence[int]
     ) -> DrawnTally:
         """Count judged pixels; all arrays have the axis (pixel,), and `ways` holds the kind of each in each way."""
-        ids, of = numbered(drawn)
+        units = drawn if isinstance(drawn, Numbered) else numbered(drawn)
         tables, first = [], 0
         for kind, count in zip(ways, kinds, strict=True):
-            key = of * count + kind
-            px, hits = (np.bincount(k, minlength=len(ids) * count) for k in (key, key[right]))
-            there = np.flatnonzero(px)
-            unit, which = np.divmod(there, count)
-            tables.append(pd.DataFrame({"id": ids[unit], "kind": which + first, "px": px[there], "right": hits[there]}))
+            rows = dict(counted_right(units, kind, right, count))
+            which = rows.pop("value")
+            tables.append(rows_of(kind=which.astype(np.int32) + first, **rows))
             first += count
-        return cls(tuple(kinds), (pd.concat(tables, ignore_index=True),))
+        return cls(tuple(kinds), (rows_of(**stacked(tables)),))
 
     def __add__(self, other: DrawnTally) -> DrawnTally:
         return DrawnTally(self.kinds, self.rows + other.rows)
@@ -59,16 +57,16 @@ class DrawnTally:
         counts = [np.zeros(sum(self.kinds), np.int64) for _ in ("px", "right")]
         for rows in self.rows:
             for total, name in zip(counts, ("px", "right"), strict=True):
-                np.add.at(total, rows["kind"].to_numpy(), rows[name].to_numpy())
+                total += np.bincount(rows["kind"], rows[name], minlength=len(total)).astype(np.int64)
         return counts[0], counts[1]
 
     def intervals(self, figures: Sequence[Mask], resampling: Resampling | None = None) -> Intervals:
         """Find accuracies and their intervals, each over the kinds that its mask, axis (kind of all ways,), names."""
-        rows = pd.concat(self.rows)
-        ids, unit = np.unique(rows["id"].to_numpy(), return_inverse=True)
+        rows = stacked(self.rows)
+        ids, unit = np.unique(rows["id"], return_inverse=True)
         columns, wanted = sum(self.kinds), np.asarray(figures, bool).reshape(len(figures), sum(self.kinds))
-        at, shape = (unit, rows["kind"].to_numpy()), (len(ids), columns)
-        counts = [sparse.csr_array((rows[name].to_numpy(), at), shape=shape) for name in ("right", "px")]
+        at, shape = (unit, rows["kind"]), (len(ids), columns)
+        counts = [sparse.csr_array((rows[name], at), shape=shape) for name in ("right", "px")]
         summed = wanted.T.astype(float)
 
         def accuracy(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse
 
 from cscl.legend import Legend
 from cscl.report.kinds import Kind
 
-from .counts import extent, merged, numbered, taken
-from .displacement import edge_lengths
+from .counts import extent, numbered, taken
+from .displacement import measured
 from .judged import share
 from .piece import Piece
-from .unit_tables import class_columns, most, place
+from .rows import Rows, rows_of, summed
+from .unit_tables import class_columns, most, place, row_of
 
 __all__ = ["class_pairs", "count_edges", "edge_table", "measure_edges"]
 
@@ -26,61 +26,38 @@ Table = pd.DataFrame
 _SUMS = ("length_m", "pixels", "wrong", "into_a", "into_b", "third", "edge_m", "signed_m2", "moved_m2", "measured_m")
 
 
-def count_edges(piece: Piece, here: NDArray[np.bool_]) -> Table:
+def count_edges(piece: Piece, here: NDArray[np.bool_]) -> Rows:
     """Count the pixels of a piece that are `here`, axes (y, x), by their unit and the one across the nearest edge."""
-    layers = (piece.units, piece.across, piece.kinds, piece.depth_m)
-    own, other, kinds, depths = taken(np.flatnonzero(here), *layers)
-    a, b = np.minimum(own, other).astype(np.int64), np.maximum(own, other).astype(np.int64)
-    key, of = numbered(a << 32 | b)
-
-    def count(which: Any) -> NDArray[np.int64]:
-        return np.bincount(of[which], minlength=len(key))
-
+    layers = (piece.units, piece.across, piece.kinds)
+    at = np.flatnonzero(here)
+    own, other, kinds = taken(at, *layers)
+    units = np.int64(len(piece.unit_ids))
+    key, of = numbered(np.minimum(own, other) * units + np.maximum(own, other))
     shifted = kinds == Kind.SHIFTED
+    states = len(Kind) + 2  # shifted pixels in the lower unit, and where a unit meets itself, are told apart
+    lower = np.where(own == other, len(Kind) + 1, len(Kind))
+    state = np.where(shifted & (own <= other), lower, kinds)
+    by_state = np.bincount(of * states + state, minlength=len(key) * states).reshape(len(key), states)
+    px, self_px = by_state.sum(1), by_state[:, -1]
     counts: dict[str, Any] = {
-        "pixels": np.bincount(of, minlength=len(key)), "wrong": count(kinds != Kind.RIGHT),
-        "third": count(kinds == Kind.THIRD),
-        "into_a": count(shifted & (own == a)), "into_b": count(shifted & (own == b)),
+        "pixels": px, "wrong": px - by_state[:, Kind.RIGHT], "third": by_state[:, Kind.THIRD],
+        "into_a": by_state[:, -2] + self_px, "into_b": by_state[:, Kind.SHIFTED] + self_px,
     }  # fmt: skip
     depth = np.zeros(len(key), np.float32)
-    np.maximum.at(depth, of[shifted], depths[shifted])
-    counts["bleed_m"] = depth.astype(float)
-    return Table({"a": key >> 32, "b": key & 0xFFFFFFFF, **counts, **extent(of, len(key), here, piece.corner)})
+    np.maximum.at(depth, of[shifted], piece.depth_m.ravel()[at[shifted]])
+    a, b = (piece.unit_ids[number] for number in np.divmod(key, units))
+    return rows_of(a=a, b=b, **counts, bleed_m=depth, **extent(of, len(key), here, piece.corner))
 
 
-def measure_edges(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
+def measure_edges(piece: Piece, pixel_size_m: tuple[float, float]) -> Rows:
     """Measure the edges of a piece: along the sides of pixels, and as `cscl.metrics.displacement` does."""
     layers = (piece.truth_around, piece.units_around, piece.judged_around)
-    smooth, stairs = edge_lengths(*layers, pixel_size_m, piece.inside), _stairs(piece, pixel_size_m)
-    return pd.concat([stairs.assign(edge_m=0.0), smooth.assign(length_m=0.0)], ignore_index=True)
-
-
-def _stairs(piece: Piece, pixel_size_m: tuple[float, float]) -> Table:
-    """Sides of pixels that units of different class share, in metres; a slanting edge is as long as its steps."""
-    height, width = piece.kinds.shape
-    truth, units = (
-        layer[piece.inside[0].start : piece.inside[0].stop + 1, piece.inside[1].start : piece.inside[1].stop + 1]
-        for layer in (piece.truth_around, piece.units_around)
-    )
-    ids, of = numbered(units.ravel())
-    number, keys, metres = of.reshape(units.shape), [], []
-    for right, down, side_m in ((1, 0, pixel_size_m[0]), (0, 1, pixel_size_m[1])):
-        low = slice(0, min(height, len(units) - down)), slice(0, min(width, units.shape[1] - right))
-        high = (slice(down, low[0].stop + down), slice(right, low[1].stop + right))
-        meet = (
-            (truth[low] >= 0) & (truth[high] >= 0) & (truth[low] != truth[high]) & (units[low] > 0) & (units[high] > 0)
-        )
-        one, two = number[low][meet], number[high][meet]
-        keys.append((np.minimum(one, two), np.maximum(one, two)))
-        metres.append(np.full(len(one), side_m))
-    pairs = tuple(np.concatenate(side) for side in zip(*keys, strict=True))
-    found = sparse.coo_array((np.concatenate(metres), pairs), shape=(len(ids), len(ids))).tocsr().tocoo()
-    a, b = (ids[at].astype(np.int64) for at in found.coords)
-    return Table({"a": a, "b": b, "length_m": found.data})
+    rows = measured(*layers, pixel_size_m, piece.inside)
+    return {**rows, **{side: rows_of(of=piece.unit_ids[rows[side]])["of"] for side in "ab"}}
 
 
 def edge_table(
-    edges: Sequence[Table], lengths: Sequence[Table], classes: Sequence[Table], legend: Legend, pixel_area_m2: float
+    edges: Sequence[Rows], lengths: Sequence[Rows], classes: Sequence[Rows], legend: Legend, pixel_area_m2: float
 ) -> Table:
     """Make the table of pairs of units of different class with a judged pixel within reach; most wrong pixels first.
 
@@ -103,12 +80,12 @@ def edge_table(
     pixel_area_m2 : float
         Area of a pixel.
     """
-    total = merged(edges, ["a", "b"])
-    length = merged(lengths, ["a", "b"])
-    total = total.merge(length, how="left", on=["a", "b"]).fillna({"length_m": 0.0, "edge_m": 0.0})
-    named = {f"crop_{side}": most(classes, total[side]) for side in "ab"}
+    total = {**summed(edges, ["a", "b"])}
+    total |= _lengths(lengths, total)
+    both = most(classes, np.concatenate([total["a"], total["b"]]))
+    named = {f"crop_{side}": of for side, of in zip("ab", np.split(both, 2), strict=True)}
     px = total["pixels"]
-    table = Table({"a": total["a"], "b": total["b"], **class_columns(legend, **named)}, total.index).assign(
+    table = Table({"a": total["a"], "b": total["b"], **class_columns(legend, **named)}).assign(
         length_m=total["length_m"], pixels=px, wrong=total["wrong"], share_wrong=total["wrong"] / px,
         into_a=total["into_a"], into_b=total["into_b"],
         share_into_a=total["into_a"] / px, share_into_b=total["into_b"] / px, third=total["third"],
@@ -118,9 +95,19 @@ def edge_table(
                              ignore_index=True)  # fmt: skip
 
 
-def _moved(table: Table, pixel_area_m2: float) -> dict[str, Any]:
+def _lengths(lengths: Sequence[Rows], total: Rows) -> dict[str, NDArray[np.float64]]:
+    """Lengths of the edges of a table, 0 where none was measured."""
+    rows = summed(lengths, ["a", "b"])
+    at, there = row_of(*(of["a"] << 32 | of["b"] for of in (total, rows)))
+    found = {name: np.zeros(len(there)) for name in ("length_m", "edge_m")}
+    for name, column in found.items():
+        column[there] = rows[name][at]
+    return found
+
+
+def _moved(table: Rows, pixel_area_m2: float) -> dict[str, Any]:
     """Mean displacement, signed and absolute, where the edge is long enough to share out areas over it."""
-    length = table["edge_m"].where(table["edge_m"] >= pixel_area_m2**0.5, 0.0)
+    length = np.where(table["edge_m"] >= pixel_area_m2**0.5, table["edge_m"], 0.0)
     signed = (table["into_b"] - table["into_a"]) * pixel_area_m2
     return {
         "displacement_m": share(signed, length),

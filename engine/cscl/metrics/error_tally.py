@@ -18,11 +18,12 @@ from cscl.legend import Legend
 from cscl.report.kinds import WRONG, Kind
 
 from .bootstrap import Intervals, ratio_intervals
-from .counts import counted, counted_right, taken
+from .counts import Numbered, counted, counted_right, taken
 from .edge_rows import class_pairs, count_edges, edge_table, measure_edges
 from .judged import share
 from .parcel_rows import count_units, parcel_table
 from .piece import Piece
+from .rows import Rows, stacked, summed
 
 __all__ = ["ErrorTally", "Piece", "class_pairs", "curve_table"]
 
@@ -41,7 +42,7 @@ class ErrorTally:
         Judged mixed pixels by class of distance.
     near : ndarray of int
         Judged pixels with a class edge within reach, and those of them that are right.
-    classes, units, votes, bins, drawn, edges, lengths : tuple of DataFrame
+    classes, units, votes, bins, drawn, edges, lengths : tuple of rows
         One a piece: known pixels by unit and class; judged ones by unit; by unit and predicted class; by unit and class
         of distance; these and right ones by what is drawn whole and class of distance; by edge; lengths of
         edges, metres.
@@ -50,13 +51,13 @@ class ErrorTally:
     by_bin: NDArray[np.int64]
     mixed: NDArray[np.int64] | None
     near: NDArray[np.int64]
-    classes: tuple[Table, ...] = field(repr=False)
-    units: tuple[Table, ...] = field(repr=False)
-    votes: tuple[Table, ...] = field(repr=False)
-    bins: tuple[Table, ...] = field(repr=False)
-    drawn: tuple[Table, ...] = field(repr=False)
-    edges: tuple[Table, ...] = field(repr=False)
-    lengths: tuple[Table, ...] = field(repr=False)
+    classes: tuple[Rows, ...] = field(repr=False)
+    units: tuple[Rows, ...] = field(repr=False)
+    votes: tuple[Rows, ...] = field(repr=False)
+    bins: tuple[Rows, ...] = field(repr=False)
+    drawn: tuple[Rows, ...] = field(repr=False)
+    edges: tuple[Rows, ...] = field(repr=False)
+    lengths: tuple[Rows, ...] = field(repr=False)
 
     @classmethod
     def of(cls, piece: Piece, bins: int, pixel_size_m: tuple[float, float], *, by_class: bool = True) -> ErrorTally:
@@ -64,26 +65,26 @@ class ErrorTally:
 
         Without `by_class`, `classes` and `votes` stay empty: for one who has counted them before.
         """
-        judged = piece.kinds > 0
-        kinds, far, drawn = taken(np.flatnonzero(judged), piece.kinds, piece.bins, piece.drawn)
-        key = far.astype(np.int64) * len(Kind) + kinds
+        judged, right = piece.kinds > 0, piece.kinds == Kind.RIGHT
+        at = np.flatnonzero(judged)
+        by_bin = np.bincount((piece.bins * np.int64(len(Kind)) + piece.kinds).ravel(), minlength=bins * len(Kind))
+        by_bin = by_bin.reshape(bins, len(Kind)) * (np.arange(len(Kind)) > Kind.NONE)
         mixed = None if piece.mixed is None else np.bincount(piece.bins[judged & piece.mixed], minlength=bins)
-        near = judged & piece.near
-        known = (piece.truth >= 0) & (piece.units > 0)
+        near, known = judged & piece.near, (piece.truth >= 0) & (piece.units > 0)
+        drawn, far, correct = taken(at, piece.drawn.of, piece.bins, right)
         here = judged & (piece.units > 0)
         units, bins_of = taken(np.flatnonzero(here), piece.units, piece.bins)
+        ids = piece.unit_ids
         return cls(
-            np.bincount(key, minlength=bins * len(Kind)).reshape(bins, len(Kind)),
-            mixed,
-            np.array([near.sum(), (near & (piece.kinds == Kind.RIGHT)).sum()]),
-            (counted(id=piece.units[known], value=piece.truth[known]),) if by_class else (),
+            by_bin, mixed, np.array([np.count_nonzero(near), np.count_nonzero(near & right)]),
+            (counted(piece.units[known], piece.truth[known], ids),) if by_class else (),
             (count_units(piece, here),),
-            (counted(id=piece.units[here], value=piece.guess[here]),) if by_class else (),
-            (counted(id=units, value=bins_of),),
-            (counted_right(drawn, far, kinds == Kind.RIGHT),),
+            (counted(units, piece.guess[here], ids),) if by_class else (),
+            (counted(units, bins_of, ids),),
+            (counted_right(Numbered(piece.drawn.ids, drawn), far, correct, bins),),
             (count_edges(piece, here & (piece.across > 0)),),
             (measure_edges(piece, pixel_size_m),),
-        )
+        )  # fmt: skip
 
     def __add__(self, other: ErrorTally) -> ErrorTally:
         lists = ("classes", "units", "votes", "bins", "drawn", "edges", "lengths")
@@ -95,8 +96,7 @@ class ErrorTally:
 
     def curve(self, limits_m: Sequence[float]) -> Table:
         """Accuracy by distance to the class edge, one row a class of distance."""
-        seen = pd.concat(self.bins).drop_duplicates(["id", "value"])
-        parcels = np.bincount(seen["value"], minlength=len(self.by_bin))
+        parcels = np.bincount(summed(self.bins, ["id", "value"])["value"], minlength=len(self.by_bin))
         return curve_table(self.by_bin, self.mixed, parcels, limits_m, self.drawn)
 
     def parcels(self, legend: Legend, pixel_area_m2: float) -> Table:
@@ -113,7 +113,7 @@ def curve_table(
     mixed: NDArray[np.int64] | None,
     parcels: NDArray[np.int64],
     limits_m: Sequence[float],
-    drawn: Sequence[Table],
+    drawn: Sequence[Rows],
 ) -> Table:
     """Make the table of accuracy by distance.
 
@@ -130,7 +130,7 @@ def curve_table(
         Units with a pixel in each class of distance.
     limits_m : sequence of float
         Upper limits of the classes, without inf.
-    drawn : sequence of DataFrame
+    drawn : sequence of rows
         From `cscl.metrics.counts.counted_right`: pixels and right ones by what is drawn whole and class of distance.
     """
     found = _intervals(drawn, len(by_bin))
@@ -146,8 +146,8 @@ def curve_table(
     )  # fmt: skip
 
 
-def _intervals(drawn: Sequence[Table], bins: int) -> Intervals:
-    rows = pd.concat(drawn)
+def _intervals(drawn: Sequence[Rows], bins: int) -> Intervals:
+    rows = stacked(drawn)
     ids, unit = np.unique(rows["id"], return_inverse=True)
     at, shape = (unit, rows["value"]), (len(ids), bins)
     right, px = (sparse.csr_array((rows[name], at), shape=shape) for name in ("right", "px"))

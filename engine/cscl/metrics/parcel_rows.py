@@ -13,16 +13,18 @@ from cscl.legend import UNKNOWN, Legend
 from cscl.report.kinds import WRONG, Kind
 
 from .boundary import parcel_boundary
-from .counts import extent, merged, numbered, taken
+from .counts import extent, taken
 from .judged import share
 from .piece import Piece
-from .unit_tables import class_columns, most, place, ranked
+from .rows import Rows, rows_of, summed
+from .unit_tables import class_columns, place, ranked, row_of
 
 __all__ = ["FLAGS", "count_units", "parcel_table"]
 
 Table = pd.DataFrame
 
 SMALL_PX = 4
+NEAR, OUTER, MIXED, STATES = 8, 16, 32, 64  # what a pixel is, beside its kind: bits of one number
 LOW_CONFIDENCE = 0.5
 FLAGS = {
     "small": f"fewer than {SMALL_PX} pixels of known class: its class cannot be told reliably at this resolution",
@@ -35,27 +37,33 @@ FLAGS = {
 """What is odd about a parcel, in the order in which its flags are named."""
 
 
-def count_units(piece: Piece, here: NDArray[np.bool_]) -> Table:
+def count_units(piece: Piece, here: NDArray[np.bool_]) -> Rows:
     """Count the pixels of a piece that are `here`, axes (y, x), by unit."""
-    outer = parcel_boundary(piece.units_around, 1)[piece.inside]
-    layers = (piece.units, piece.kinds, piece.near, piece.confidence, outer)
-    units, kinds, near, sure, outer = taken(np.flatnonzero(here), *layers)
-    (ids, of), sure = numbered(units), sure.astype(np.float32)
-    by_kind = np.bincount(of * len(Kind) + kinds, minlength=len(ids) * len(Kind)).reshape(-1, len(Kind))
-    given = ~np.isnan(sure)
-    counts = {kind.name: by_kind[:, kind] for kind in Kind if kind}
-    counts["near"] = np.bincount(of[near], minlength=len(ids))
-    counts["near_right"] = np.bincount(of[near & (kinds == Kind.RIGHT)], minlength=len(ids))
-    counts["outer"] = np.bincount(of[outer], minlength=len(ids))
+    outer, count = parcel_boundary(piece.units_around, 1)[piece.inside], len(piece.unit_ids)
+    at = np.flatnonzero(here)
+    state = piece.kinds + np.uint8(NEAR) * piece.near + np.uint8(OUTER) * outer
     if piece.mixed is not None:
-        counts["mixed"] = np.bincount(of[piece.mixed[here]], minlength=len(ids))
-    counts["confidence"] = np.bincount(of[given], sure[given], minlength=len(ids))
-    counts["confident"] = np.bincount(of[given], minlength=len(ids))
-    return Table({"id": ids.astype(np.int64), **counts, **extent(of, len(ids), here, piece.corner)})
+        state += np.uint8(MIXED) * piece.mixed
+    of, states, sure = taken(at, piece.units, state, piece.confidence)
+    of, sure = of.astype(np.int64), sure.astype(np.float32)
+    by_state = np.bincount(of * STATES + states, minlength=count * STATES).reshape(count, 2, 2, 2, NEAR)
+    by_kind = by_state.sum((1, 2, 3))
+    counts = {kind.name: by_kind[:, kind] for kind in Kind if kind}
+    counts["near"], counts["near_right"] = by_state[:, :, :, 1].sum((1, 2, 3)), by_state[..., 1, Kind.RIGHT].sum((1, 2))
+    counts["outer"] = by_state[:, :, 1].sum((1, 2, 3))
+    if piece.mixed is not None:
+        counts["mixed"] = by_state[:, 1].sum((1, 2, 3))
+    given = ~np.isnan(sure)
+    units, sure = (of, sure) if given.all() else (of[given], sure[given])
+    counts["confidence"] = np.bincount(units, sure, minlength=count)
+    counts["confident"] = np.bincount(units, minlength=count)
+    columns = {"id": piece.unit_ids, **counts, **extent(of, count, here, piece.corner)}
+    there = by_kind.sum(1) > 0
+    return rows_of(**{name: column[there] for name, column in columns.items()})
 
 
 def parcel_table(
-    units: Sequence[Table], classes: Sequence[Table], votes: Sequence[Table], legend: Legend, pixel_area_m2: float
+    units: Sequence[Rows], classes: Sequence[Rows], votes: Sequence[Rows], legend: Legend, pixel_area_m2: float
 ) -> Table:
     """Make the table of units that hold a judged pixel, the one with most wrong pixels first, then by share wrong.
 
@@ -80,31 +88,44 @@ def parcel_table(
     pixel_area_m2 : float
         Area of a pixel.
     """
-    total = merged(units, ["id"])
-    ids, px, right = total["id"], total[[k.name for k in Kind if k]].sum(axis=1), total["RIGHT"]
+    total = summed(units, ["id"])
+    ids, px, right = total["id"], sum(total[k.name] for k in Kind if k), total["RIGHT"]
     votes_of = ranked(votes)
-    rank = votes_of.groupby("id").cumcount()
-    first, second = (votes_of[rank == n].set_index("id").reindex(ids) for n in (0, 1))
-    predicted, next_one = (np.asarray(rows["value"].fillna(UNKNOWN), np.int64) for rows in (first, second))
-    declared = most(classes, ids)
-    known = pd.concat(classes).groupby("id")["px"].sum().reindex(ids).fillna(0).to_numpy(np.int64)
-    table = Table({"id": ids, **class_columns(legend, declared=declared, predicted=predicted)}, total.index)
-    table = table.assign(
+    (predicted, first_px), (next_one, second_px) = (_of_rank(votes_of, rank, ids) for rank in (0, 1))
+    in_labels = ranked(classes)
+    declared, _ = _of_rank(in_labels, 0, ids)
+    columns: dict[str, Any] = {"id": ids, **class_columns(legend, declared=declared, predicted=predicted)}
+    columns |= dict(
         pixels=px, area_ha=px * pixel_area_m2 / 1e4, wrong=px - right, share_right=right / px,
         share_right_interior=share(right - total["near_right"], px - total["near"]),
         share_right_boundary=share(total["near_right"], total["near"]),
         **{kind.name.lower(): total[kind.name] for kind in WRONG},
         confidence=share(total["confidence"], total["confident"]),
         **place(total, px),
-        purity=first["px"].to_numpy() / px, **class_columns(legend, second=next_one),
-        second_share=second["px"].fillna(0).to_numpy() / px, share_boundary=total["outer"] / px,
-        share_mixed=total["mixed"] / px if "mixed" in total else np.nan, known_pixels=known,
+        purity=first_px / px, **class_columns(legend, second=next_one),
+        second_share=second_px / px, share_boundary=total["outer"] / px,
+        share_mixed=total["mixed"] / px if "mixed" in total else np.full(len(ids), np.nan),
+        known_pixels=_pixels(in_labels, ids),
     )  # fmt: skip
-    table = table.assign(**_flags(table, total))
+    table = Table({**columns, **_flags(columns)})
     return table.sort_values(["wrong", "share_right", "id"], ascending=[False, True, True], ignore_index=True)
 
 
-def _flags(table: Table, total: Table) -> dict[str, Any]:
+def _of_rank(rows: Rows, rank: int, ids: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the value of a rank for each unit, `UNKNOWN` where there is none, and its pixels."""
+    those = rows["rank"] == rank
+    at, there = row_of(ids, rows["id"][those])
+    value, px = np.full(len(ids), UNKNOWN, np.int64), np.zeros(len(ids), np.int64)
+    value[there], px[there] = rows["value"][those][at], rows["px"][those][at]
+    return value, px
+
+
+def _pixels(rows: Rows, ids: NDArray[Any]) -> NDArray[np.int64]:
+    at, there = row_of(rows["id"], ids)
+    return np.bincount(at, rows["px"][there], minlength=len(ids)).astype(np.int64)
+
+
+def _flags(table: Rows) -> dict[str, Any]:
     raised = {
         "small": table["known_pixels"] < SMALL_PX,
         "mixed only": table["share_mixed"] == 1,
@@ -113,6 +134,8 @@ def _flags(table: Table, total: Table) -> dict[str, Any]:
         "low confidence": table["confidence"] < LOW_CONFIDENCE,
         "wrong at the edge only": (table["wrong"] > 0) & (table["share_right_interior"] == 1),
     }
-    words = np.array([[f"{flag}, " if up else "" for up in raised[flag]] for flag in FLAGS], object).sum(axis=0)
+    bits = sum(np.asarray(raised[flag]) * 2**n for n, flag in enumerate(FLAGS))
+    every = [", ".join(f for n, f in enumerate(FLAGS) if number >> n & 1) for number in range(2 ** len(FLAGS))]
+    words = np.array(every, object)[bits]
     status = np.select([raised["small"], raised["mixed only"]], ["small", "mixed"], "ok")
-    return {"status": status.astype(object), "flags": [flags.removesuffix(", ") for flags in words]}
+    return {"status": status.astype(object), "flags": words}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cscl.report import ParcelReport
 
-from .counts import numbered, taken
+from .counts import Numbered, numbered, taken
 
 __all__ = ["ParcelTally"]
 
@@ -47,7 +47,7 @@ class ParcelTally:
     @classmethod
     def of(
         cls,
-        parcel_ids: NDArray[Any],
+        parcel_ids: NDArray[Any] | Numbered,
         truth: NDArray[Any],
         prediction: NDArray[Any],
         confidence: NDArray[Any],
@@ -58,7 +58,7 @@ class ParcelTally:
 
         Parameters
         ----------
-        parcel_ids : ndarray of int
+        parcel_ids : ndarray of int, or Numbered
             0 outside all parcels.
         truth, prediction : ndarray of int
             Class indices 0..K-1, negative where unknown, or not predicted.
@@ -69,11 +69,11 @@ class ParcelTally:
         classes : int
             How many classes there are, K.
         """
-        counted = np.flatnonzero((parcel_ids > 0) & (truth >= 0))
-        units, t, p, sure, inside = taken(counted, parcel_ids, truth, prediction, confidence, interior)
-        ids, row = numbered(units)
+        ids, row = parcel_ids if isinstance(parcel_ids, Numbered) else numbered(parcel_ids.ravel())
+        counted = np.flatnonzero((ids[row] > 0) & (truth.ravel() >= 0))
+        row, t, p, sure, inside = taken(counted, row, truth, prediction, confidence, interior)
         there, given = p >= 0, ~np.isnan(sure)
-        return cls(
+        found = cls(
             ids.astype(np.int64),
             _crosstab(row, t, len(ids), classes),
             _crosstab(row[there], p[there], len(ids), classes),
@@ -82,6 +82,8 @@ class ParcelTally:
             _sums(row[given], sure[given], len(ids)),
             np.bincount(row[given], minlength=len(ids)),
         )
+        some = np.bincount(row, minlength=len(ids)) > 0
+        return cls(*(getattr(found, f.name)[some] for f in fields(cls)))
 
     @classmethod
     def merge(cls, tallies: Sequence[ParcelTally]) -> ParcelTally:

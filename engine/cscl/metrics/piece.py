@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .counts import Numbered
+
 __all__ = ["Piece"]
 
 
@@ -28,11 +30,14 @@ class Piece:
     mixed : ndarray of bool or None
         Whether the outline of a parcel runs through the pixel.
     units, across : ndarray of int
-        The pixel's unit and the unit across its nearest class edge, 0 where there is none.
-    drawn : ndarray of int
-        What is drawn whole for intervals: `cscl.metrics.bootstrap.drawn_units`.
+        Number of the pixel's unit and of the unit across its nearest class edge, 0 where there is none. Units of the
+        piece and of what is seen around it are numbered from 1 up as their ids rise.
+    unit_ids : ndarray of int
+        Axis (number,): the id of each, 0 first.
+    drawn : Numbered
+        What is drawn whole for intervals: `cscl.metrics.bootstrap.numbered_units`.
     truth_around, units_around, judged_around : ndarray
-        Truth, units and whether a pixel is to be judged, predicted or not, of the piece and of
+        Truth, numbers of units and whether a pixel is to be judged, predicted or not, of the piece and of
         `cscl.metrics.displacement.EDGE_MARGIN_PX` around it, as far as the scene reaches.
     inside : tuple of slice
         Where the piece lies in these.
@@ -50,8 +55,9 @@ class Piece:
     near: NDArray[np.bool_]
     mixed: NDArray[np.bool_] | None
     units: NDArray[Any]
-    across: NDArray[np.int32]
-    drawn: NDArray[np.int64]
+    across: NDArray[Any]
+    unit_ids: NDArray[Any]
+    drawn: Numbered
     truth_around: NDArray[Any]
     units_around: NDArray[Any]
     judged_around: NDArray[np.bool_]

@@ -23,7 +23,8 @@ from cscl.report import Part, Value
 from cscl.report.kinds import Kind
 
 from .bootstrap import FEWEST_UNITS, Intervals, Resampling, ratio_intervals
-from .counts import numbered
+from .counts import Numbered, counted_right, numbered
+from .rows import Rows, rows_of, stacked
 
 __all__ = ["SIZES_HA", "StrataTally", "unit_sizes"]
 
@@ -59,9 +60,11 @@ class Seen(Protocol):
     @property
     def units(self) -> NDArray[Any]: ...
     @property
-    def across(self) -> NDArray[np.int32]: ...
+    def across(self) -> NDArray[Any]: ...
     @property
-    def drawn(self) -> NDArray[np.int64]: ...
+    def unit_ids(self) -> NDArray[Any]: ...
+    @property
+    def drawn(self) -> Numbered: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +75,18 @@ class StrataTally:
     ----------
     classes, bins : int
         How many classes and classes of distance there are.
-    rows : tuple of DataFrame
+    rows : tuple of rows
         One a piece. Columns ``id`` (what is drawn whole), ``stratum`` (class times `bins` plus distance; `classes`
         times `bins` for pixels that are not judged; from there on, plus 1, class times `classes` plus class across the
         edge), ``px``, ``right``.
-    regions : tuple of DataFrame
+    regions : tuple of rows
         One a piece, of labels that know no parcels: ``id`` (region), ``stratum`` (1 where judged), ``px``, ``right``.
     """
 
     classes: int
     bins: int
-    rows: tuple[Table, ...] = field(repr=False)
-    regions: tuple[Table, ...] = field(repr=False)
+    rows: tuple[Rows, ...] = field(repr=False)
+    regions: tuple[Rows, ...] = field(repr=False)
 
     @classmethod
     def of(
@@ -98,24 +101,25 @@ class StrataTally:
         classes, bins : int
             How many classes and classes of distance there are.
         truth_seen, units_seen : ndarray of int
-            True class indices and units of the piece and of what lies around it within reach of an edge: they say the
-            class of the unit across an edge.
+            True class indices and numbers of units of the piece and of what lies around it within reach of an edge:
+            they say the class of the unit across an edge.
         """
         judged, right = piece.kinds > 0, piece.kinds == Kind.RIGHT
-        (ids, of), unjudged = numbered(piece.drawn.ravel()), classes * bins
+        unjudged = classes * bins
         stratum = piece.truth.astype(np.int32) * np.int32(bins) + piece.bins
         stratum[~judged] = unjudged
         near = np.flatnonzero(judged & piece.near & (piece.across > 0))
         across = _class_of(piece.across.ravel()[near], truth_seen.ravel(), units_seen.ravel())
         near, across = near[across >= 0], across[across >= 0]
         pair = piece.truth.ravel()[near].astype(np.int32) * classes + across
-        by_pair = _counted(ids, of[near], pair, right.ravel()[near])
-        by_pair["stratum"] += unjudged + 1
-        rows = pd.concat([_counted(ids, of, stratum.ravel(), right.ravel()), by_pair], ignore_index=True)
-        regions: tuple[Table, ...] = ()
+        ids, of = piece.drawn.ids, piece.drawn.of.ravel()
+        by_pair = _counted(Numbered(ids, of[near]), pair, right.ravel()[near], classes**2, unjudged + 1)
+        by_class = _counted(Numbered(ids, of), stratum.ravel(), right.ravel(), unjudged + 1)
+        regions: tuple[Rows, ...] = ()
         if not (ids > 0).any() and piece.units.any():
-            regions = (_counted(*numbered(piece.units.ravel()), judged.ravel().astype(np.int16), right.ravel()),)
-        return cls(classes, bins, (rows,), regions)
+            units = Numbered(piece.unit_ids, piece.units.ravel().astype(np.int64))
+            regions = (_counted(units, judged.ravel().view(np.uint8), right.ravel(), 2),)
+        return cls(classes, bins, (rows_of(**stacked([by_class, by_pair])),), regions)
 
     def __add__(self, other: StrataTally) -> StrataTally:
         return StrataTally(self.classes, self.bins, self.rows + other.rows, self.regions + other.regions)
@@ -161,7 +165,7 @@ class StrataTally:
         """
         if list(sizes_ha) != sorted({float(s) for s in sizes_ha if s > 0}) or not sizes_ha:
             raise InputError(f"Limits of parcel sizes of {list(sizes_ha)} ha: give rising ones above 0, e.g. 1, 2, 5.")
-        rows, judged = pd.concat(self.rows, ignore_index=True), self.classes * self.bins
+        rows, judged = Table(stacked(self.rows)), self.classes * self.bins
         first = judged + 1 + self.classes**2  # of the strata of sizes
         of_size = self._sizes(rows, sizes, np.asarray(sizes_ha, float), pixel_area_m2 / 1e4)
         of_size["stratum"] += first
@@ -199,7 +203,7 @@ class StrataTally:
         """Count judged pixels and right ones by parcel: columns id, stratum (size class), px, right."""
         judged = self.classes * self.bins
         if self.regions:
-            all_px = pd.concat(self.regions, ignore_index=True)
+            all_px = Table(stacked(self.regions))
             counted = all_px[all_px["stratum"] > 0]
         else:
             all_px = rows[rows["stratum"] <= judged]
@@ -220,14 +224,10 @@ def unit_sizes(units_YX: NDArray[Any]) -> Table:
     return table[table["id"] > 0].groupby("id", as_index=False).sum()
 
 
-def _counted(ids: NDArray[Any], of: Counts, stratum: NDArray[Any], right: NDArray[np.bool_]) -> Table:
-    """Count pixels and right ones by id and stratum: `of` says which of the ids each pixel is."""
-    most = int(stratum.max(initial=0)) + 1
-    key = (of * most + stratum) * 2 + right
-    wrong, hits = np.bincount(key, minlength=len(ids) * most * 2).reshape(-1, 2).T
-    there = np.flatnonzero(wrong + hits)
-    found = {"id": ids[there // most].astype(np.int64), "stratum": there % most}
-    return Table({**found, "px": (wrong + hits)[there], "right": hits[there]})
+def _counted(units: Numbered, strata: NDArray[Any], right: NDArray[np.bool_], count: int, first: int = 0) -> Rows:
+    """Count pixels and right ones by unit and one of `count` strata, numbered from `first` up."""
+    rows = dict(counted_right(units, strata, right, count))
+    return rows_of(stratum=rows.pop("value").astype(np.int64) + first, **rows)
 
 
 def _class_of(units: NDArray[Any], truth: NDArray[Any], around: NDArray[Any]) -> NDArray[Any]:

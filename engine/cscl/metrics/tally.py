@@ -23,7 +23,7 @@ from .boundary import (
 )
 from .boundary_iou import width_bins
 from .confusion import ConfusionMatrix, accuracy_report
-from .counts import small_ids, taken
+from .counts import Numbered, numbered, small_numbers, taken
 from .drawn import DrawnTally
 from .judged import require_classes
 from .parcels import ParcelTally
@@ -108,7 +108,8 @@ class Tally:
         pixel_size_m: tuple[float, float],
         limits_m: Sequence[float],
         judged_YX: Mask | None = None,
-        drawn_YX: Counts | None = None,
+        drawn_YX: Counts | Numbered | None = None,
+        parcel_ids: NDArray[Any] | None = None,
         class_edge_m: Metres | None = None,
     ) -> Tally:
         """Count a piece.
@@ -132,8 +133,10 @@ class Tally:
             Upper limits of the classes of distance, rising, finite.
         judged_YX : ndarray of bool, optional
             Which pixels of the piece are counted; by default all. Edges are those of all.
-        drawn_YX : ndarray of int, optional
-            What is drawn whole for intervals: `cscl.metrics.bootstrap.drawn_units` of the piece.
+        drawn_YX : ndarray of int or Numbered, optional
+            What is drawn whole for intervals: `cscl.metrics.bootstrap.drawn_units` or `numbered_units` of the piece.
+        parcel_ids : ndarray of int, optional
+            Ids of parcels by number, 0 first, where `parcels_YX` holds their numbers, as `small_numbers` gives them.
         class_edge_m : ndarray, optional
             What `distance_to_class_edge` gives for `around_YX`, at least as far as the last limit, where it is known.
 
@@ -157,17 +160,21 @@ class Tally:
         places = ways[0] % PLACES * PLACES
         there, right = p >= 0, t == p
         if parcels_YX is not None:
+            if parcel_ids is None:
+                parcel_ids, parcels_YX = small_numbers(parcels_YX)
             ways += taken(at, _parcel_way(parcels_YX, inner, pixel_size_m, limits))
             places = places + ways[1] % PLACES
             by_parcel_edge = _pairs(ways[1][there] // PLACES, right[there], len(limits) + 2, 2)
             ids, sure = taken(at, parcels_YX[inner], confidence_YX)
-            tallies = (ParcelTally.of(ids, t, p, sure, ways[1] % PLACES < 2, classes),)
+            units = Numbered(parcel_ids, ids.astype(np.int64))
+            tallies = (ParcelTally.of(units, t, p, sure, ways[1] % PLACES < 2, classes),)
         kinds = [(len(limits) + 1) * PLACES, (len(limits) + 2) * PLACES][: len(ways)]
         drawn = None
         if drawn_YX is not None:
-            whole, (ids,) = there.all(), taken(at, drawn_YX)
-            units, *of = (ids, right, *ways) if whole else (layer[there] for layer in (ids, right, *ways))
-            drawn = DrawnTally.of(units, of[0], of[1:], kinds)
+            ids, of = drawn_YX if isinstance(drawn_YX, Numbered) else numbered(drawn_YX.ravel())
+            layers = [*taken(at, of), right, *ways]
+            of, correct, *rest = layers if there.all() else (layer[there] for layer in layers)
+            drawn = DrawnTally.of(Numbered(ids, of), correct, rest, kinds)
         shape = (classes, classes + 1)
         by_class_edge = _pairs(far, pair, len(limits) + 1, classes * (classes + 1)).reshape(-1, *shape)
         by_place = _pairs(places, pair, PLACES**2, classes * (classes + 1)).reshape(PLACES, PLACES, *shape)
@@ -230,7 +237,6 @@ def _parcel_way(
     parcels_YX: NDArray[Any], inner: tuple[slice, slice], pixel_size_m: tuple[float, float], limits_m: Sequence[float]
 ) -> NDArray[np.int16]:
     """Distance to the parcel edge times `PLACES` plus the place; outside all parcels is one distance more."""
-    parcels_YX = small_ids(parcels_YX)
     edge_m = distance_to_parcel_edge(parcels_YX, pixel_size_m, limits_m[-1])[inner]
     far = np.where(np.isnan(edge_m), np.uint8(len(limits_m) + 1), width_bins(edge_m, limits_m))
     place = parcel_boundary(parcels_YX, 2).astype(np.uint8) + parcel_boundary(parcels_YX, 1)

@@ -14,9 +14,10 @@ from cscl.report import DistanceCurve, Part
 from cscl.report.kinds import Kind
 
 from .boundary import Metres
-from .counts import counted, counted_right
+from .counts import Numbered, counted, counted_right
 from .error_tally import curve_table
 from .piece import Piece
+from .rows import Rows, summed
 from .vector_edge import Outlines
 
 __all__ = ["OUTLINE", "VECTOR_EDGE", "VectorTally", "vector_curve", "vector_part"]
@@ -44,14 +45,14 @@ class VectorTally:
         Judged pixels, axes (edge, class of distance, kind).
     mixed : ndarray of int or None
         Judged mixed pixels, axes (edge, class of distance).
-    units, drawn : tuple of tuple of DataFrame
+    units, drawn : tuple of tuple of rows
         By edge, one table a piece: pixels by unit and class of distance; pixels and right ones by what is drawn whole.
     """
 
     by_bin: Counts
     mixed: Counts | None
-    units: tuple[tuple[Table, ...], ...] = field(repr=False)
-    drawn: tuple[tuple[Table, ...], ...] = field(repr=False)
+    units: tuple[tuple[Rows, ...], ...] = field(repr=False)
+    drawn: tuple[tuple[Rows, ...], ...] = field(repr=False)
 
     @classmethod
     def of(
@@ -78,7 +79,7 @@ class VectorTally:
         """Make a table for each of `EDGES`: see `cscl.metrics.error_tally.curve_table`."""
         found = {}
         for number, name in enumerate(EDGES):
-            seen = pd.concat(self.units[number]).drop_duplicates(["id", "value"])
+            seen = summed(self.units[number], ["id", "value"])
             parcels = np.bincount(seen["value"], minlength=self.by_bin.shape[1])
             mixed = None if self.mixed is None else self.mixed[number]
             found[name] = curve_table(self.by_bin[number], mixed, parcels, limits_m, self.drawn[number])
@@ -110,5 +111,5 @@ def _counted(piece: Piece, distance_m: Metres, limits_m: Sequence[float]) -> tup
     bin, kind, here = bins[judged], piece.kinds[judged], judged & (piece.units > 0)
     by_bin = np.bincount(bin * np.int64(len(Kind)) + kind, minlength=count * len(Kind)).reshape(count, len(Kind))
     mixed = None if piece.mixed is None else np.bincount(bins[judged & piece.mixed], minlength=count)
-    drawn = counted_right(piece.drawn[judged], bin, kind == Kind.RIGHT)
-    return by_bin, mixed, counted(id=piece.units[here], value=bins[here]), drawn
+    drawn = counted_right(Numbered(piece.drawn.ids, piece.drawn.of[judged]), bin, kind == Kind.RIGHT, count)
+    return by_bin, mixed, counted(id=piece.units[here], value=bins[here], ids=piece.unit_ids), drawn

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cscl.legend import UNKNOWN
@@ -18,11 +17,10 @@ from cscl.report.kinds import Kind
 
 from .boundary import Mask
 from .counts import counted
-from .unit_tables import most
+from .rows import Rows
+from .unit_tables import most, row_of
 
 __all__ = ["Votes", "WrongParcels"]
-
-Table = pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +29,14 @@ class Votes:
 
     Parameters
     ----------
-    classes : tuple of DataFrame
+    classes : tuple of rows
         Known pixels by true class.
-    votes : tuple of DataFrame
+    votes : tuple of rows
         Judged pixels by predicted class.
     """
 
-    classes: tuple[Table, ...] = field(repr=False)
-    votes: tuple[Table, ...] = field(repr=False)
+    classes: tuple[Rows, ...] = field(repr=False)
+    votes: tuple[Rows, ...] = field(repr=False)
 
     @classmethod
     def of(
@@ -67,7 +65,7 @@ class Votes:
 
     def wrong(self) -> WrongParcels:
         """Find the units that are wrong as a whole; of classes that are equally frequent the first counts."""
-        ids = np.unique(np.concatenate([table["id"].to_numpy(np.int64) for table in self.votes]))
+        ids = np.unique(np.concatenate([rows["id"] for rows in self.votes]))
         predicted, declared = most(self.votes, ids), most(self.classes, ids)
         wrong = (declared != UNKNOWN) & (predicted != declared)
         return WrongParcels(ids[wrong], predicted[wrong])
@@ -80,8 +78,23 @@ class WrongParcels:
     ids: NDArray[np.int64] = field(repr=False)
     guess: NDArray[np.int64] = field(repr=False)
 
-    def marked(self, kinds_YX: NDArray[np.uint8], units_YX: NDArray[Any], guess_YX: NDArray[Any]) -> NDArray[np.uint8]:
-        """Turn wrong pixels that have the predicted class of such a unit into `Kind.PARCEL`; all axes (y, x)."""
+    def marked(
+        self,
+        kinds_YX: NDArray[np.uint8],
+        units_YX: NDArray[Any],
+        guess_YX: NDArray[Any],
+        unit_ids: NDArray[Any] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Turn wrong pixels that have the predicted class of such a unit into `Kind.PARCEL`; all axes (y, x).
+
+        With `unit_ids`, the id of each number, units are given by number.
+        """
+        if unit_ids is not None:
+            row, there = row_of(unit_ids, self.ids)
+            guess_of = np.full(len(unit_ids), UNKNOWN, guess_YX.dtype)  # right pixels are none of these
+            guess_of[there] = self.guess[row]
+            same = (kinds_YX > Kind.RIGHT) & (guess_of[units_YX] == guess_YX)
+            return np.where(same, np.uint8(Kind.PARCEL), kinds_YX)
         kinds = kinds_YX.copy()
         if len(self.ids):
             at = np.nonzero(kinds > Kind.RIGHT)
