@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 __all__ = ["TrainPanel"]
 
 STAGES = {
-    "Pre-train on outlines, then train": (True, True),
+    "Pre-train, then train": (True, True),
     "Train on the crops only": (False, True),
-    "Pre-train on outlines only": (True, False),
+    "Pre-train only": (True, False),
 }
 TITLES = {
     **{"model": "Network", "data": "Samples", "pretrain": "Pre-training", "train": "Training"},
-    **{"pretrain.loss": "Contrastive loss", "train.loss": "Segmentation loss", "": "Run", "num_features": "Width"},
+    **{"pretrain.loss": "Pre-training scheme", "train.loss": "Segmentation loss", "": "Run", "num_features": "Width"},
     **dict.fromkeys(("pretrain.ema", "train.ema"), "Averaging"),
     **dict.fromkeys(("pretrain.clip", "train.clip"), "Gradient limit"),
 }

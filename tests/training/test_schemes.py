@@ -113,7 +113,7 @@ def test_what_a_run_takes_is_estimated(scheme: str, tmp_path: Path) -> None:
 
 def test_what_needs_the_cscl_head_says_that_there_is_none(pretrained: tuple[Path, Any]) -> None:
     assert WindowHead.open(pretrained[0]) is None
-    with pytest.raises(InputError, match="reads the views"):
+    with pytest.raises(InputError, match="compares no neighbours"):
         affinity(pretrained[0], toys.scene().cube, Window(0, 0, 8, 8), device="cpu")
     job = train(
         [toys.scene()], pretrained[0].with_name("x"), recipe_of("glcnet", "train.joint_weight=0.1"), device="cpu"

@@ -107,11 +107,16 @@ def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str =
     Raises
     ------
     InputError
-        If the model folder holds no contrastive head, or the window is larger than 2048 pixels a side.
+        If the model folder holds no head of CSCL, or the window is larger than 2048 pixels a side.
     """
     loaded = load_model(model, device)
     if loaded.card.head is None:
         raise InputError(f"{model} holds no contrastive head: it was never pre-trained. Use the edge strength instead.")
+    if loaded.card.head["loss"]["name"] != "cscl":
+        raise InputError(
+            f"{model} was pre-trained by {loaded.card.head['loss']['name']}, whose head compares no neighbours. Use "
+            "the edge strength instead."
+        )
     if max(window.height, window.width) > 2048:
         raise InputError("Affinity is made for views, not whole tiles. Choose a window of at most 2048 pixels a side.")
     cube, _ = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
