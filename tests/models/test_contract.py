@@ -1,8 +1,9 @@
-"""The contract of networks, held by every registered network in each of its variants."""
+"""The contract of networks, held by every registered network in each of its variants, and that each of them learns."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import zlib
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -10,7 +11,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from cscl.models import DataShape, Network, models
 
@@ -186,3 +188,93 @@ def test_parts_nest_and_the_classifier_keeps_one_row_a_class(network: Network) -
     )
     assert head and head < decoder < whole == set(network.parameters())
     assert all(len(p) == CLASSES for p in head)
+
+
+DATES, SIZE_PX, ITEMS = 8, 16, 4
+SEASON = DataShape(BANDS, classes=2, dates=DATES)
+CHANCE = math.log(2)
+STEPS, RATE = 40, 0.01
+LONGER = {("tsvit", "published"): 100, ("unet2d_clstm", "published"): 70}
+
+# As narrow and as quick as learns; what is not named is as in the contract.
+TRANSFORMER = {"head_width": 8, "heads": 2, "temporal_depth": 2, "spatial_depth": 1, "tokens": 4, "tile_px": SIZE_PX}
+OPTIONS: dict[str, dict[str, int]] = {
+    "tsvit": {"num_features": 32, "embedding_width": 16, **TRANSFORMER},
+    "unet2d_clstm": {"num_features": 2},
+    "utae": {"num_features": 8},
+}
+
+
+def season(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw series, days, validity and crops: one crop high in spring, the other in autumn, each by the same amount.
+
+    Run backwards and the other way up, a season of one crop is one of the other, with the same mean: whoever knows the
+    mean alone is left at chance. The level of a field is random. A field is half a tile and as wide as the tile,
+    because the published layout of TSViT moves pixels along their row.
+    """
+    crop_BHW = torch.randint(0, 2, (ITEMS, 2, 1), generator=generator).repeat_interleave(SIZE_PX // 2, 1)
+    crop_BHW = crop_BHW.expand(-1, -1, SIZE_PX)
+    day_BT = ((torch.arange(DATES) + torch.rand(ITEMS, DATES, generator=generator)) * 365 / DATES).long()
+    wave_BT11 = (2 * torch.pi * day_BT / 365).sin()[..., None, None]
+    level_B1CHW = torch.randn(ITEMS, 1, BANDS, 2, 1, generator=generator).repeat_interleave(SIZE_PX // 2, 3)
+    noise_BTCHW = torch.randn(ITEMS, DATES, BANDS, SIZE_PX, SIZE_PX, generator=generator)
+    signal_BTHW = 1.4 * wave_BT11 * (2 * crop_BHW[:, None] - 1)
+    x_BTCHW = signal_BTHW[:, :, None] + 0.5 * level_B1CHW + 0.3 * noise_BTCHW
+    valid_BTHW = torch.rand(ITEMS, DATES, SIZE_PX, SIZE_PX, generator=generator) > 0.2
+    return x_BTCHW * valid_BTHW[:, :, None], day_BT, valid_BTHW, crop_BHW
+
+
+def learner(name: str, options: Any) -> Network:
+    own = {"dates": DATES, **OPTIONS.get(name, {})}
+    known = {field.name for field in dataclasses.fields(options)}
+    torch.manual_seed(0)
+    chosen = dataclasses.replace(options, **{key: value for key, value in own.items() if key in known})
+    return models.get(name).build(chosen, SEASON).train()
+
+
+def loss_after(network: nn.Module, steps: int) -> float:
+    """Train on fresh draws, so that nothing can be learnt by heart; return the mean loss of the last six."""
+    generator = torch.Generator().manual_seed(1)
+    optimiser = torch.optim.AdamW([w for w in network.parameters() if w.requires_grad], lr=RATE, weight_decay=0)
+    losses = []
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 6)
+        *series, crop_BHW = season(generator)
+        loss = cross_entropy(network(*series)[0], crop_BHW)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return sum(losses[-6:]) / 6
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_the_order_of_the_dates_is_learnt(name: str, options: Any) -> None:
+    steps = LONGER.get((name, getattr(options, "variant", "")), STEPS)
+    assert loss_after(learner(name, options), steps) < CHANCE / 2
+
+
+class MeanOfSeason(nn.Module):
+    """What knows no more of a pixel than the mean of its dates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.guess = nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU(), nn.Conv2d(32, 32, 1), nn.ReLU(), nn.Conv2d(32, 2, 1))
+
+    def forward(self, x_BTCHW: Tensor, day_BT: Tensor, valid_BTHW: Tensor) -> tuple[Tensor]:
+        """Return the logits alone."""
+        return (self.guess(x_BTCHW.sum(dim=1) / valid_BTHW.sum(dim=1).clamp_min(1)[:, None]),)
+
+
+def test_what_knows_the_mean_alone_or_hardly_tells_dates_apart_or_is_frozen_stays_near_chance() -> None:
+    losses = {"mean": loss_after(MeanOfSeason(), 100)}
+    faint = learner("tsvit", models.get("tsvit").options())
+    nn.init.normal_(faint.get_parameter("embed_day.weight"), std=0.05)  # what the masked variant, too, once began with
+    losses["faint codes"] = loss_after(faint, STEPS)
+    frozen = learner("tsvit", models.get("tsvit").options())
+    for weight in set(frozen.parameters()) - set(frozen.classify.parameters()):
+        weight.requires_grad_(False)
+    losses["frozen"] = loss_after(frozen, STEPS)
+    assert all(loss > 0.8 * CHANCE for loss in losses.values()), losses

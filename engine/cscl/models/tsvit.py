@@ -11,9 +11,10 @@ encoder sees the whole tile, through codes of the places in tiles of one size. T
 (patch, pixel of the patch), one row of the tile after the other, so that most lie elsewhere than their pixels.
 
 By default (``masked``) the number of tokens is free. Unseen pixels are marked beside the bands, and dates that did not
-see a patch are left out. Codes of dates lie on knots over the season and are interpolated between them: neither new
-year nor a new date is special. A patch attends to the patches within a radius, with a bias for each offset, so that
-tiles may have any size. The pixels of the tokens, put where they belong, are together the embedding.
+see a patch are left out. Codes of dates lie on knots over the season, begin as sines and cosines, and are interpolated
+between them: neither new year nor a new date is special. A patch attends to the patches within a radius, with a bias
+for each offset, so that tiles may have any size. The pixels of the tokens, put where they belong, are together the
+embedding.
 
 Axes: B item, T date, M knot, C band or feature, H row, W column, Y row and X column of patches, Q token, D embedding,
 K class.
@@ -43,7 +44,8 @@ PUBLISHED = (
     "As published: padded dates and clouded pixels are read as zeros, not masked, and dates a year apart look alike; "
     "every pixel feels its whole tile, and the codes of places are made for tiles of {0} x {0} pixels and interpolated "
     "for others, so maps show seams; most logits lie elsewhere than their pixels, so losses that compare neighbours "
-    "mean nothing; tokens are classes, so a legend cannot change after pre-training."
+    "mean nothing; tokens are classes, so a legend cannot change after pre-training. The codes of dates begin faint: "
+    "expect hundreds of steps before anything but the mean of the season is learnt."
 )
 
 
@@ -107,6 +109,8 @@ class TSViT(Network):
         self.embed_day = nn.Linear(options.knots if masked else DAYS_PER_YEAR + 1, width)
         knot_M = torch.linspace(shape.first_day, max(shape.last_day, shape.first_day + 1), options.knots)
         self.register_buffer("knot_M", knot_M, persistent=False)
+        if masked:
+            _begin_with_waves(self.embed_day)
         self.tokens = nn.Parameter(torch.randn(tokens, width))
         self.time = Encoder(
             width, options.heads, options.head_width, (Everywhere() for _ in range(options.temporal_depth))
@@ -237,6 +241,20 @@ def day_index(day_BT: Tensor, reference_day_of_year: int) -> Tensor:
     """
     day_of_year = (day_BT + (reference_day_of_year - 1)) % DAYS_PER_YEAR + 1
     return (day_of_year.float() / DAY_SCALE * DAY_SCALE).long()
+
+
+def _begin_with_waves(embed_day: nn.Linear) -> None:
+    """Let the codes of the knots begin as sines and cosines, from half a turn a season to one every four knots.
+
+    The published first codes are independent noise, a tenth as large as the bands: the first layers hardly tell one
+    date from another, and hundreds of steps go by before anything but the mean of the season is learnt.
+    """
+    width, knots = embed_day.weight.shape
+    turns_C = torch.logspace(0, 1, -(-width // 2), base=knots / 2).repeat_interleave(2)[:width] / 2
+    phase_CM = 2 * torch.pi * turns_C[:, None] * torch.linspace(0, 1, knots)
+    with torch.no_grad():
+        embed_day.weight[0::2] = phase_CM[0::2].sin()
+        embed_day.weight[1::2] = phase_CM[1::2].cos()
 
 
 def _check_options(options: TSViTOptions) -> None:
