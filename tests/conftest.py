@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+WINDOWS = ROOT / "tests" / "napari_cscl"
 
 # Before anything imports napari: the user's own settings stay out of the tests, and the tests out of them.
 os.environ["NAPARI_CONFIG"] = ""
@@ -27,6 +28,8 @@ def real_data() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        # Side by side, a file stays in one process, for what its tests share; windows in one, for the focus.
+        item.add_marker(pytest.mark.xdist_group("windows" if WINDOWS in item.path.parents else str(item.path)))
         if item.get_closest_marker("real") and not os.environ.get("CSCL_REAL_DATA"):
             item.add_marker(pytest.mark.skip(reason="CSCL_REAL_DATA names no folder of real inputs"))
         if item.get_closest_marker("gpu") and not _cuda():
