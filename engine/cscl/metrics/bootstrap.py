@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -122,8 +123,8 @@ def _draw(
 ) -> Job[Intervals]:
     """Find intervals, some draws at a time."""
     table: Any = sparse.csr_array(counts, dtype=float)
-    part = np.asarray(abs(table) @ columns.T.astype(float)) > 0
-    table, taking_part = table[part.any(1)], part.sum(0)
+    some, taking_part = _taking_part(table, columns)
+    table = table[some]
     units = table.shape[0]
     estimate = figures(table.sum(0)[None])[0]
     if units < FEWEST_UNITS:
@@ -138,6 +139,17 @@ def _draw(
     low, high = _bca(estimate, np.concatenate(drawn), _acceleration(table, figures, estimate), resampling.level)
     few = taking_part < FEWEST_UNITS
     return Intervals(estimate, np.where(few, np.nan, low), np.where(few, np.nan, high), taking_part, resampling.level)
+
+
+def _taking_part(table: Any, columns: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which units have a part in any figure, and how many in each; some units at a time, as most have one in few."""
+    some, units = np.zeros(table.shape[0], bool), np.zeros(len(columns), np.int64)
+    wanted, step = columns.T.astype(float), max(1, AT_ONCE // max(1, len(columns)))
+    for first in range(0, len(some), step):
+        part = np.asarray(abs(table[first : first + step]) @ wanted) > 0
+        some[first : first + step] = part.any(1)
+        units += part.sum(0)
+    return some, units
 
 
 def _grouped(table: Any, seed: int) -> Any:
@@ -274,11 +286,21 @@ def confusion_figures(sums: Values, classes: int) -> Values:
 
 def _weights(units: int, resampling: Resampling) -> Iterator[Values]:
     """Yield how often each unit is drawn, axes (draw, unit), some draws at a time: the memory stays flat."""
+    yield from (part.astype(float) for part in _times_drawn(units, resampling))
+
+
+@lru_cache(maxsize=4)
+def _times_drawn(units: int, resampling: Resampling) -> tuple[NDArray[np.uint16], ...]:
+    """Draw once for all figures that rest on as many units: of many, on `MOST_DRAWN` groups of them."""
+    return tuple(_draws(units, resampling))
+
+
+def _draws(units: int, resampling: Resampling) -> Iterator[NDArray[np.uint16]]:
     rng = np.random.default_rng(resampling.seed)
     for first in range(0, resampling.draws, max(1, AT_ONCE // units)):
         draws = min(max(1, AT_ONCE // units), resampling.draws - first)
         drawn = rng.integers(units, size=(draws, units), dtype=np.int32) + np.arange(draws)[:, None] * units
-        yield np.bincount(drawn.ravel(), minlength=draws * units).reshape(draws, units).astype(float)
+        yield np.bincount(drawn.ravel(), minlength=draws * units).reshape(draws, units).astype(np.uint16)
 
 
 def _acceleration(counts: Any, figures: Callable[[Values], Values], estimate: Values) -> Values:

@@ -201,7 +201,7 @@ def chessboard_band(index_YX: NDArray[Any], width_px: int) -> Mask:
     width_px : int
         At least 1.
     """
-    values = np.maximum(index_YX, -1).astype(np.int16)
+    values = np.maximum(index_YX, -1).astype(np.int8 if index_YX.dtype == np.int8 else np.int16)
     if width_px <= SHIFTED_PX:
         padded = np.pad(values, width_px, constant_values=-2)
         crop = (slice(width_px, -width_px),) * 2

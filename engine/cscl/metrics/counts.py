@@ -59,16 +59,24 @@ def _looked_up(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     if top > LARGEST_TABLE:
         found, of = np.unique(ids, return_inverse=True)
         return found, of
+    if ids.min(initial=0) >= 0:
+        found, number = _table(ids, top)
+        return found, number[ids]
     inside = ids >= 0
     below, number_below = np.unique(ids[~inside], return_inverse=True)
-    there = np.zeros(top + 1, bool)
-    there[ids[inside]] = True
-    found = np.flatnonzero(there)
-    number = np.empty(top + 1, np.int64)
-    number[found] = np.arange(len(found)) + len(below)
+    found, number = _table(ids[inside], top)
     of = np.empty(len(ids), np.int64)
-    of[inside], of[~inside] = number[ids[inside]], number_below
-    return np.concatenate([below, found.astype(ids.dtype)]), of
+    of[inside], of[~inside] = number[ids[inside]] + len(below), number_below
+    return np.concatenate([below, found]), of
+
+
+def _table(ids: NDArray[Any], top: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Distinct ids from 0 to `top`, and the number of each of these."""
+    there, number = np.zeros(top + 1, bool), np.empty(top + 1, np.int64)
+    there[ids] = True
+    found = np.flatnonzero(there)
+    number[found] = np.arange(len(found))
+    return found.astype(ids.dtype), number
 
 
 def taken(at: NDArray[np.int64], *layers: NDArray[Any]) -> list[NDArray[Any]]:

@@ -133,8 +133,10 @@ def class_pairs(edges: Table) -> Table:
         moved_m2=(edges["moved_m"] * edges["edge_m"]).fillna(0.0),
     )
     sums = {name: (name, "sum") for name in _SUMS} | {"bleed_m": ("bleed_m", "max")}
-    grouped = turned.groupby(["class_a", "crop_a", "class_b", "crop_b"], as_index=False)
-    table = grouped.agg(edges=("a", "size"), **sums)
+    grouped = turned.groupby(["class_a", "class_b"], as_index=False)
+    table = grouped.agg(crop_a=("crop_a", "first"), crop_b=("crop_b", "first"), edges=("a", "size"), **sums)
+    table.insert(1, "crop_a", table.pop("crop_a"))
+    table.insert(3, "crop_b", table.pop("crop_b"))
     table["share_wrong"] = table["wrong"] / table["pixels"]
     table["displacement_m"] = share(table.pop("signed_m2"), table["measured_m"])
     table["moved_m"] = share(table.pop("moved_m2"), table.pop("measured_m"))

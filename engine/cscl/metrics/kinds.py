@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cscl.legend import UNKNOWN
 from cscl.report.kinds import Kind
 
 from .boundary import Mask, Metres, distance_to_class_edge, distance_to_unknown, ground_distance, reach_px
@@ -95,45 +96,59 @@ def across_edge(
         Whether the predicted class lies across the edge, bool; the unit across it, int32, 0 where there is none. Of
         several units at the same distance one of the predicted class is taken, and of these the lowest id.
     """
-    index, guess = index_YX.ravel(), guess_YX.ravel()
     asked = (guess_YX >= 0) & (index_YX != guess_YX) if units_YX is None else index_YX >= 0
-    swapped = np.zeros(index.size, bool)
-    unit, kin = (np.full(0 if units_YX is None else index.size, np.iinfo(np.int32).max, np.int32) for _ in "ab")
-    for here, there in _nearest_others(index_YX, asked, distance_YX, pixel_size_m, reach_m):
-        same = index[there] == guess[here]
-        swapped[here[same]] = True
+    asked &= distance_YX <= np.float32(reach_m)
+    none, border = np.iinfo(np.int32).max, reach_px(pixel_size_m, reach_m)
+    asked, index = _bordered(asked, border, False), _bordered(index_YX, border, UNKNOWN)
+    guess = _bordered(guess_YX, border, UNKNOWN)
+    swapped = np.zeros(index.shape, bool)
+    if units_YX is not None:
+        units = _bordered(np.where(units_YX > 0, units_YX, none).astype(np.int32), border, none)
+        unit, kin = (np.full(index.size, none, np.int32) for _ in "ab")
+    for here, there in _nearest_others(asked, index, distance_YX, pixel_size_m, reach_m):
+        same = index.ravel()[there] == guess.ravel()[here]
+        swapped.ravel()[here[same]] = True
         if units_YX is not None:
-            found = units_YX.ravel()[there].astype(np.int32)
-            found[found <= 0] = np.iinfo(np.int32).max
+            found = units.ravel()[there]
             unit[here] = np.minimum(unit[here], found)
             kin[here[same]] = np.minimum(kin[here[same]], found[same])
-    best = np.where(kin < np.iinfo(np.int32).max, kin, unit)
-    best[best == np.iinfo(np.int32).max] = 0
-    return swapped.reshape(index_YX.shape), best.reshape(index_YX.shape if units_YX is not None else (0, 0))
+    middle = tuple(slice(n, size - n) for n, size in zip(border, index.shape, strict=True))
+    if units_YX is None:
+        return swapped[middle], np.zeros((0, 0), np.int32)
+    best = np.where(kin < none, kin, unit)
+    best[best == none] = 0
+    return swapped[middle], best.reshape(index.shape)[middle]
+
+
+def _bordered(layer: NDArray[Any], border: tuple[int, int], value: Any) -> NDArray[Any]:
+    """Put so many rows and columns of a value around an array, so that no step leads out of it."""
+    found = np.full((layer.shape[0] + 2 * border[0], layer.shape[1] + 2 * border[1]), value, layer.dtype)
+    found[border[0] : border[0] + layer.shape[0], border[1] : border[1] + layer.shape[1]] = layer
+    return found
 
 
 def _nearest_others(
-    index_YX: NDArray[Any], asked_YX: Mask, distance_YX: Metres, pixel_size_m: tuple[float, float], reach_m: float
+    asked: Mask, index: NDArray[Any], distance_YX: Metres, pixel_size_m: tuple[float, float], reach_m: float
 ) -> Iterator[tuple[Pixels, Pixels]]:
     """Yield pixels, each once in a pair, and a known pixel of another class at their distance from the nearest one.
 
-    A pixel's distance to the edge says in which few directions its nearest neighbours of another class can lie.
+    A pixel's distance to the edge says in which few directions its nearest neighbours of another class can lie. Pixels
+    are counted row after row of `asked` and `index`, which have a border as wide as the reach.
     """
-    height, width = index_YX.shape
-    index = index_YX.ravel()
-    table = ground_distance(*reach_px(pixel_size_m, reach_m), pixel_size_m)[:, :-1]
+    border = reach_px(pixel_size_m, reach_m)
+    table = ground_distance(*border, pixel_size_m)[:, :-1]
     steps = np.round(table.astype(float), TIE_DECIMALS)
-    places = np.flatnonzero(asked_YX & (distance_YX <= np.float32(reach_m)))
-    distance = np.round(distance_YX.ravel()[places].astype(float), TIE_DECIMALS)
-    for value in np.unique(distance):
+    middle = tuple(slice(n, size - n) for n, size in zip(border, index.shape, strict=True))
+    places, width, index = np.flatnonzero(asked), index.shape[1], index.ravel()
+    distance = np.round(distance_YX[asked[middle]].astype(float), TIE_DECIMALS)
+    for value in np.unique(steps):
         pixels = places[distance == value]
-        row, col = np.divmod(pixels, width)
-        for dy, dx in _mirrored(np.argwhere(steps == value)):
-            inside = (row + dy >= 0) & (row + dy < height) & (col + dx >= 0) & (col + dx < width)
-            here = pixels[inside]
-            there = here + dy * width + dx
-            other = (index[there] >= 0) & (index[there] != index[here])
-            yield here[other], there[other]
+        own = index[pixels]
+        for dy, dx in _mirrored(np.argwhere(steps == value)) if len(pixels) else ():
+            there = pixels + (dy * width + dx)
+            class_there = index[there]
+            other = (class_there >= 0) & (class_there != own)
+            yield pixels[other], there[other]
 
 
 def _mirrored(quadrant: NDArray[Any]) -> set[tuple[int, int]]:

@@ -100,15 +100,10 @@ class StoredTally:
         if probabilities_KYX is None or truth_YX is None:
             return cls(wrong + right, right)
         judged = judged_YX & (truth_YX >= 0) & (probabilities_KYX[0] <= FULL)
-        counts = []
-        for k, given in enumerate(probabilities_KYX):
-            # One number says byte, whether the class is the true one, and whether the pixel counts: nothing is copied.
-            state = given + np.uint16(BYTES) * (truth_YX == k) + np.uint16(2 * BYTES) * ~judged
-            counts.append(np.bincount(state.ravel(), minlength=4 * BYTES)[: 2 * BYTES].reshape(2, BYTES))
-        others, own = np.stack(counts, 1)
+        given, own = _by_class(probabilities_KYX, truth_YX, judged)
         chosen = judged & _thinned(judged.shape, corner, every_px)
         part = np.concatenate([truth_YX[chosen][None], probabilities_KYX[:, chosen]], dtype=np.int16)
-        return cls(wrong + right, right, others + own, own, (part,))
+        return cls(wrong + right, right, given, own, (part,))
 
     def __add__(self, other: StoredTally) -> StoredTally:
         given, true = (
@@ -183,6 +178,18 @@ def _stepped(counts: Counts) -> Counts:
     fine = np.zeros((*counts.shape[:-1], STEPS + 1), np.int64)
     fine[..., :: STEPS // FULL] = counts[..., : FULL + 1]
     return fine
+
+
+def _by_class(given_KYX: Bytes, truth_YX: NDArray[Any], judged_YX: NDArray[np.bool_]) -> tuple[Counts, Counts]:
+    """Count judged pixels by the byte given to each class, and to their own class: axes (class, byte)."""
+    classes, left_out = len(given_KYX), np.flatnonzero(~judged_YX)
+    given = np.zeros((classes, BYTES), np.int64)
+    for k, layer in enumerate(given_KYX):  # all of them less some is quicker than choosing
+        given[k] = np.bincount(layer.ravel(), minlength=BYTES) - np.bincount(layer.ravel()[left_out], minlength=BYTES)
+    at = np.flatnonzero(judged_YX)
+    truth = truth_YX.ravel()[at].astype(np.int64)
+    byte = given_KYX.reshape(classes, -1)[truth, at]
+    return given, np.bincount(truth * BYTES + byte, minlength=classes * BYTES).reshape(classes, BYTES)
 
 
 def _thinned(shape: tuple[int, int], corner: tuple[int, int], every_px: int) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from cscl.legend import UNKNOWN
 from cscl.report.kinds import Kind
 
 from .boundary import Mask
-from .counts import counted
+from .counts import counted, small_numbers
 from .rows import Rows
 from .unit_tables import most, row_of
 
@@ -53,11 +53,12 @@ class Votes:
         judged_YX : ndarray of bool, optional
             Which pixels are judged; by default all that are known.
         """
+        ids, units = small_numbers(units_YX)
         known = (units_YX > 0) & (truth_YX >= 0)
         voting = known & (guess_YX >= 0) if judged_YX is None else known & (guess_YX >= 0) & judged_YX
         return cls(
-            (counted(id=units_YX[known], value=truth_YX[known]),),
-            (counted(id=units_YX[voting], value=guess_YX[voting]),),
+            (counted(units[known], truth_YX[known], ids),),
+            (counted(units[voting], guess_YX[voting], ids),),
         )
 
     def __add__(self, other: Votes) -> Votes:
