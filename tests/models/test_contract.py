@@ -181,6 +181,20 @@ def test_same_seed_same_network_same_output(variant: tuple[str, Any]) -> None:
     assert torch.equal(predict(first, given), predict(second, given))
 
 
+def test_bottleneck_names_what_makes_one_coarser_map_of_each_item(network: Network) -> None:
+    found: list[Any] = []
+    if network.bottleneck:
+        part = network.get_submodule(network.bottleneck)
+        handle = part.register_forward_hook(lambda _, __, out: found.append(out))
+        predict(network, series(network, 3, 32, 32))
+        handle.remove()
+    for out in found:
+        assert len(out) == 3
+        assert out.ndim in (4, 5)
+        assert max(out.shape[-2:]) < 32
+    assert len(found) == bool(network.bottleneck)
+
+
 def test_parts_nest_and_the_classifier_keeps_one_row_a_class(network: Network) -> None:
     """Fine-tuning of a part relies on it: head in decoder in all, and the encoder is none of the first two."""
     head, decoder, whole = (

@@ -12,7 +12,8 @@ from torch.nn.functional import interpolate
 
 from cscl.errors import InputError
 from cscl.models import DataShape, models
-from cscl.models.utae import UTAE, Mirrored, TemporalAttention, UTAEOptions, collapse, norm_over_dates
+from cscl.models.ltae import TemporalAttention, norm_over_dates
+from cscl.models.utae import UTAE, Mirrored, UTAEOptions, collapse
 
 SHAPE = DataShape(bands=3, classes=4)
 

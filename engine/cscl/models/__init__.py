@@ -69,7 +69,7 @@ class Needs:
     margin_px : int
         Radius of the receptive field: pixels farther than this from a tile's edge do not feel the edge.
     whole_tile : bool
-        Whether norms take statistics over all of a tile, so that no margin frees a pixel from the rest of its tile.
+        Whether there are norms or attention over all of a tile, so that no margin frees a pixel from the rest of it.
     masks_dates : bool
         Whether padded dates leave the output unchanged.
     remarks : str
