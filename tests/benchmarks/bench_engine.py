@@ -7,6 +7,7 @@ process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -110,11 +111,11 @@ def map_once(model: str, size_px: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def assess_once(size_px: int, full: bool) -> dict[str, float]:
-    """Assess one square of 14 classes and parcels of about 1.7 ha; speed and peak memory above what the inputs take."""
+def assess_once(size_px: int, full: bool, parcel_px: int = 170) -> dict[str, float]:
+    """Assess one square of 14 classes and parcels of some size; speed and peak memory above what the inputs take."""
     from cscl.inference.assess import AssessOptions, assess
 
-    prediction, labels = mapped(size_px)
+    prediction, labels = mapped(size_px, parcel_px)
     small = mapped(128)
     run(assess(*small))  # what is imported late, and what is made once
     Path("/proc/self/clear_refs").write_text("5")  # Linux: begin the peak anew
@@ -126,9 +127,9 @@ def assess_once(size_px: int, full: bool) -> dict[str, float]:
     }  # fmt: skip
 
 
-def mapped(size_px: int) -> tuple[Prediction, LabelMap]:
+def mapped(size_px: int, parcel_px: int = 170) -> tuple[Prediction, LabelMap]:
     """Parcels around random points, one in twelve unknown, and a map of them: edges moved, parcels and pixels wrong."""
-    rng, count = np.random.default_rng(0), size_px**2 // 170
+    rng, count = np.random.default_rng(0), max(1, size_px**2 // parcel_px)
     tree, parcels = cKDTree(rng.random((count, 2)) * size_px), np.empty((size_px, size_px), np.int32)
     guess = np.empty((size_px, size_px), np.uint8)
     crop = rng.choice(14, count + 1, p=np.r_[0.3, 0.2, 0.1, np.full(11, 0.4 / 11)]).astype(np.uint8) + 1
@@ -168,18 +169,23 @@ def main() -> None:
     parser.add_argument("--assess-sizes", type=int, nargs="+", default=[2048], help="Sides of the assessed maps")
     parser.add_argument("--assess-only", action="store_true", help="Neither train nor map")
     parser.add_argument("--map-once", nargs=2, metavar=("MODEL", "SIZE"), help=argparse.SUPPRESS)
-    parser.add_argument("--assess-once", nargs=2, metavar=("SIZE", "FULL"), help=argparse.SUPPRESS)
+    once = "One assessment: side, default or full, pixels of a parcel"
+    parser.add_argument("--assess-once", nargs="+", metavar=("SIZE", "FORM"), help=once)
     args = parser.parse_args()
     if args.assess_once:
-        print(json.dumps(assess_once(int(args.assess_once[0]), args.assess_once[1] == "full")))
+        print(
+            json.dumps(
+                assess_once(int(args.assess_once[0]), args.assess_once[1] == "full", *map(int, args.assess_once[2:]))
+            )
+        )
         return
     if args.map_once:
         print(json.dumps(map_once(args.map_once[0], int(args.map_once[1]))))
         return
-    for size_px, form in [(size, form) for size in args.assess_sizes for form in ("default", "full")]:
-        found = in_new_process("--assess-once", str(size_px), form)
+    for size_px, form, px in itertools.product(args.assess_sizes, ("default", "full"), (1050, 170)):
+        found = in_new_process("--assess-once", str(size_px), form, str(px))
         print(
-            f"assess {size_px:>5}², {form:<7} report  {found['seconds']:.1f} s ({found['cpu_s']:.1f} s of a core), "
+            f"assess {size_px:>5}², {size_px**2 // px:>6} parcels, {form:<7} report  {found['seconds']:.1f} s ({found['cpu_s']:.1f} s of a core), "
             f"peak {found['above_inputs_mb']:.0f} MB above the {found['inputs_mb']:.0f} MB of program and inputs"
         )
     if args.assess_only:

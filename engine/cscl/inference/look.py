@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,48 +31,12 @@ from cscl.products import LabelMap, Prediction
 from cscl.report.kinds import Kind
 
 from .judging import Judged
+from .options import BlockOptions, ExploreOptions
 from .outlines import outlines
 
 __all__ = ["BlockOptions", "ExploreOptions", "Look", "Matched", "in_words"]
 
-BLOCK_PX = 512
-REACH_M = 20.0
 MOST_PX = 500
-
-
-@dataclass(frozen=True)
-class BlockOptions:
-    """How maps and labels meet. Blocks change neither the figures nor, beyond their own size, the memory."""
-
-    block_px: Annotated[
-        int, {"min": 64, "max": 4096, "step": 64, "tooltip": "Side of the blocks that are read, pixels"}
-    ] = BLOCK_PX
-    distances_m: Annotated[
-        tuple[float, ...], {"tooltip": "Upper limits of the classes of distance to an edge, metres, rising"}
-    ] = (10.0, 20.0, 30.0, 50.0, 80.0)
-
-    def __post_init__(self) -> None:
-        limits = (0.0, *self.distances_m)
-        if len(limits) < 2 or not all(a < b < math.inf for a, b in itertools.pairwise(limits)):
-            raise InputError(
-                f"The distances {self.distances_m} must be positive, finite and rising, e.g. 10, 20, 50. "
-                "What lies beyond the last one is a class of its own."
-            )
-
-
-@dataclass(frozen=True)
-class ExploreOptions(BlockOptions):
-    """How errors are explored."""
-
-    reach_m: Annotated[
-        float,
-        {"min": 1.0, "max": 200.0, "step": 5.0, "tooltip": "How far from an edge an error is laid to it, metres"},
-    ] = REACH_M
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.reach_m < math.inf:
-            raise InputError(f"The reach of an edge must be more than 0 m, not {self.reach_m}. Try 20.")
 
 
 @dataclass(frozen=True, eq=False)
