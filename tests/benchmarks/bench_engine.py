@@ -185,7 +185,8 @@ def main() -> None:
     for size_px, form, px in itertools.product(args.assess_sizes, ("default", "full"), (1050, 170)):
         found = in_new_process("--assess-once", str(size_px), form, str(px))
         print(
-            f"assess {size_px:>5}², {size_px**2 // px:>6} parcels, {form:<7} report  {found['seconds']:.1f} s ({found['cpu_s']:.1f} s of a core), "
+            f"assess {size_px:>5}², {size_px**2 // px:>6} parcels, {form:<7} report  "
+            f"{found['seconds']:.1f} s ({found['cpu_s']:.1f} s of a core), "
             f"peak {found['above_inputs_mb']:.0f} MB above the {found['inputs_mb']:.0f} MB of program and inputs"
         )
     if args.assess_only:
