@@ -210,6 +210,7 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
             f"{matched.prediction.name}. Judge all labelled pixels, or check that the map is not empty there."
         )
     edges = tally.edges_table(atlas.legend, size_m[0] * size_m[1])
+    tally = replace(tally, edges=(), lengths=())  # the longest rows: not needed any more
     return replace(
         atlas, curve=tally.curve(limits), edges=edges, pairs=class_pairs(edges),
         parcels=tally.parcels(atlas.legend, size_m[0] * size_m[1]), near=(int(tally.near[0]), int(tally.near[1])),

@@ -82,17 +82,19 @@ def edge_table(
     """
     total = {**summed(edges, ["a", "b"])}
     total |= _lengths(lengths, total)
+    order = np.lexsort((total["b"], total["a"], -total["wrong"] / total["pixels"], -total["wrong"]))
+    for name in list(total):  # column by column, as a register has millions of edges
+        total[name] = total[name][order]
     both = most(classes, np.concatenate([total["a"], total["b"]]))
     named = {f"crop_{side}": of for side, of in zip("ab", np.split(both, 2), strict=True)}
     px = total["pixels"]
-    table = Table({"a": total["a"], "b": total["b"], **class_columns(legend, **named)}).assign(
+    columns = {"a": total["a"], "b": total["b"], **class_columns(legend, **named)}
+    return Table(columns, copy=False).assign(
         length_m=total["length_m"], pixels=px, wrong=total["wrong"], share_wrong=total["wrong"] / px,
         into_a=total["into_a"], into_b=total["into_b"],
         share_into_a=total["into_a"] / px, share_into_b=total["into_b"] / px, third=total["third"],
         **place(total, px), edge_m=total["edge_m"], **_moved(total, pixel_area_m2), bleed_m=total["bleed_m"],
     )  # fmt: skip
-    return table.sort_values(["wrong", "share_wrong", "a", "b"], ascending=[False, False, True, True],
-                             ignore_index=True)  # fmt: skip
 
 
 def _lengths(lengths: Sequence[Rows], total: Rows) -> dict[str, NDArray[np.float64]]:
