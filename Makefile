@@ -43,7 +43,7 @@ bench: $(READY)
 	@set --; \
 	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xvfb-run >/dev/null; then \
 	  set -- xvfb-run -a -s "-screen 0 1600x1000x24"; fi; \
-	for each in bench_window bench_clicks bench_plugin; do \
+	for each in bench_window bench_clicks bench_boundary bench_plugin; do \
 	  "$$@" $(BIN)/python -W ignore tests/benchmarks/$$each.py || exit 1; done
 
 # The two models in sample_data, from the season there; two minutes on one core. They change a little with torch.
