@@ -141,6 +141,13 @@ def test_classes_are_matched_by_id(prediction: Prediction, labels: LabelMap) -> 
     assert [e.text for e in events if isinstance(e, Note) and e.warning] == [report.remarks[0]]
 
 
+def test_web_mercator_is_warned_of(prediction: Prediction, labels: LabelMap) -> None:
+    grid = GeoBox(GRID.shape, GRID.transform, "EPSG:3857")
+    events: list[object] = []
+    run(assess(replace(prediction, grid=grid), replace(labels, grid=grid)), events.append)
+    assert any("Web Mercator" in event.text for event in events if isinstance(event, Note) and event.warning)
+
+
 def test_codes_that_disagree_are_named(prediction: Prediction, labels: LabelMap) -> None:
     mine = Legend.from_codes(["oat", "rye"])
     theirs = Legend.from_codes(["rye", "soy"])
