@@ -155,7 +155,8 @@ class Matched:
         require_same(prediction.grid, labels.grid, f"The map {prediction.name} and the labels {labels.name}")
         pixel_size_m(labels.grid)
         common = CommonLegend.of(labels.legend, prediction.legend)
-        for remark in (*common.remarks, *((WEB_MERCATOR,) if labels.grid.crs.epsg == 3857 else ())):
+        crs = labels.grid.crs
+        for remark in (*common.remarks, *((WEB_MERCATOR,) if crs is not None and crs.epsg == 3857 else ())):
             yield Note(remark, warning=True)
         units = labels.parcel_ids if labels.parcel_ids is not None else class_regions(labels.ids, labels.legend.ignore)
         mixed, edges = None, None
