@@ -1,4 +1,4 @@
-"""Trimap curve, splits and tolerant accuracy against slow loops."""
+"""Trimap curve and tolerant accuracy against slow loops."""
 
 from __future__ import annotations
 
@@ -52,24 +52,14 @@ def test_curve() -> None:
         assert found.mean_iou[n] == pytest.approx(np.mean(ious))
 
 
-def test_splits() -> None:
+def test_confusion_within_a_width() -> None:
     truth, guess = maps((15, 17), 1)
     tally = TrimapTally.of(truth, guess, classes=CLASSES, pixel_size_m=SIZE, widths_m=(10.0, 20.0))
-    distance, everything = slow_edge_distance(truth), ConfusionMatrix.of(truth, guess, CLASSES).counts
-    at = np.where(distance <= 20, truth, -1)
-    split = tally.split(20)
-    np.testing.assert_array_equal(split.boundary.counts, ConfusionMatrix.of(at, guess, CLASSES).counts)
-    np.testing.assert_array_equal(split.boundary.counts + split.interior.counts, everything)
-    assert "20 m" in split.definition
-    published, window = np.full(truth.shape, -1), np.pad(truth, 1, mode="reflect")
-    for y, x in np.ndindex(truth.shape):
-        if len(np.unique(window[y : y + 3, x : x + 3])) > 1:
-            published[y, x] = truth[y, x]
-    split = tally.published_split()
-    np.testing.assert_array_equal(split.boundary.counts, ConfusionMatrix.of(published, guess, CLASSES).counts)
-    np.testing.assert_array_equal(split.boundary.counts + split.interior.counts, everything)
+    at = np.where(slow_edge_distance(truth) <= 20, truth, -1)
+    np.testing.assert_array_equal(tally.within(20).counts, ConfusionMatrix.of(at, guess, CLASSES).counts)
+    np.testing.assert_array_equal(tally.counts.sum(0), ConfusionMatrix.of(truth, guess, CLASSES).counts)
     with pytest.raises(InputError, match="only within"):
-        tally.split(30)
+        tally.within(30)
 
 
 def test_a_known_distance_need_not_be_found_again() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,8 @@ from .charts import accuracy_by_distance, confusion
 from .error_charts import kinds_by_distance
 from .maps import error_map
 from .page import Figure
-from .paper import save_figure
 
-__all__ = ["distance_figures", "report_figures", "write_report_figures"]
+__all__ = ["distance_figures", "report_figures"]
 
 
 def report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox) -> list[Figure]:
@@ -90,9 +88,3 @@ def _ends(report: Report, curve: DistanceCurve, end: str) -> NDArray[np.float64]
         if table is not None and {"to_m", end} <= set(table) and tuple(table["to_m"]) == curve.limits_m:
             return table[end].to_numpy(float)
     return np.full(len(curve.limits_m), np.nan)
-
-
-def write_report_figures(report: Report, error_YX: NDArray[Any], grid: GeoBox, folder: str | Path) -> None:
-    """Write the figures of a report as PNG into its folder, replacing former ones."""
-    for figure in report_figures(report, error_YX, grid):
-        save_figure(figure.drawing, Path(folder) / f"{figure.name}.png", overwrite=True)

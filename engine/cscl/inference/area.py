@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 
 from cscl.errors import GridError, InputError
 from cscl.events import Job, Note, Progress
@@ -153,8 +154,11 @@ def _pixels(filled: FilledSample, table: pd.DataFrame, grid: GeoBox) -> tuple[ND
         if filled.crs is not None:
             try:
                 moved_to = gpd.GeoSeries.from_xy(x, y, crs=filled.crs).to_crs(str(grid.crs))
-            except Exception as error:  # pyproj raises several kinds
-                raise GridError(f"The points of {filled.path} cannot be brought to {grid.crs} ({error}).") from error
+            except ProjError as error:
+                raise GridError(
+                    f"The points of {filled.path} cannot be brought to {grid.crs} ({error}). "
+                    "Save them in the reference system that cscl sample wrote."
+                ) from error
             x, y = moved_to.x.to_numpy(), moved_to.y.to_numpy()
         across, down = ~grid.transform @ np.stack([x, y])
         there = np.floor(np.stack([down, across])).astype(np.int64)

@@ -15,7 +15,7 @@ from cscl.events import Job, Note
 from cscl.grid import Window, pixel_size_m, require_same, tiles
 from cscl.legend import UNKNOWN
 from cscl.metrics.bootstrap import drawn_units, numbered_units
-from cscl.metrics.boundary import distance_to_class_edge, distance_to_parcel_edge
+from cscl.metrics.boundary import distance_to_class_edge
 from cscl.metrics.classes import CommonLegend
 from cscl.metrics.counts import small_numbers
 from cscl.metrics.displacement import EDGE_MARGIN_PX, bleed_depth
@@ -62,9 +62,7 @@ class Look(Piece):
     parcels_seen : ndarray of int or None
         The same where units are parcels; None where labels know no parcels.
     class_edge_m : ndarray of float32
-        Distance of all that is seen to the class edge, at least as far as `edges_m` reach inside the piece.
-    edges_m : float
-        How far edges were looked for.
+        Distance of all that is seen to the class edge, as far inside the piece as edges are looked for.
     pixel_size_m : tuple of float
         Height and width of a pixel.
     classes : int
@@ -79,21 +77,8 @@ class Look(Piece):
     units_seen: NDArray[Any]
     parcels_seen: NDArray[Any] | None
     class_edge_m: NDArray[np.float32]
-    edges_m: float
     pixel_size_m: tuple[float, float]
     classes: int
-
-    @cached_property
-    def judged_truth(self) -> NDArray[Any]:
-        """True class indices of the piece, negative where unknown or not to be judged."""
-        return np.where(self.judged, self.truth, self.truth.dtype.type(UNKNOWN))
-
-    @cached_property
-    def parcel_edge_m(self) -> NDArray[np.float32] | None:
-        """Distance of the pixels of the piece to the parcel edge; None where labels know no parcels."""
-        if self.parcels_seen is None:
-            return None
-        return distance_to_parcel_edge(self.parcels_seen, self.pixel_size_m, self.edges_m)[self.inner]
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +246,7 @@ class Matched:
             corner=(block.row, block.col),
             block=block, inner=inner, judged=judged, truth_seen=truth, guess_seen=guess, units_seen=units,
             parcels_seen=units if known else None,
-            class_edge_m=edge_m, edges_m=self.edges_m, pixel_size_m=size_m, classes=len(self.common.legend),
+            class_edge_m=edge_m, pixel_size_m=size_m, classes=len(self.common.legend),
         )  # fmt: skip
 
     def _guess(self, ids: NDArray[Any]) -> NDArray[Any]:

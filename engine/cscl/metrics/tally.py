@@ -202,8 +202,7 @@ class Tally:
 
     def trimap(self, widths_m: Sequence[float]) -> TrimapTally:
         """Read the counts of the trimap curve off; the widths are some of the limits."""
-        counts = _joined(self.by_class_edge, self.limits_m, widths_m)
-        return TrimapTally(tuple(widths_m), counts, self.at(PUBLISHED))
+        return TrimapTally(tuple(widths_m), _joined(self.by_class_edge, self.limits_m, widths_m))
 
     def accuracy(self, legend: Legend) -> AccuracyReport:
         """Accuracy over all known pixels."""

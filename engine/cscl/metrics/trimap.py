@@ -1,4 +1,4 @@
-"""Accuracy within bands of growing width around class edges: the trimap curve, and what is split by one width.
+"""Accuracy within bands of growing width around class edges: the trimap curve.
 
 The curve is that of Kohli, Ladicky and Torr (IJCV 2009) and of Kraehenbuehl and Koltun (NIPS 2011): the metrics of
 those pixels alone that lie within w of an edge of the *truth*, for growing w. It cumulates; accuracy by classes of
@@ -17,21 +17,17 @@ from numpy.typing import NDArray
 
 from cscl.errors import InputError
 
-from .boundary import Metres, class_boundary, distance_to_class_edge
+from .boundary import Metres, distance_to_class_edge
 from .boundary_iou import width_bins
 from .confusion import ConfusionMatrix
 from .judged import WHOLE
 
-__all__ = ["Split", "TrimapCurve", "TrimapTally"]
+__all__ = ["TrimapCurve", "TrimapTally"]
 
 Counts = NDArray[np.int64]
 
 WIDTHS_M = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0)
 DISTANCE = "within {} m, Euclidean ground distance, of an edge between known classes of the truth"
-PUBLISHED = (
-    "pixels whose 3 x 3 window holds another class of the truth, 'unknown' counting as one. Only for comparison with "
-    "published figures (Tarasiou et al., IEEE TGRS 2022)"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +51,6 @@ class TrimapCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Confusion of the pixels at the boundary and of all others; `definition` says which are at the boundary."""
-
-    definition: str
-    boundary: ConfusionMatrix
-    interior: ConfusionMatrix
-
-
-@dataclass(frozen=True, eq=False)
 class TrimapTally:
     """Counts of some pieces of a map.
 
@@ -74,13 +61,10 @@ class TrimapTally:
     counts : ndarray of int
         Confusion by class of distance, axes (width + 1, truth, prediction); the last distance holds the rest, the last
         prediction is none.
-    at_published : ConfusionMatrix
-        Confusion of the pixels at the published boundary.
     """
 
     widths_m: tuple[float, ...]
     counts: Counts = field(repr=False)
-    at_published: ConfusionMatrix = field(repr=False)
 
     @classmethod
     def of(
@@ -121,13 +105,12 @@ class TrimapTally:
         if distance_YX is None:
             distance_YX = distance_to_class_edge(truth_YX, pixel_size_m, widths[-1])
         truth = truth_YX[inner]
-        at = class_boundary(truth_YX, void_counts=True)[inner]
         bins = width_bins(distance_YX[inner], widths)
         counts = _confusions(bins, truth, guess_YX, len(widths) + 1, classes)
-        return cls(widths, counts, ConfusionMatrix.of(truth[at], guess_YX[at], classes))
+        return cls(widths, counts)
 
     def __add__(self, other: TrimapTally) -> TrimapTally:
-        return TrimapTally(self.widths_m, self.counts + other.counts, self.at_published + other.at_published)
+        return TrimapTally(self.widths_m, self.counts + other.counts)
 
     def result(self) -> TrimapCurve:
         """Read the curve off the counts."""
@@ -144,19 +127,6 @@ class TrimapTally:
         if width_m not in self.widths_m:
             raise InputError(f"Nothing was counted within {width_m} m of edges, only within {list(self.widths_m)} m.")
         return ConfusionMatrix(self.counts[: self.widths_m.index(width_m) + 1].sum(0))
-
-    def split(self, width_m: float) -> Split:
-        """Split all pixels by one of the widths."""
-        at = self.within(width_m)
-        return Split(DISTANCE.format(f"{width_m:g}"), at, self._all - at)
-
-    def published_split(self) -> Split:
-        """Split all pixels by the published boundary."""
-        return Split(PUBLISHED, self.at_published, self._all - self.at_published)
-
-    @property
-    def _all(self) -> ConfusionMatrix:
-        return ConfusionMatrix(self.counts.sum(0))
 
 
 def _confusions(bins: NDArray[np.uint8], truth: NDArray[Any], guess: NDArray[Any], count: int, classes: int) -> Counts:
