@@ -13,7 +13,9 @@ embedding_BDHW what the classifier, and the contrastive head in its place, reads
 =============  ===========================================================================================
 
 The layer (or layers) that make the logits of the embedding are the attribute ``classify``: it alone starts afresh when
-a pre-trained network meets its classes; the first axis of its weights is the class. ``decoder`` names the modules
+a pre-trained network meets its classes; the first axis of its weights is the class. ``forward`` ends with
+``return self.answer(embedding_BDHW)``, and ``score`` says how ``classify`` is applied if not simply called, so that
+what comes between embedding and classifier can be added to any network. ``decoder`` names the modules
 before it that combine what was found in a pixel's surroundings, for fine-tuning of a part. ``bottleneck`` may name the
 module whose output, (B, C, h, w) or (B, C, t, h, w), is the coarsest map, for losses that compare whole samples. Any
 size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates`` fixes
@@ -92,6 +94,11 @@ class Network(nn.Module):
     embedding_width: int
     decoder: tuple[str, ...] = ()
     bottleneck: str = ""
+    attend: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_module("attend", None)  # see `aggregated`
 
     def part(self, scope: str) -> list[nn.Module]:
         """Return the modules of a part: ``head``, the classifier; ``decoder``, that and the decoder; else ``all``."""
@@ -99,6 +106,19 @@ class Network(nn.Module):
             return [self]
         names = ("classify", *(self.decoder if scope == "decoder" else ()))
         return [self.get_submodule(name) for name in names]
+
+    def score(self, embedding_BDHW: Tensor) -> Tensor:
+        """Return the logits of an embedding."""
+        logits_BKHW: Tensor = self.get_submodule("classify")(embedding_BDHW)
+        return logits_BKHW
+
+    def answer(self, embedding_BDHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does: the logits, after attention to the neighbours if there is any, and the embedding.
+
+        The embedding stays as it is, for the losses that compare neighbours.
+        """
+        attended_BDHW = embedding_BDHW if self.attend is None else self.attend(embedding_BDHW)
+        return self.score(attended_BDHW), embedding_BDHW
 
     def forward(self, x_BTCHW: Tensor, day_BT: Tensor, valid_BTHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(logits_BKHW, embedding_BDHW)``; see the module's docstring."""

@@ -154,8 +154,12 @@ class BiConv(Network):
             ],
             dim=1,
         )
-        logits_BKHW = self.classify(embedding_BDHW)
-        return logits_BKHW.log_softmax(dim=1) if published else logits_BKHW, embedding_BDHW
+        return self.answer(embedding_BDHW)
+
+    def score(self, embedding_BDHW: Tensor) -> Tensor:
+        """Return the logits of an embedding; in the published variant they are logarithms of probabilities."""
+        logits_BKHW = super().score(embedding_BDHW)
+        return logits_BKHW.log_softmax(dim=1) if self.options.variant == "published" else logits_BKHW
 
     def _last(self, cell: ConvGRU | ConvLSTM, series_BTCHW: Tensor, counted_BTHW: Tensor, dates: range) -> Tensor:
         """Return the state of a cell after all dates, ``(B, C, H, W)``. Each date is looked at when its turn comes."""

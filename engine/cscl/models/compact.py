@@ -207,7 +207,7 @@ class Compact(Network):
         x_BTCP = x_BTCHW.masked_fill(~valid_BTHW[:, :, None], 0.0).flatten(3)
         vector_BCP = self.pixel(x_BTCP, day_BT, valid_BTHW.flatten(2))
         embedding_BDHW = self.surroundings(vector_BCP.reshape(*vector_BCP.shape[:2], *x_BTCHW.shape[-2:]))
-        return self.classify(embedding_BDHW), embedding_BDHW
+        return self.answer(embedding_BDHW)
 
 
 def _normed(linear: nn.Conv1d | nn.Conv2d) -> nn.Sequential:

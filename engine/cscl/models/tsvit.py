@@ -149,7 +149,7 @@ class TSViT(Network):
             embedding_BDHW = from_patches(pixels_BQYXC, self.options.patch_px)
         else:
             embedding_BDHW = pixels_BQYXC.reshape(*pixels_BQYXC.shape[:2], *x_BTCHW.shape[-2:])  # see the docstring
-        return self.classify(embedding_BDHW), embedding_BDHW
+        return self.answer(embedding_BDHW)
 
     def _date_codes(self, day_BT: Tensor, valid_BTHW: Tensor) -> Tensor:
         """Return the learned code of each date, ``(B, T, C)``; beyond the season those of its first or last day."""

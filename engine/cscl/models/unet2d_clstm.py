@@ -218,7 +218,7 @@ class UNet2DCLSTM(Network):
             series_BTCHW = pad(series_BTCHW, (0, 0, 0, 0, 0, 0, 0, missing))
             valid_BTHW = valid_BTHW.new_ones(series_BTCHW.shape[:2])[..., None, None]
         embedding_BDHW = self._mean_state(series_BTCHW, valid_BTHW)
-        return self.classify(embedding_BDHW), embedding_BDHW
+        return self.answer(embedding_BDHW)
 
     def _mean_state(self, series_BTCHW: Tensor, counted_BTHW: Tensor) -> Tensor:
         """Return the mean of each pixel's states after the dates that count, ``(B, D, H, W)``."""

@@ -168,8 +168,11 @@ class UNet3D(SummedDates):
         InputError
             If bands, number of dates or size do not fit the network.
         """
-        embedding_BDHW = self.sum_dates(x_BTCHW, day_BT, valid_BTHW)
-        return self.convolve(embedding_BDHW, self.classify), embedding_BDHW
+        return self.answer(self.sum_dates(x_BTCHW, day_BT, valid_BTHW))
+
+    def score(self, embedding_BDHW: Tensor) -> Tensor:
+        """Return the logits of an embedding."""
+        return self.convolve(embedding_BDHW, self.classify)
 
 
 class UNet3Df(SummedDates):
@@ -202,7 +205,7 @@ class UNet3Df(SummedDates):
             If bands, number of dates or size do not fit the network.
         """
         embedding_BDHW = self.convolve(self.sum_dates(x_BTCHW, day_BT, valid_BTHW), self.last)
-        return self.classify(embedding_BDHW), embedding_BDHW
+        return self.answer(embedding_BDHW)
 
 
 def _normed(linear: nn.Conv3d | nn.ConvTranspose3d) -> nn.Sequential:

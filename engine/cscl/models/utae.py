@@ -194,7 +194,7 @@ class UTAE(Network):
             seen_BTHW = self._seen(valid_BTHW, present_BT, level_BTCHW)
             x_BCHW = up(x_BCHW, collapse(level_BTCHW, attention_BGTHW, seen_BTHW, rescale=self.masked))
         embedding_BDHW = self.embed(x_BCHW)
-        return self.classify(embedding_BDHW), embedding_BDHW
+        return self.answer(embedding_BDHW)
 
     def _levels(self, series_BTCHW: Tensor, present_BT: Tensor) -> list[Tensor]:
         """Return the encoder's levels, ``(B, T, C, H, W)``, zero on the dates that nothing saw."""
