@@ -110,6 +110,9 @@ class Recipe:
     model: Annotated[Choice, {"basic": True, "tooltip": "Network and its options"}] = field(
         default_factory=lambda: Choice("compact")
     )
+    aggregate: Annotated[
+        bool, {"tooltip": "Let the classifier see the neighbours that are alike, by the affinity of CSCL (attention)"}
+    ] = False
     data: DataSettings = field(default_factory=DataSettings)
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     train: TrainSettings = field(default_factory=TrainSettings)

@@ -5,6 +5,7 @@ Weights are safetensors: reading them runs no code of whoever made them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from cscl.card import ModelCard
 from cscl.errors import InputError, MissingError, OutputError
 from cscl.losses import losses
+from cscl.losses.cscl import CSCLOptions
 from cscl.models import DataShape, Network, models
+from cscl.models.aggregated import aggregated
 from cscl.recipe import Choice, build
 
 __all__ = ["build_network", "fill", "load_weights", "make_loss", "save_weights"]
@@ -34,6 +37,8 @@ def build_network(card: ModelCard) -> tuple[Network, ModelCard]:
     options: Any = build(architecture.options, card.model.options, f"the options of {card.model.name}")
     shape = DataShape(len(card.bands), max(1, len(card.legend)), card.dates, card.first_day, card.last_day)
     network = architecture.build(options, shape)
+    if card.recipe.aggregate:
+        network = aggregated(network, _affinity_options(card.recipe.pretrain.loss))
     needs, patch_px = network.needs, card.recipe.data.patch_px
     if patch_px % needs.multiple_px:
         raise InputError(
@@ -43,6 +48,12 @@ def build_network(card: ModelCard) -> tuple[Network, ModelCard]:
     count = sum(p.numel() for p in network.parameters())
     dates = min(card.dates, needs.dates or card.dates)
     return network, replace(card, needs=vars(needs).copy(), parameters=count, dates=dates)
+
+
+def _affinity_options(loss: Choice) -> CSCLOptions:
+    """Return the window of the attention: that of the pre-training by CSCL, else the default one."""
+    options: Mapping[str, Any] = loss.options if loss.name == "cscl" else {}
+    return build(CSCLOptions, options, f"the options of {loss.name}")
 
 
 def make_loss(choice: Choice, reads: str, width: int) -> nn.Module:

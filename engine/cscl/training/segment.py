@@ -26,6 +26,7 @@ from cscl.models import Network
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe, plain
 
+from .begin import attention_of, inherited
 from .checkpoint import run_facts, workplace
 from .loop import Learner, fit
 from .prepare import Prepared, prepare, require_scenes, suited
@@ -87,7 +88,7 @@ def train(
     settings, where = recipe.train, pick(device)
     before = ModelCard.open(start) if start is not None else None
     if before is not None:
-        recipe = replace(recipe, model=before.model)
+        recipe = inherited(recipe, before)
     scenes = _one_legend(scenes)
     with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
         prepared = yield from prepare(scenes, recipe, Path(out), start=start, window=window)
@@ -175,8 +176,9 @@ def _codes(legend: Legend) -> list[tuple[int, str]]:
 
 def _take_over(network: Network, start: Path, *, same_classes: bool) -> None:
     """Copy every weight of a model but its classifier; that too where the classes are the same and it was trained."""
-    weights = load_weights(start / "network.safetensors")
-    trained = same_classes and ModelCard.open(start).stage == "trained"
+    before = ModelCard.open(start)
+    weights = load_weights(start / "network.safetensors") | attention_of(network, start, before)
+    trained = same_classes and before.stage == "trained"
     fresh = {} if trained else {k: v for k, v in network.state_dict().items() if k.startswith("classify.")}
     kept = {k: v for k, v in weights.items() if k not in fresh and (trained or not k.startswith("classify."))}
     fill(network, {**fresh, **kept}, str(start))
