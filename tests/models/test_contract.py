@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,7 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from cscl.losses.cscl import CSCLOptions
 from cscl.models import DataShape, Network, models
+from cscl.models.aggregated import aggregated
+from cscl.models.upsampled import upsampled
 
 BANDS, CLASSES = 3, 4
 SHAPE = DataShape(bands=BANDS, classes=CLASSES, dates=8, first_day=-30, last_day=330)
@@ -38,6 +42,21 @@ def variants(name: str) -> list[tuple[str, Any]]:
 
 VARIANTS = [variant for name in models.names() for variant in variants(name)]
 
+# What can be added to any network, and the networks that are tried with it.
+ADDED: dict[str, Callable[[Network], Network]] = {
+    "finer": lambda network: upsampled(network, 4),
+    "attending": lambda network: attending(network),
+    "finer, attending": lambda network: attending(upsampled(network, 4)),
+}
+WITH_MORE = [(f"{name} {added}", variants(name)[0][1]) for added in ADDED for name in ("compact", "unet3d")]
+
+
+def attending(network: Network) -> Network:
+    """Add attention to neighbours that, unlike at the start, does something."""
+    network = aggregated(network, CSCLOptions(dilation=2, width=8))
+    nn.init.normal_(network.get_parameter("attend.value.weight"), std=0.3)
+    return network
+
 
 def series(network: Network, items: int, height_px: int, width_px: int, dates: int | None = None) -> Series:
     """Random series with clouds in the network's own precision, of fewer dates than the network may read."""
@@ -52,10 +71,12 @@ def series(network: Network, items: int, height_px: int, width_px: int, dates: i
 
 def make(name: str, options: Any) -> Network:
     torch.manual_seed(0)
-    return models.get(name).build(options, SHAPE)
+    name, _, added = name.partition(" ")
+    network = models.get(name).build(options, SHAPE)
+    return ADDED[added](network) if added else network
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: f"{variant[0]}-{variant[1]}")
+@pytest.fixture(scope="module", params=[*VARIANTS, *WITH_MORE], ids=lambda variant: f"{variant[0]}-{variant[1]}")
 def variant(request: pytest.FixtureRequest) -> tuple[str, Any]:
     found: tuple[str, Any] = request.param
     return found
@@ -89,8 +110,9 @@ def test_shapes_for_any_allowed_size_and_number_of_dates(variant: tuple[str, Any
         for dates in (1, 3, network.needs.dates or 11):
             with torch.no_grad():
                 logits, embedding = network(*series(network, 2, height_px, width_px, dates))
-            assert logits.shape == (2, CLASSES, height_px, width_px)
-            assert embedding.shape == (2, network.embedding_width, height_px, width_px)
+            size_px = (height_px * network.needs.finer, width_px * network.needs.finer)
+            assert logits.shape == (2, CLASSES, *size_px)
+            assert embedding.shape == (2, network.embedding_width, *size_px)
             assert logits.dtype == embedding.dtype == torch.float32
 
 
@@ -151,8 +173,9 @@ def test_what_was_never_seen_gives_finite_output_and_gradients(variant: tuple[st
 
 def test_save_and_load_give_the_same_output(network: Network, variant: tuple[str, Any], tmp_path: Path) -> None:
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
-    torch.manual_seed(1)
-    loaded = models.get(variant[0]).build(variant[1], SHAPE).double()
+    loaded = make(*variant).double()
+    for weight in loaded.parameters():
+        nn.init.uniform_(weight)
     given = series(network, 1, 16, 16)
     loaded.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(predict(loaded.eval(), given), predict(network, given))
@@ -165,10 +188,11 @@ def test_interior_of_a_tile_does_not_feel_its_edge_or_the_card_says_so(network: 
     margin_px, start_px = network.needs.margin_px, 16
     size_px = 2 * margin_px + 8 + -2 * margin_px % 8
     x_BTCHW, day_BT, valid_BTHW = series(network, 1, size_px + 24, size_px + 24)
-    inside = slice(start_px, start_px + size_px)
-    scene = predict(network, (x_BTCHW, day_BT, valid_BTHW))[..., inside, inside]
+    inside, finer = slice(start_px, start_px + size_px), network.needs.finer
+    there = slice(finer * inside.start, finer * inside.stop)
+    scene = predict(network, (x_BTCHW, day_BT, valid_BTHW))[..., there, there]
     tile = predict(network, (x_BTCHW[..., inside, inside], day_BT, valid_BTHW[..., inside, inside]))
-    core = slice(margin_px, size_px - margin_px)
+    core = slice(finer * margin_px, finer * (size_px - margin_px))
     assert_same(tile[..., core, core], scene[..., core, core])
     if margin_px:
         assert (tile - scene).abs().max() > 1e-3 * scene.std(), "the card claims an edge that is not felt"

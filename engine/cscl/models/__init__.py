@@ -15,11 +15,14 @@ embedding_BDHW what the classifier, and the contrastive head in its place, reads
 The layer (or layers) that make the logits of the embedding are the attribute ``classify``: it alone starts afresh when
 a pre-trained network meets its classes; the first axis of its weights is the class. ``forward`` ends with
 ``return self.answer(embedding_BDHW)``, and ``score`` says how ``classify`` is applied if not simply called, so that
-what comes between embedding and classifier can be added to any network. ``decoder`` names the modules
-before it that combine what was found in a pixel's surroundings, for fine-tuning of a part. ``bottleneck`` may name the
-module whose output, (B, C, h, w) or (B, C, t, h, w), is the coarsest map, for losses that compare whole samples. Any
-size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates`` fixes
-it. To add a network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
+what comes between embedding and classifier can be added to any network. One such thing makes logits and embedding
+finer than the images (`cscl.models.upsampled`): their H and W are ``needs.finer`` times those of x.
+
+``decoder`` names the modules before ``classify`` that combine what was found in a pixel's surroundings, for fine-tuning
+of a part. ``bottleneck`` may name the module whose output, (B, C, h, w) or (B, C, t, h, w), is the coarsest map, for
+losses that compare whole samples. Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number
+of dates unless ``needs.dates`` fixes it. To add a network, add one file here: a frozen dataclass of options, a
+``Network`` and one ``register`` line.
 """
 
 from __future__ import annotations
@@ -74,6 +77,8 @@ class Needs:
         Whether there are norms or attention over all of a tile, so that no margin frees a pixel from the rest of it.
     masks_dates : bool
         Whether padded dates leave the output unchanged.
+    finer : int
+        How many pixels come out along a side of one that goes in. All other lengths count pixels that go in.
     remarks : str
         What a user must know, e.g. which published habit limits the network.
     """
@@ -84,6 +89,7 @@ class Needs:
     margin_px: int = 0
     whole_tile: bool = False
     masks_dates: bool = True
+    finer: int = 1
     remarks: str = ""
 
 
@@ -94,10 +100,12 @@ class Network(nn.Module):
     embedding_width: int
     decoder: tuple[str, ...] = ()
     bottleneck: str = ""
+    upsample: nn.Module | None
     attend: nn.Module | None
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_module("upsample", None)  # see `upsampled`
         self.register_module("attend", None)  # see `aggregated`
 
     def part(self, scope: str) -> list[nn.Module]:
@@ -113,10 +121,13 @@ class Network(nn.Module):
         return logits_BKHW
 
     def answer(self, embedding_BDHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what `forward` does: the logits, after attention to the neighbours if there is any, and the embedding.
+        """Return what `forward` does: the logits and the embedding, made finer if that is wanted.
 
-        The embedding stays as it is, for the losses that compare neighbours.
+        Attention to the neighbours, if there is any, is for the logits alone: losses that compare neighbours read the
+        embedding without it.
         """
+        if self.upsample is not None:
+            embedding_BDHW = self.upsample(embedding_BDHW)
         attended_BDHW = embedding_BDHW if self.attend is None else self.attend(embedding_BDHW)
         return self.score(attended_BDHW), embedding_BDHW
 
