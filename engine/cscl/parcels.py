@@ -34,7 +34,8 @@ class Parcels:
     ----------
     table : geopandas.GeoDataFrame
         Columns ``parcel_id`` (int, unique, at least 1), ``code`` (str, or None where not declared) and ``geometry``
-        (valid polygons), and whatever else the file had; with a CRS.
+        (valid polygons), and whatever else the file had; with a CRS. Of a file, indexed by the number of the row, from
+        0.
     name : str
         What the user calls it, usually the file's name.
     notes : tuple of str
@@ -223,7 +224,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[str]]:
     """Repair geometries and keep what has an area: lines would be burned along all the pixels that they cross."""
     notes = []
-    table = (table.rename_geometry("geometry") if table.geometry.name != "geometry" else table).copy()
+    table = (table.rename_geometry("geometry") if table.geometry.name != "geometry" else table).reset_index(drop=True)
     invalid = table.geometry.geom_type.notna() & ~table.geometry.is_valid
     if invalid.any():
         repaired = table.geometry[invalid].make_valid(method="structure", keep_collapsed=False)
@@ -239,7 +240,7 @@ def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[
         )
     if not polygons.any():
         raise InputError(f"{path} holds no polygons: all {len(table)} geometries are empty, points or lines.")
-    return table[polygons].reset_index(drop=True), notes
+    return table[polygons], notes
 
 
 def _known_crs(crs: str) -> CRS:

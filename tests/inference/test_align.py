@@ -7,14 +7,16 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
+import shapely
 import xarray as xr
 from affine import Affine
 from fake_files import write_tif
 from rasterio.features import rasterize
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import Delaunay
-from shapely import Polygon
+from shapely import Polygon, box
 from shapely.affinity import translate
 
 from cscl.cube import Radiometry, SITSCube
@@ -25,6 +27,7 @@ from cscl.inference.align import AlignOptions, estimate_offset, offsets_by_date
 from cscl.inference.align_files import write_corrected, write_offset
 from cscl.inference.offset import Offset
 from cscl.metrics.shift_match import EdgeTensor, OutlinePoints, Shifts, match, peaks
+from cscl.metrics.shift_own import PRIOR_PX, WEIGHT, noise_of, own_shifts
 from cscl.parcels import Parcels
 
 SIZE, FINE, DATES = 96, 5, 4
@@ -257,3 +260,54 @@ def test_nothing_is_written_where_the_offset_is_not_clear(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["few.gpkg"]
     run(write_offset(offset, tmp_path / "report"))
     assert "The figures mean nothing" in (tmp_path / "report" / "offset.md").read_text(encoding="utf-8")
+
+
+def test_each_parcel_is_moved_back_by_its_own_error(cube: SITSCube, table: gpd.GeoDataFrame) -> None:
+    apart = np.random.default_rng(1).normal(0, 5, (len(table), 2))
+    shapes = [translate(shape, 8 + x, y - 5) for shape, (x, y) in zip(table.geometry, apart, strict=True)]
+    moved = table.set_geometry(gpd.GeoSeries(shapes, crs=table.crs)).set_index(np.arange(len(table)) * 3 + 7)
+    offset = run(estimate_offset(cube, Parcels(moved), QUICK, each=True))
+    assert offset.own is not None and offset.own.index.isin(moved.index).all()
+    assert 3 < offset.own_m < 5 and "Each by itself lies another" in offset.words
+    off = {}
+    for by in ("scene", "parcels"):
+        back = offset.corrected(moved, by=by).geometry.reset_index(drop=True)  # type: ignore[arg-type]
+        dx, dy = back.centroid.x - table.centroid.x, back.centroid.y - table.centroid.y
+        off[by] = float(np.sqrt((dx**2 + dy**2).mean() / 2))
+    assert off["scene"] == pytest.approx(5, abs=0.6) and off["parcels"] < 0.65 * off["scene"]
+
+
+def test_neighbours_that_touch_still_do_when_each_is_moved_by_itself(cube: SITSCube, table: gpd.GeoDataFrame) -> None:
+    offset = run(estimate_offset(cube, Parcels(table), QUICK, each=True))
+    squares = [box(WEST + x, NORTH - y - 60, WEST + x + 60, NORTH - y) for x in (0, 60, 120) for y in (0, 60, 120)]
+    touching = gpd.GeoDataFrame(geometry=squares, crs=table.crs)
+    own = pd.DataFrame(np.random.default_rng(2).normal(0, 4, (9, 2)), touching.index, ["east_m", "north_m"])
+    back = replace(offset, own=own).corrected(touching, by="parcels")
+    assert back.union_all().geom_type == "Polygon" and not back.union_all().interiors
+    assert back.union_all().area == pytest.approx(back.area.sum(), rel=1e-9)
+    corner = shapely.get_coordinates(back.geometry[0]) - shapely.get_coordinates(offset.corrected(touching).geometry[0])
+    outer = np.linalg.norm(corner + own.loc[0].to_numpy(), axis=1).argmin()
+    assert corner[outer] == pytest.approx(-own.loc[0].to_numpy(), abs=0.01), "a vertex of its own moves as the parcel"
+    with pytest.raises(InputError, match="each=True"):
+        replace(offset, own=None).corrected(table, by="parcels")
+
+
+def test_own_shifts_weigh_scores_against_the_common_shift() -> None:
+    shifts, rng = Shifts(6), np.random.default_rng(0)
+    tops, common = rng.uniform(-1, 1, (5, 2)), np.tile([0.4, -0.2], (5, 1))
+    strong = np.array([0.0, 1.0, 4.0, 16.0, 400.0])
+    off = (shifts.px[:, None, None] - tops[:, 0], shifts.px[None, :, None] - tops[:, 1])
+    score = np.moveaxis(-strong * (off[0] ** 2 + off[1] ** 2), -1, 0)
+    found = own_shifts(score.astype(np.float32), np.full(5, 16.0), common, 2.0, shifts)
+    share = WEIGHT * strong[:, None] / 8  # of the noise and the root of the length
+    weight = share / (share + 1 / (2 * PRIOR_PX**2))
+    np.testing.assert_allclose(found, weight * tops + (1 - weight) * common, atol=1e-4)
+
+
+def test_the_noise_is_that_of_shifts_that_fit_nobody() -> None:
+    shifts, rng = Shifts(8), np.random.default_rng(0)
+    length = rng.uniform(4, 90, 400)
+    score = np.sqrt(length)[:, None, None] * rng.normal(0, 3, (400, 17, 17)) + length[:, None, None]
+    score[:, 7:10, 7:10] += 1000
+    common = np.zeros((400, 2))
+    assert noise_of(score.astype(np.float32), length, common, shifts) == pytest.approx(3, rel=0.02)

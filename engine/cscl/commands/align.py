@@ -24,8 +24,8 @@ def align(args: Arguments) -> None:
     from cscl.results import require_place
 
     reading = read_fields(args, LabelOptions)
-    if args.by_tile and not args.out:
-        raise InputError("Name a file for the corrected outlines with --by-tile, such as corrected.gpkg.")
+    if args.by != "scene" and not args.out:
+        raise InputError(f"Name a file for the corrected outlines with --by {args.by}, such as corrected.gpkg.")
     if args.out:
         require_corrected(Path(args.out), overwrite=args.overwrite, inputs=[args.parcels])
     if args.report:
@@ -34,7 +34,7 @@ def align(args: Arguments) -> None:
     options = read_fields(args, AlignOptions)
     if args.bands:  # the user has chosen
         options = replace(options, all_bands=True)
-    offset = drive(estimate_offset(cube, parcels, options), args.quiet)
+    offset = drive(estimate_offset(cube, parcels, options, each=args.by == "parcels"), args.quiet)
     print(offset.words)
     if offset.spread_m == offset.spread_m and not args.quiet:
         print(f"Tiles really differ by {offset.spread_m:.1f} m (standard deviation along one axis).")
@@ -47,7 +47,7 @@ def align(args: Arguments) -> None:
         print(drive(write_offset(offset, args.report, dates, overwrite=args.overwrite), args.quiet))
     if args.out:
         job = write_corrected(
-            offset, args.parcels, args.out, layer=reading.layer, crs=reading.parcels_crs, by_tile=args.by_tile,
+            offset, args.parcels, args.out, layer=reading.layer, crs=reading.parcels_crs, by=args.by,
             overwrite=args.overwrite,
         )  # fmt: skip
         print(drive(job, args.quiet))
@@ -60,7 +60,10 @@ def align_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
     parser.add_argument("parcels", help="Outlines: GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet")
     parser.add_argument("out", nargs="?", help="GeoPackage to make, with the outlines moved back; none by default")
-    parser.add_argument("--by-tile", action="store_true", help="Move back by what each tile says, smoothed")
+    parser.add_argument(
+        "--by", default="scene", choices=["scene", "tiles", "parcels"],
+        help="Move all outlines alike, by what each tile says (smoothed), or each parcel by itself (default: scene)",
+    )  # fmt: skip
     parser.add_argument("--by-date", action="store_true", help="Also say the offset of each date alone")
     parser.add_argument("--report", metavar="FOLDER", help="Write a page with figures and the table of tiles")
     add_overwriting(parser)

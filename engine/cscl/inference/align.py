@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import geopandas as gpd
@@ -18,6 +18,7 @@ from cscl.events import Job, Progress
 from cscl.grid import GeoBox, Window, pixel_size_m, tile_count, tiles
 from cscl.metrics.shift_draws import ShiftSum, Verdict
 from cscl.metrics.shift_match import UP, EdgeTensor, OutlinePoints, Shifts, match
+from cscl.metrics.shift_own import noise_of, own_shifts
 from cscl.parcels import Parcels
 
 from .offset import Offset, smooth_field
@@ -45,14 +46,17 @@ class AlignOptions:
     ] = False
 
 
-def estimate_offset(cube: SITSCube, parcels: Parcels, options: AlignOptions | None = None) -> Job[Offset]:
+def estimate_offset(
+    cube: SITSCube, parcels: Parcels, options: AlignOptions | None = None, *, each: bool = False
+) -> Job[Offset]:
     """Estimate how far outlines lie off the edges that the images show over the season. Read tile by tile.
 
     The outlines are moved over the season's edges by half pixels; the mean edge strength across them has its top where
     they fit (`cscl.metrics.shift_match`). Errors come from drawing whole parcels again and again (a Poisson bootstrap
     of 200 draws). What it assumes:
 
-    - Most outlines are off by the same; what each is off by itself (careless digitising) averages out.
+    - Most outlines are off by the same; what each is off by itself (careless digitising) averages out. With `each` it
+      is estimated, too (`cscl.metrics.shift_own`).
     - Where dates are misregistered against each other, the offset is the one to their mean, in which dates with strong
       edges count more. The standard errors know nothing of that: `offsets_by_date` does.
     - Edges lie where parcels meet. Shadows of woods and hedges move them to the pole side, on outlines of land use more
@@ -68,6 +72,8 @@ def estimate_offset(cube: SITSCube, parcels: Parcels, options: AlignOptions | No
         Outlines in any CRS; their crops are not used.
     options : AlignOptions, optional
         Tiles, search, dates and bands.
+    each : bool
+        Whether to say how far each parcel is off by itself; takes some 700 bytes a parcel.
 
     Returns
     -------
@@ -88,20 +94,27 @@ def estimate_offset(cube: SITSCube, parcels: Parcels, options: AlignOptions | No
     here = yield from _on_grid(parcels, cube.grid)
     chosen = _chosen(cube, options)
     scene, rows, total = ShiftSum(shifts), [], tile_count(cube.shape, options.tile_px)
+    score_PSS = np.zeros((len(here) if each else 0, len(shifts.px), len(shifts.px)), np.float32)
     for done, window in enumerate(tiles(cube.shape, options.tile_px)):
         progress, tile = Progress("looking at tiles", done, total, "tile"), ShiftSum(shifts)
         yield progress
-        tile.add(*(yield from _tile(chosen, here, window, shifts, progress)))
+        parcel, found_PSS = yield from _tile(chosen, here, window, shifts, progress)
+        tile.add(parcel, found_PSS)
         scene.join(tile)
+        if each:
+            score_PSS[parcel] += found_PSS
         rows.append(asdict(window) | _columns(tile.verdict(), cube.grid))
     yield Progress("looking at tiles", total, total, "tile")
     found = _columns(scene.verdict(), cube.grid)
     table, spread = smooth_field(pd.DataFrame(rows), found["east_m"], found["north_m"])
-    return Offset(
+    offset = Offset(
         found["east_m"], found["north_m"], found["sd_east_m"], found["sd_north_m"], found["clear"], found["reason"],
         found["parcels"], table, spread, cube.grid, shifts.px, scene.score(), cube.name, parcels.name,
         len(chosen.dates), chosen.bands,
     )  # fmt: skip
+    if each and offset.clear:
+        return replace(offset, own=(yield from _own(offset, here, score_PSS, shifts)))
+    return offset
 
 
 def offsets_by_date(cube: SITSCube, parcels: Parcels, options: AlignOptions | None = None) -> Job[pd.DataFrame]:
@@ -185,6 +198,23 @@ def _tile(
     return match(tensor.mean(), OutlinePoints(moved, points.normal, points.length_px, points.parcel), shifts)
 
 
+def _own(offset: Offset, here: gpd.GeoSeries, score_PSS: NDArray[np.float32], shifts: Shifts) -> Job[pd.DataFrame]:
+    """How far each outline lies off what its tile does, metres; indexed as the table of the parcels."""
+    turn, middle = _metres(offset.grid), here.centroid
+    length_px = here.length.to_numpy() / abs(offset.grid.resolution.x)
+    field_m = np.stack(offset.at(middle.x.to_numpy(), middle.y.to_numpy(), by_tile=True), 1)
+    common_px = -np.linalg.solve(turn, field_m.T).T
+    few = slice(None, None, 1 + len(here) // ROWS_AT_ONCE)
+    noise = noise_of(score_PSS[few], length_px[few], common_px[few], shifts)
+    parts = []
+    for start in range(0, len(here), ROWS_AT_ONCE):
+        yield Progress("fitting each parcel", start, len(here), "parcel")
+        some = slice(start, start + ROWS_AT_ONCE)
+        parts.append(own_shifts(score_PSS[some], length_px[some], common_px[some], noise, shifts))
+    yield Progress("fitting each parcel", len(here), len(here), "parcel")
+    return pd.DataFrame(-np.concatenate(parts) @ turn.T - field_m, here.index, ["east_m", "north_m"])
+
+
 def outline_points(here: gpd.GeoSeries, grid: GeoBox, window: Window) -> OutlinePoints:
     """Return points each half pixel along the outlines in a window; outlines are in the CRS of the grid.
 
@@ -213,10 +243,15 @@ def outline_points(here: gpd.GeoSeries, grid: GeoBox, window: Window) -> Outline
 
 def _columns(verdict: Verdict, grid: GeoBox) -> dict[str, Any]:
     """Turn a verdict into columns of a table: metres east and north."""
-    a, unit_m = grid.transform, pixel_size_m(grid)[1] / abs(grid.resolution.x)
-    turn = unit_m * np.array([[a.b, a.a], [a.e, a.d]])
+    turn = _metres(grid)
     east, north = turn @ verdict.offset_px
     sd_east, sd_north = np.sqrt(np.diag(turn @ verdict.covariance_px2 @ turn.T))
     named = {"east_m": east, "north_m": north, "sd_east_m": sd_east, "sd_north_m": sd_north}
     metres = {name: float(value) for name, value in named.items()}
     return {"parcels": verdict.parcels, **metres, "clear": not verdict.reason, "reason": verdict.reason}
+
+
+def _metres(grid: GeoBox) -> Floats:
+    """Turn pixels down and right into metres east and north, axes (2, 2)."""
+    a, unit_m = grid.transform, pixel_size_m(grid)[1] / abs(grid.resolution.x)
+    return unit_m * np.array([[a.b, a.a], [a.e, a.d]])

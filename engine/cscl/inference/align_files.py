@@ -19,12 +19,17 @@ from cscl.export.shift_chart import fit_by_offset, offset_by_tile
 from cscl.grid import pixel_size_m
 from cscl.report.parts import Part, Value
 
-from .offset import Offset
+from .offset import By, Offset
 
 __all__ = ["MARK", "offset_part", "require_corrected", "write_corrected", "write_offset"]
 
 MARK = "offset.json"
 ROWS_AT_ONCE = 20_000
+MOVED: dict[By, str] = {
+    "scene": "by the offset of the scene",
+    "tiles": "by the smooth offsets of its tiles",
+    "parcels": "each by its own offset",
+}
 DEFINITION = (
     "How far the outlines lie off the edges that the images show over the season: the outlines are moved by half "
     "pixels, and the mean edge strength across them (gradient tensor of all dates, each band divided by its median "
@@ -46,6 +51,8 @@ def offset_part(offset: Offset, dates: pd.DataFrame | None = None) -> Part:
         Value("dates", "dates looked at", offset.dates),
         Value("between_tiles_m", "real differences between tiles, standard deviation", offset.spread_m, "m"),
     ]
+    if offset.own is not None:
+        values.append(Value("own_m", "each parcel by itself, root mean square along one axis", offset.own_m, "m"))
     remarks = [offset.words, f"Looked at were the bands {', '.join(offset.bands)}."]
     if not offset.clear:
         remarks.append("The figures mean nothing, since the offset is not clear.")
@@ -71,7 +78,7 @@ def write_corrected(
     *,
     layer: str | None = None,
     crs: str | None = None,
-    by_tile: bool = False,
+    by: By = "scene",
     overwrite: bool = False,
     inputs: Iterable[str | Path] = (),
 ) -> Job[Path]:
@@ -85,8 +92,8 @@ def write_corrected(
         File of the outlines, its layer, and the CRS to assume where it has none.
     out : path
         File to make.
-    by_tile : bool
-        Move by the smooth offsets of the tiles instead of the one of the scene.
+    by : str
+        ``"scene"``, ``"tiles"`` or ``"parcels"``, as `Offset.corrected` has it.
     overwrite : bool
         Replace a former file; never an input.
     inputs : iterable of path
@@ -108,12 +115,12 @@ def write_corrected(
     table, parts = _read(source, layer), []
     if table.crs is None and crs:
         table = table.set_crs(crs)
-    for start in range(0, len(table), ROWS_AT_ONCE):
+    step = max(1, len(table)) if by == "parcels" else ROWS_AT_ONCE  # neighbours that touch are moved together
+    for start in range(0, len(table), step):
         yield Progress("moving outlines", start, len(table), "parcel")
-        parts.append(offset.corrected(table.iloc[start : start + ROWS_AT_ONCE], by_tile=by_tile))
+        parts.append(offset.corrected(table.iloc[start : start + step], by=by))
     table = pd.concat(parts)
-    moved = "by the smooth offsets of its tiles" if by_tile else "by the offset of the scene"
-    note = f"{Path(source).name}, moved back {moved}. {offset.words}"
+    note = f"{Path(source).name}, moved back {MOVED[by]}. {offset.words}"
     with draft(out.parent, out.name) as folder:
         yield from write_layers(folder / out.name, [Layer("parcels", storable(table), note)])
     return out
@@ -134,7 +141,7 @@ def require_corrected(out: Path, *, overwrite: bool, inputs: Iterable[str | Path
 
 def _read(source: str | Path, layer: str | None) -> gpd.GeoDataFrame:
     if Path(source).suffix.lower() in {".parquet", ".geoparquet"}:
-        return gpd.read_parquet(source)
+        return gpd.read_parquet(source).reset_index(drop=True)
     table: gpd.GeoDataFrame = gpd.read_file(source, **({"layer": layer} if layer else {}))
     return table
 

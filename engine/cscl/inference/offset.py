@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -15,9 +16,11 @@ from pyproj import Transformer
 from cscl.errors import InputError
 from cscl.grid import GeoBox, pixel_size_m
 
-__all__ = ["Offset", "smooth_field"]
+__all__ = ["By", "Offset", "smooth_field"]
 
 Floats = NDArray[np.float64]
+By = Literal["scene", "tiles", "parcels"]
+"""Outlines are moved all alike, by the smooth offsets of tiles, or each by its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,8 @@ class Offset:
         Dates that were looked at.
     bands : tuple of str
         Bands that were looked at.
+    own : DataFrame or None
+        How far each parcel lies off what its tile does, ``east_m`` and ``north_m``; indexed as the table of parcels.
     """
 
     dx_m: float
@@ -72,6 +77,12 @@ class Offset:
     parcels_name: str = "parcels"
     dates: int = 0
     bands: tuple[str, ...] = ()
+    own: pd.DataFrame | None = field(default=None, repr=False)
+
+    @property
+    def own_m(self) -> float:
+        """Root mean square by which parcels lie off what their tile does, metres along one axis; NaN if not known."""
+        return float("nan") if self.own is None else float(np.sqrt((self.own.to_numpy() ** 2).mean()))
 
     @property
     def sd_m(self) -> float:
@@ -86,9 +97,10 @@ class Offset:
         east = f"{abs(self.dx_m):.1f} m {'east' if self.dx_m >= 0 else 'west'}"
         north = f"{abs(self.dy_m):.1f} m {'north' if self.dy_m >= 0 else 'south'}"
         px = np.hypot(self.dx_m, self.dy_m) / np.mean(pixel_size_m(self.grid))
+        own = "" if self.own is None else f" Each by itself lies another {self.own_m:.1f} m off (rms along one axis)."
         return (
             f"The outlines lie {east} and {north} of the edges in the images ({px:.2f} pixels; standard errors "
-            f"{self.sd_x_m:.1f} and {self.sd_y_m:.1f} m, {self.parcels} parcels)."
+            f"{self.sd_x_m:.1f} and {self.sd_y_m:.1f} m, {self.parcels} parcels).{own}"
         )
 
     def at(self, x: Floats, y: Floats, *, by_tile: bool) -> tuple[Floats, Floats]:
@@ -107,17 +119,18 @@ class Offset:
         east, north = (_between(self.tiles, name, row, col) for name in ("smooth_east_m", "smooth_north_m"))
         return east, north
 
-    def corrected(self, table: gpd.GeoDataFrame, *, by_tile: bool = False) -> gpd.GeoDataFrame:
+    def corrected(self, table: gpd.GeoDataFrame, *, by: By = "scene") -> gpd.GeoDataFrame:
         """Move outlines back onto the edges; columns, rows and CRS stay as they are.
 
-        Each vertex is moved by the offset of its place, so that neighbours that touch still do.
+        Each vertex is moved by the offset of its place, and with ``"parcels"`` also by the mean of what the parcels
+        that have this very vertex are off by themselves, so that neighbours that touch still do.
 
         Parameters
         ----------
         table : geopandas.GeoDataFrame
-            Outlines with a CRS.
-        by_tile : bool
-            Move by the smooth offsets of the tiles instead of the one of the scene.
+            Outlines with a CRS; with ``"parcels"`` indexed as those that the offset was estimated from.
+        by : str
+            ``"scene"``, ``"tiles"`` (their smooth offsets) or ``"parcels"`` (about what their tile is off by).
 
         Raises
         ------
@@ -128,25 +141,43 @@ class Offset:
             raise InputError(f"The outlines are left where they are, since their offset is not clear: {self.reason}")
         if table.crs is None:
             raise InputError("The outlines have no coordinate reference system. Set it first.")
+        shapes: Any = table.geometry.to_numpy().copy()
+        own_m = self._own_at(shapes, table.index) if by == "parcels" else None
+        of_vertex = shapely.get_coordinates(shapes, return_index=True)[1]
+        for deep in (False, True):  # heights, where there are any, go along
+            which = shapely.has_z(shapes) == deep
+            more = None if own_m is None else own_m[which[of_vertex]]
+            shapes[which] = shapely.transform(shapes[which], self._mover(table.crs, by, more), include_z=deep)
+        result: gpd.GeoDataFrame = table.set_geometry(gpd.GeoSeries(shapes, table.index, crs=table.crs))
+        return result
+
+    def _mover(self, crs: Any, by: By, more_m: Floats | None) -> Callable[[Floats], Floats]:
+        """Make a function that moves vertices of a CRS, axes (vertex, 2 or 3)."""
         unit_m = pixel_size_m(self.grid)[1] / abs(self.grid.resolution.x)
-        there = str(self.grid.crs)
-        same = table.crs == self.grid.crs
-        to, back = (Transformer.from_crs(a, b, always_xy=True) for a, b in ((table.crs, there), (there, table.crs)))
+        there, same = str(self.grid.crs), crs == self.grid.crs
+        to, back = (Transformer.from_crs(a, b, always_xy=True) for a, b in ((crs, there), (there, crs)))
 
         def move(xyz: Floats) -> Floats:
             x, y = xyz[:, :2].T if same else to.transform(*xyz[:, :2].T)
-            east, north = self.at(x, y, by_tile=by_tile)
+            east, north = self.at(x, y, by_tile=by != "scene")
+            if more_m is not None:
+                east, north = east + more_m[:, 0], north + more_m[:, 1]
             x, y = x - east / unit_m, y - north / unit_m
             moved = np.array(xyz, float)
             moved[:, :2] = np.stack((x, y) if same else back.transform(x, y), 1)
             return moved
 
-        shapes: Any = table.geometry.to_numpy().copy()
-        for deep in (False, True):  # heights, where there are any, go along
-            which = shapely.has_z(shapes) == deep
-            shapes[which] = shapely.transform(shapes[which], move, include_z=deep)
-        result: gpd.GeoDataFrame = table.set_geometry(gpd.GeoSeries(shapes, table.index, crs=table.crs))
-        return result
+        return move
+
+    def _own_at(self, shapes: Any, index: pd.Index[Any]) -> Floats:
+        """How far each vertex lies off by itself, metres, axes (vertex, 2): the mean of the parcels that have it."""
+        if self.own is None:
+            raise InputError("How far each parcel lies off was not estimated. Estimate the offset with each=True.")
+        xy, row = shapely.get_coordinates(shapes, return_index=True)
+        own_m = self.own.reindex(index).fillna(0.0).to_numpy()[row]  # 0 off the images
+        _, vertex = np.unique(np.ascontiguousarray(xy).view(complex).ravel(), return_inverse=True)
+        times = np.bincount(vertex)
+        return np.stack([(np.bincount(vertex, column) / times)[vertex] for column in own_m.T], 1)
 
 
 def smooth_field(tiles: pd.DataFrame, east_m: float, north_m: float) -> tuple[pd.DataFrame, float]:
