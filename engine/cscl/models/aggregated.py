@@ -89,8 +89,11 @@ def window_mean(x_BCHW: Tensor, s_BkkHW: Tensor, dilation: int = 1) -> Tensor:
     return mean_BCHW
 
 
-def aggregated(network: N, options: CSCLOptions, finer: int = 1) -> N:
+def aggregated(network: N, options: CSCLOptions) -> N:
     """Let the classifier of a network read attended embeddings; the network is changed in place.
+
+    The neighbours are those of the embedding, whose pixels are finer than those of the images once `upsampled` made
+    them so.
 
     Parameters
     ----------
@@ -98,11 +101,9 @@ def aggregated(network: N, options: CSCLOptions, finer: int = 1) -> N:
         Any network whose ``forward`` ends with ``answer``.
     options : CSCLOptions
         Of the head whose affinity is used.
-    finer : int
-        How many times finer the embedding is than what the network reads.
     """
     network.attend = Attend(options, network.embedding_width)
     network.decoder = (*network.decoder, "attend")
-    reach_px = options.window // 2 * options.dilation
-    network.needs = replace(network.needs, margin_px=network.needs.margin_px - (-reach_px // finer))
+    reach_px = -(-(options.window // 2 * options.dilation) // network.needs.finer)  # in pixels of the images
+    network.needs = replace(network.needs, margin_px=network.needs.margin_px + reach_px)
     return network
