@@ -10,7 +10,9 @@ from torch.autograd import gradcheck
 from cscl.errors import InputError
 from cscl.losses import losses
 from cscl.losses.affinity import label_agreement
-from cscl.losses.cscl import CSCLHead, CSCLLoss, CSCLOptions, contrast
+from cscl.losses.contrast import contrast
+from cscl.losses.cscl import CSCLHead, CSCLLoss, CSCLOptions
+from cscl.losses.ground import Ground, Pairs
 
 LABELS_BHW = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 1, 9], [2, 2, 9, 9]]])
 UNKNOWN_BHW = torch.where(LABELS_BHW == 9, -1, LABELS_BHW)
@@ -25,6 +27,10 @@ MODES = [
 
 def counted(*shape: int) -> Tensor:
     return torch.arange(torch.Size(shape).numel(), dtype=torch.float64).reshape(shape)
+
+
+def pairs_of(target_BHW: Tensor, options: CSCLOptions) -> Pairs:
+    return Ground(target_BHW).pairs(options.window, all_pairs=options.mode == "reference")
 
 
 def golden_loss(options: CSCLOptions) -> CSCLLoss:
@@ -100,7 +106,9 @@ def test_loss_by_its_definition(options: CSCLOptions) -> None:
         pairs = torch.where(positive, -weight * s_BkkHW, s_BkkHW)
         chosen = pairs if options.mode == "reference" else pairs[kept]
         expected = chosen.sum() / (pairs.numel() if options.masked_mean == "total" else chosen.numel())
-    assert contrast(s_BkkHW, target_BHW, options)[0].item() == pytest.approx(expected.item(), abs=1e-14)
+    assert contrast(s_BkkHW, pairs_of(target_BHW, options), options)[0].item() == pytest.approx(
+        expected.item(), abs=1e-14
+    )
 
 
 @pytest.mark.parametrize("similarity", [-1.0, 0.3, 1.0])
@@ -108,12 +116,12 @@ def test_constant_similarity_costs_what_the_formula_says(similarity: float) -> N
     _, target_BHW = random_case()
     s_BkkHW = torch.full((2, 3, 3, 6, 7), similarity, dtype=torch.float64)
     for options in (replace(TOY, mode="masked"), replace(TOY, mode="reference")):
-        loss, measures = contrast(s_BkkHW, target_BHW, options)
+        loss, measures = contrast(s_BkkHW, pairs_of(target_BHW, options), options)
         negatives = 1 - measures["positive_share"].item()
         expected = similarity * (negatives - options.positive_weight * (1 - negatives))
         assert loss.item() == pytest.approx(expected, abs=1e-6)
         assert measures["collapsed"] == 1
-    assert contrast(s_BkkHW, target_BHW, TOY)[0].item() == pytest.approx(0, abs=1e-12)
+    assert contrast(s_BkkHW, pairs_of(target_BHW, TOY), TOY)[0].item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("options", MODES)
@@ -149,7 +157,7 @@ def test_an_empty_side_counts_zero(options: CSCLOptions, target: int) -> None:
 def test_reference_mode_counts_border_unknown_and_centre() -> None:
     s_BkkHW = torch.ones(1, 3, 3, 1, 1)
     options = replace(TOY, mode="reference")
-    loss, measures = contrast(s_BkkHW, torch.tensor([[[-1]]]), options)
+    loss, measures = contrast(s_BkkHW, pairs_of(torch.tensor([[[-1]]]), options), options)
     assert loss.item() == pytest.approx((8 - 0.125) / 9)  # eight taps beyond the border, and the pixel itself
     assert measures["positive_share"].item() == pytest.approx(1 / 9)
 
@@ -158,7 +166,7 @@ def test_collapse_is_told_from_contrast() -> None:
     target_BHW = torch.arange(8).repeat(1, 8, 1)  # columns are parcels
     positive, _ = label_agreement(target_BHW, 3)
     for low, high, collapsed in [(0.92, 0.99, 1), (0.5, 0.51, 1), (0.8, 0.99, 0), (-0.2, 0.3, 0)]:
-        _, measures = contrast(torch.where(positive, high, low), target_BHW, TOY)
+        _, measures = contrast(torch.where(positive, high, low), pairs_of(target_BHW, TOY), TOY)
         assert measures["collapsed"] == collapsed
 
 

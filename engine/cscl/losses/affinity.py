@@ -26,7 +26,7 @@ from torch.nn.functional import fold, normalize, pad
 
 from cscl.errors import InputError
 
-__all__ = ["affinity", "label_agreement"]
+__all__ = ["affinity", "label_agreement", "neighbours"]
 
 BLOCK_PX = 8  # rows and columns of queries that share one matrix product with the keys around them
 EPSILON = 1e-6  # smallest norm that is divided by: bounds the gradient of an all-zero query or key
@@ -106,16 +106,23 @@ def label_agreement(target_BHW: Tensor, window: int, dilation: int = 1, stride: 
     kept_BkkHW : Tensor
         bool, True where tap and centre are both inside the map and known, and the tap is not the centre itself.
     """
-    step, dilation = _spacing(window, dilation, stride)
-    centre_BHW = target_BHW[:, ::step, ::step].clamp_min(UNKNOWN)
-    reach_px, extent_px = window // 2 * dilation, (window - 1) * dilation + 1
-    padded_BHW = pad(centre_BHW, (reach_px,) * 4, value=BEYOND)
-    tap_BHWkk = padded_BHW.unfold(1, extent_px, 1).unfold(2, extent_px, 1)[..., ::dilation, ::dilation]
-    tap_BkkHW = tap_BHWkk.permute(0, 3, 4, 1, 2)  # still a view: nothing is copied k * k times
-    centre_B11HW = centre_BHW[:, None, None]
+    centre_B11HW, tap_BkkHW = neighbours(target_BHW.clamp_min(UNKNOWN), window, dilation, stride, beyond=BEYOND)
     kept_BkkHW = (tap_BkkHW >= 0) & (centre_B11HW >= 0)
     kept_BkkHW[:, window // 2, window // 2] = False
     return tap_BkkHW == centre_B11HW, kept_BkkHW
+
+
+def neighbours(
+    map_BHW: Tensor, window: int, dilation: int = 1, stride: int = 1, *, beyond: float
+) -> tuple[Tensor, Tensor]:
+    """Values of each pixel (B11HW) and at the taps of its window (BkkHW, a view), which are `beyond` off the map."""
+    step, dilation = _spacing(window, dilation, stride)
+    centre_BHW = map_BHW[:, ::step, ::step]
+    reach_px, extent_px = window // 2 * dilation, (window - 1) * dilation + 1
+    padded_BHW = pad(centre_BHW, (reach_px,) * 4, value=beyond)
+    tap_BHWkk = padded_BHW.unfold(1, extent_px, 1).unfold(2, extent_px, 1)[..., ::dilation, ::dilation]
+    # Still a view: nothing is copied k * k times.
+    return centre_BHW[:, None, None], tap_BHWkk.permute(0, 3, 4, 1, 2)
 
 
 def _require_shapes(q: Tensor, k: Tensor, row: Tensor, col: Tensor, window: int, groups: int) -> None:

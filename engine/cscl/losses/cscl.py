@@ -1,9 +1,8 @@
 """Context-self contrastive loss: neighbours of one class or parcel attract, neighbours of two repel.
 
 After Tarasiou, Güler and Zafeiriou 2022, "Context-self contrastive pretraining for crop type semantic segmentation",
-IEEE TGRS 60. The loss is linear in the similarity s of pixel and tap: positives count -s, negatives +s. Linear losses
-can collapse onto one constant similarity when the two sides are out of balance; so the default weighs both sides alike,
-and the measures tell the two means apart.
+IEEE TGRS 60. What their loss costs is in `cscl.losses.contrast`, what is alike in `cscl.losses.ground`; ours are the
+other forms, several scales at once, and targets that may be shifted.
 
 Axes: B item, D embedding, A attention channel, H row, W column, k row or column of the window.
 """
@@ -19,12 +18,13 @@ from torch import Tensor, nn
 from cscl.errors import InputError
 
 from . import Objective, losses
-from .affinity import affinity, label_agreement
+from .affinity import affinity
+from .contrast import contrast
+from .ground import Ground
+from .shifts import best_pairs
 
-__all__ = ["CSCLHead", "CSCLLoss", "CSCLOptions", "contrast"]
+__all__ = ["CSCLHead", "CSCLLoss", "CSCLOptions"]
 
-COLLAPSE_SIMILARITY = 0.9  # both means above this share of the largest similarity: everything looks alike
-COLLAPSE_GAP = 0.02  # or positives exceed negatives by less than this share of it
 CODE_DEVIATION = 0.02  # of the position codes at the start; the published 1 drowns the content
 
 
@@ -32,13 +32,14 @@ CODE_DEVIATION = 0.02  # of the position codes at the start; the published 1 dro
 class CSCLOptions:
     """Options of `CSCLLoss`.
 
-    ``mode`` decides which pairs of pixel and tap count, and how:
+    ``mode`` decides which pairs of pixel and tap count, and how; ``form`` what a pair costs by its similarity. Both are
+    described in `cscl.losses.contrast`.
 
-    - ``balanced``: mean similarity of the negatives minus that of the positives, over the whole batch; an empty side
-      counts 0. Pairs with the border, with unknown pixels and of a pixel with itself are left out.
-    - ``masked``: the same pairs, with ``positive_weight`` on the positives, over the number of ``masked_mean``.
-    - ``reference``: as published: the mean over all pairs, where taps beyond the border are negatives, unknown is a
-      class like any other (so an all-unknown batch does not count 0) and the centre is a positive.
+    Each further dilation is a scale of its own: the embedding is projected once, and the loss is the mean over the
+    scales. Each has its own position codes, because a tap lies elsewhere on each, and windows may differ. Measures, and
+    all that shows affinity, are of the first scale, which ``window`` and ``dilation`` say.
+
+    With ``shift_px`` outlines may be off by so many pixels, each item by its own shift: see `cscl.losses.shifts`.
     """
 
     window: Annotated[int, {"min": 3, "max": 15, "step": 2, "tooltip": "CSCL window, pixels across"}] = 3
@@ -59,6 +60,43 @@ class CSCLOptions:
     masked_mean: Annotated[
         Literal["kept", "total"], {"tooltip": "What the masked mode divides by: the pairs kept, or all of them"}
     ] = "kept"
+    form: Annotated[
+        Literal["linear", "sigmoid", "softmax"],
+        {"tooltip": "What a pair costs: its similarity, as published; its cross-entropy; or that among its window"},
+    ] = "linear"
+    temperature: Annotated[
+        float, {"min": 0.001, "max": 10.0, "tooltip": "What similarities are divided by, unless the form is linear"}
+    ] = 0.1
+    threshold: Annotated[
+        float, {"min": -16.0, "max": 16.0, "tooltip": "Similarity that parts like from unlike in the sigmoid form"}
+    ] = 0.0
+    learn_threshold: Annotated[bool, {"tooltip": "Learn that similarity, from the threshold on"}] = True
+    more_dilations: Annotated[
+        tuple[Annotated[int, {"min": 1, "max": 32}], ...] | None,
+        {"tooltip": "Dilations of further scales, learnt beside the first"},
+    ] = None
+    more_windows: Annotated[
+        tuple[Annotated[int, {"min": 3, "max": 15, "step": 2}], ...] | None,
+        {"tooltip": "Windows of the further scales; by default that of the first"},
+    ] = None
+    shift_px: Annotated[
+        int, {"min": 0, "max": 4, "tooltip": "Most pixels that outlines may be off; each item takes its best shift"}
+    ] = 0
+    shift_temperature: Annotated[
+        float, {"min": 0.0, "max": 10.0, "tooltip": "Weigh shifts by their gap over this; 0 to take the best alone"}
+    ] = 0.0
+
+    @property
+    def scales(self) -> tuple[tuple[int, int], ...]:
+        """Window and dilation of each scale."""
+        dilations = tuple(self.more_dilations or ())
+        windows = tuple(self.more_windows or (self.window,) * len(dilations))
+        if len(windows) != len(dilations):
+            raise InputError(
+                f"{len(windows)} further windows do not go with {len(dilations)} further dilations of CSCL: give one "
+                "for each, or no windows."
+            )
+        return (self.window, self.dilation), *zip(windows, dilations, strict=True)
 
 
 class CSCLHead(nn.Module):
@@ -85,23 +123,31 @@ class CSCLHead(nn.Module):
         self.query = nn.Conv2d(width, options.width, 1, bias=False)
         self.key = nn.Conv2d(width, options.width, 1, bias=False)
         deviation = 1.0 if options.mode == "reference" else CODE_DEVIATION
-        self.row_Ak = nn.Parameter(deviation * torch.randn(options.width // 2, options.window))
-        self.col_Ak = nn.Parameter(deviation * torch.randn(options.width // 2, options.window))
+        windows = [window for window, _ in options.scales]
+        row, col = (
+            [nn.Parameter(deviation * torch.randn(options.width // 2, window)) for window in windows] for _ in "rc"
+        )
+        self.row_Ak, self.col_Ak = row[0], col[0]
+        self.more_row_Ak, self.more_col_Ak = nn.ParameterList(row[1:]), nn.ParameterList(col[1:])
 
     def affinity(self, embedding_BDHW: Tensor) -> Tensor:
-        """Return s_BkkHW, float32 or float64, from an embedding; H and W shrink by the stride. See `affinity`."""
-        options = self.options
-        return affinity(
-            self.query(embedding_BDHW),
-            self.key(embedding_BDHW),
-            self.row_Ak,
-            self.col_Ak,
-            window=options.window,
-            dilation=options.dilation,
-            stride=options.stride,
-            groups=options.groups,
-            normalise=options.normalise,
-        )
+        """Return s_BkkHW of the first scale, float32 or float64; H and W shrink by the stride. See `affinity`."""
+        return self._similarities(embedding_BDHW, 1)[0]
+
+    def affinities(self, embedding_BDHW: Tensor) -> list[Tensor]:
+        """Return s_BkkHW of each scale."""
+        return self._similarities(embedding_BDHW, len(self.options.scales))
+
+    def _similarities(self, embedding_BDHW: Tensor, count: int) -> list[Tensor]:
+        options, q, k = self.options, self.query(embedding_BDHW), self.key(embedding_BDHW)
+        codes = zip([self.row_Ak, *self.more_row_Ak], [self.col_Ak, *self.more_col_Ak], strict=True)
+        return [
+            affinity(
+                q, k, row_Ak, col_Ak, window=window, dilation=dilation, stride=options.stride, groups=options.groups,
+                normalise=options.normalise,
+            )
+            for (window, dilation), (row_Ak, col_Ak), _ in zip(options.scales, codes, range(count), strict=False)
+        ]  # fmt: skip
 
     def forward(self, embedding_BDHW: Tensor) -> Tensor:
         """Return `affinity` of the embedding."""
@@ -109,7 +155,7 @@ class CSCLHead(nn.Module):
 
 
 class CSCLLoss(nn.Module):
-    """Context-self contrastive loss of an embedding against class indices or parcel ids.
+    """Context-self contrastive loss of an embedding against class indices, parcel ids, or both.
 
     Parameters
     ----------
@@ -122,88 +168,35 @@ class CSCLLoss(nn.Module):
         super().__init__()
         self.options = options
         self.head = CSCLHead(options, width)
+        learns = options.form == "sigmoid" and options.learn_threshold
+        self.threshold = nn.Parameter(torch.tensor(options.threshold)) if learns else options.threshold
 
-    def forward(self, embedding_BDHW: Tensor, target_BHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and the measures of `contrast`.
+    def forward(self, embedding_BDHW: Tensor, target_BHW: Tensor | Ground) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and the measures of `contrast` on the first scale.
 
         Parameters
         ----------
         embedding_BDHW : Tensor
             Any floating dtype.
-        target_BHW : Tensor
-            int64 class indices or parcel ids, negative where unknown, on the pixels of the embedding.
+        target_BHW : Tensor or Ground
+            int64 class indices or parcel ids, negative where unknown, on the pixels of the embedding; or more that is
+            known of them.
 
         Raises
         ------
         InputError
             If target and embedding do not share items, rows and columns.
         """
-        if target_BHW.shape != (embedding_BDHW.shape[0], *embedding_BDHW.shape[2:]):
+        ground = target_BHW if isinstance(target_BHW, Ground) else Ground(target_BHW)
+        if ground.target_BHW.shape != (embedding_BDHW.shape[0], *embedding_BDHW.shape[2:]):
             raise InputError(
-                f"The target {tuple(target_BHW.shape)} (item, row, column) does not lie on the pixels of the "
+                f"The target {tuple(ground.target_BHW.shape)} (item, row, column) does not lie on the pixels of the "
                 f"embedding {tuple(embedding_BDHW.shape)} (item, channel, row, column)."
             )
-        return contrast(self.head.affinity(embedding_BDHW), target_BHW, self.options)
-
-
-def contrast(s_BkkHW: Tensor, target_BHW: Tensor, options: CSCLOptions) -> tuple[Tensor, dict[str, Tensor]]:
-    """Context-self contrastive loss of given similarities.
-
-    Parameters
-    ----------
-    s_BkkHW : Tensor
-        Similarities of `affinity`.
-    target_BHW : Tensor
-        int64 class indices or parcel ids, negative where unknown, before any stride.
-    options : CSCLOptions
-        Its window, dilation and stride are those that `s_BkkHW` was made with.
-
-    Returns
-    -------
-    loss : Tensor
-        0-d.
-    measures : dict of 0-d Tensor
-        ``similarity_positive`` and ``similarity_negative``, means over the pairs that count (0 for no pair), their
-        difference ``similarity_gap``, ``positive_share`` of the pairs that count, and ``collapsed``: 1 if both sides
-        have pairs and either both means exceed 0.9 of the largest similarity or the gap is below 0.02 of it. Every
-        network starts so; one that stays so has learned nothing.
-    """
-    positive, kept = label_agreement(target_BHW, options.window, options.dilation, options.stride)
-    kept = torch.ones_like(kept) if options.mode == "reference" else kept
-    positive, negative = kept & positive, kept & ~positive
-    count_positive, count_negative = positive.sum(), negative.sum()
-    # where() remembers the masks, a byte a pair, and not the similarities.
-    sum_positive = torch.where(positive, s_BkkHW, 0).sum()
-    sum_negative = torch.where(negative, s_BkkHW, 0).sum()
-    mean_positive, mean_negative = (
-        sum_positive / count_positive.clamp_min(1),
-        sum_negative / count_negative.clamp_min(1),
-    )
-    if options.mode == "balanced":
-        loss = mean_negative - mean_positive
-    else:
-        total = options.mode == "masked" and options.masked_mean == "total"
-        pairs = torch.full_like(count_positive, kept.numel()) if total else count_positive + count_negative
-        loss = (sum_negative - options.positive_weight * sum_positive) / pairs.clamp_min(1)
-    measures = _measures(mean_positive.detach(), mean_negative.detach(), count_positive, count_negative, options)
-    return loss, measures
-
-
-def _measures(
-    mean_positive: Tensor, mean_negative: Tensor, count_positive: Tensor, count_negative: Tensor, options: CSCLOptions
-) -> dict[str, Tensor]:
-    largest = options.groups if options.normalise else float("inf")
-    gap = mean_positive - mean_negative
-    alike = torch.minimum(mean_positive, mean_negative) > COLLAPSE_SIMILARITY * largest
-    flat = gap < COLLAPSE_GAP * (options.groups if options.normalise else 1)
-    both = (count_positive > 0) & (count_negative > 0)
-    return {
-        "similarity_positive": mean_positive,
-        "similarity_negative": mean_negative,
-        "similarity_gap": gap,
-        "positive_share": count_positive / (count_positive + count_negative).clamp_min(1),
-        "collapsed": (both & (alike | flat)).type(gap.dtype),
-    }
+        scales = self.head.affinities(embedding_BDHW)
+        pairs, more = best_pairs(scales, ground, self.options)
+        found = [contrast(s, sides, self.options, self.threshold) for s, sides in zip(scales, pairs, strict=True)]
+        return torch.stack([loss for loss, _ in found]).mean(), {**found[0][1], **more}
 
 
 losses.register("cscl")(

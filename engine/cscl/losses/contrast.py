@@ -1,0 +1,128 @@
+"""What pairs of pixel and tap cost by their similarity s, and how the costs are put together.
+
+``form`` says what a pair costs, with t the temperature and b the threshold:
+
+- ``linear``: -s if it is alike, s if it is unlike, as published;
+- ``sigmoid``: its binary cross-entropy, log(1 + exp(-(s - b) / t)) if alike and log(1 + exp((s - b) / t)) if unlike
+  (Zhai et al. 2023, "Sigmoid loss for language image pre-training", ICCV, whose bias is -b / t);
+- ``softmax``: the taps of a pixel compete: log sum_taps exp(s / t) minus the mean of s / t over the taps that are alike
+  (Khosla et al. 2020, "Supervised contrastive learning", NeurIPS, their L_out, within one window).
+
+``mode`` says which pairs count, and how those of the first two forms are put together:
+
+- ``balanced``: mean cost of the pairs that are alike plus that of those that are unlike, over the whole batch; an empty
+  side counts 0. Pairs with the border, with unknown pixels and of a pixel with itself are left out. Linear costs
+  collapse onto one constant similarity when the two sides are out of balance.
+- ``masked``: the same pairs, with ``positive_weight`` on those that are alike, over the number of ``masked_mean``.
+- ``reference``: as published: the mean over all pairs, where taps beyond the border are unlike, unknown is a class like
+  any other (so an all-unknown batch does not count 0) and the pixel itself is alike.
+
+The softmax balances each pixel by itself; its loss is the mean over the pixels that have taps of both kinds. Where
+pairs have weights, all sums and means are weighted, and such a pixel by the lighter of its sides, but at most 1.
+
+Axes: B item, T tap, H row, W column, k row or column of the window.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from .ground import Pairs
+
+if TYPE_CHECKING:
+    from .cscl import CSCLOptions
+
+__all__ = ["contrast"]
+
+COLLAPSE_SIMILARITY = 0.9  # both means above this share of the largest similarity: everything looks alike
+COLLAPSE_GAP = 0.02  # or those alike exceed the unlike by less than this share of it
+LEAST_WEIGHT = 1e-6  # of a side; below, it is empty
+
+
+def contrast(
+    s_BkkHW: Tensor, pairs: Pairs, options: CSCLOptions, threshold: Tensor | float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Context-self contrastive loss of given similarities.
+
+    Parameters
+    ----------
+    s_BkkHW : Tensor
+        Similarities of `affinity`.
+    pairs : tuple of Tensor
+        Weights of the pairs that are alike and of those that are unlike, axes as `s_BkkHW`, bool or float in 0..1.
+    options : CSCLOptions
+        Its form and mode.
+    threshold : Tensor or float
+        Of the sigmoid form.
+
+    Returns
+    -------
+    loss : Tensor
+        0-d.
+    measures : dict of 0-d Tensor
+        ``similarity_positive`` and ``similarity_negative``, means of s over the pairs that are alike and unlike (0 for
+        no pair), their difference ``similarity_gap``, ``positive_share`` of the pairs that count, and ``collapsed``: 1
+        if both sides have pairs and either both means exceed 0.9 of the largest similarity or the gap is below 0.02 of
+        it. Every network starts so; one that stays so has learned nothing.
+    """
+    weight_alike, weight_unlike = (side.sum().type(s_BkkHW.dtype) for side in pairs)
+    sum_alike, sum_unlike = (weighted(s_BkkHW, side) for side in pairs)
+    least = LEAST_WEIGHT if pairs[0].is_floating_point() else 1
+    mean_alike, mean_unlike = sum_alike / weight_alike.clamp_min(least), sum_unlike / weight_unlike.clamp_min(least)
+    measures = _measures(mean_alike.detach(), mean_unlike.detach(), weight_alike, weight_unlike, options)
+    if options.form == "softmax":
+        return _among_taps(
+            s_BkkHW.flatten(1, 2) / options.temperature, *(side.flatten(1, 2) for side in pairs)
+        ), measures
+    cost_alike, cost_unlike = -sum_alike, sum_unlike
+    if options.form == "sigmoid":
+        z_BkkHW = (s_BkkHW - threshold) / options.temperature
+        cost_alike, cost_unlike = weighted(softplus(-z_BkkHW), pairs[0]), weighted(softplus(z_BkkHW), pairs[1])
+    if options.mode == "balanced":
+        return cost_alike / weight_alike.clamp_min(least) + cost_unlike / weight_unlike.clamp_min(least), measures
+    total = options.mode == "masked" and options.masked_mean == "total"
+    weight = torch.full_like(weight_alike, s_BkkHW.numel()) if total else weight_alike + weight_unlike
+    return (cost_unlike + options.positive_weight * cost_alike) / weight.clamp_min(least), measures
+
+
+def weighted(value_BkkHW: Tensor, weight_BkkHW: Tensor, *, by_item: bool = False) -> Tensor:
+    """Sum values by their weights, over all or over each item: 0-d, or (B,)."""
+    if weight_BkkHW.dtype == torch.bool:  # where() remembers the masks, a byte a pair, and not the values
+        product = torch.where(weight_BkkHW, value_BkkHW, 0)
+    else:
+        product = value_BkkHW * weight_BkkHW
+    return product.sum((1, 2, 3, 4)) if by_item else product.sum()
+
+
+def _among_taps(z_BTHW: Tensor, alike_BTHW: Tensor, unlike_BTHW: Tensor) -> Tensor:
+    """Cross-entropy of the taps that are alike among those of each window."""
+    alike_BTHW, unlike_BTHW = (side.type(z_BTHW.dtype) for side in (alike_BTHW, unlike_BTHW))
+    side_BHW = alike_BTHW.sum(1)
+    pixel_BHW = torch.minimum(side_BHW, unlike_BTHW.sum(1)).clamp_max(1)
+    weight_BTHW = alike_BTHW + unlike_BTHW
+    weight_BTHW = torch.where(pixel_BHW[:, None] > 0, weight_BTHW, 1)  # what has no weight is to stay finite
+    # A weight of 0 gives -inf, whose gradient is 0.
+    among_BHW = (z_BTHW + weight_BTHW.log()).logsumexp(1)
+    own_BHW = (z_BTHW * alike_BTHW).sum(1) / side_BHW.clamp_min(LEAST_WEIGHT)
+    return ((among_BHW - own_BHW) * pixel_BHW).sum() / pixel_BHW.sum().clamp_min(LEAST_WEIGHT)
+
+
+def _measures(
+    mean_alike: Tensor, mean_unlike: Tensor, weight_alike: Tensor, weight_unlike: Tensor, options: CSCLOptions
+) -> dict[str, Tensor]:
+    largest = options.groups if options.normalise else float("inf")
+    gap = mean_alike - mean_unlike
+    same = torch.minimum(mean_alike, mean_unlike) > COLLAPSE_SIMILARITY * largest
+    flat = gap < COLLAPSE_GAP * (options.groups if options.normalise else 1)
+    both = (weight_alike > 0) & (weight_unlike > 0)
+    return {
+        "similarity_positive": mean_alike,
+        "similarity_negative": mean_unlike,
+        "similarity_gap": gap,
+        "positive_share": weight_alike / (weight_alike + weight_unlike).clamp_min(LEAST_WEIGHT),
+        "collapsed": (both & (same | flat)).type(gap.dtype),
+    }
