@@ -55,6 +55,9 @@ class DataSettings:
     test_share: Annotated[
         float, {"min": 0.0, "max": 0.8, "basic": True, "tooltip": "Share of blocks never seen in training"}
     ] = 0.2
+    label_share: Annotated[
+        float, {"min": 0.001, "max": 1.0, "tooltip": "Share of parcels whose crop is used; outlines are all kept"}
+    ] = 1.0
     augment: Annotated[bool, {"tooltip": "Flip and turn samples by quarters"}] = True
     date_dropout: Annotated[
         float, {"min": 0.0, "max": 0.9, "tooltip": "Chance that a date is left out of a training sample"}
@@ -90,9 +93,13 @@ class PretrainSettings(StageSettings):
 
 @dataclass(frozen=True)
 class TrainSettings(StageSettings):
-    """Supervised training of the whole network, nothing frozen."""
+    """Supervised training of the whole network or of a part of it."""
 
     steps: Annotated[int, {"min": 1, "basic": True, "tooltip": "Gradient steps"}] = 600
+    scope: Annotated[
+        Literal["all", "decoder", "head"],
+        {"tooltip": "What learns: all; what looks around a pixel and the classifier; or that alone, a linear probe"},
+    ] = "all"
     loss: Annotated[Choice, {"tooltip": "Segmentation loss and its options"}] = field(
         default_factory=lambda: Choice("cross-entropy")
     )

@@ -21,6 +21,7 @@ from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe, StageSettings
 
+from .partly import Partly
 from .prepare import new_card
 from .schemes import Viewer, reads_views
 
@@ -152,7 +153,8 @@ def _noise(card: ModelCard, side: int, dates: int) -> Batch:
 
 
 def _on_labels(stage: str, recipe: Recipe, network: Network, card: ModelCard) -> tuple[nn.ModuleDict, Step]:
-    modules = nn.ModuleDict({"network": network, **_losses(stage, recipe, network, len(card.legend))})
+    scope = recipe.train.scope if stage == "train" else "all"
+    modules = Partly({"network": network, **_losses(stage, recipe, network, len(card.legend))}, scope)
     batch = _noise(card, recipe.data.patch_px, card.dates)
 
     def step() -> Tensor:

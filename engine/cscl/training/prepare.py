@@ -24,6 +24,7 @@ from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe
 
+from .few import with_few_crops
 from .save import split_of
 
 __all__ = ["Prepared", "describe_scene", "new_card", "prepare", "require_scenes", "suited", "versions"]
@@ -84,6 +85,8 @@ def prepare(
                 f"{recipe.data.patch_px} x {recipe.data.patch_px}. Use a larger image or set data.patch_px lower."
             )
     sides = yield from _split(scenes, recipe, start, window)
+    if recipe.data.label_share < 1:
+        scenes = yield from with_few_crops(scenes, sides, recipe.data.label_share, recipe.seed)
     card = before or new_card(scenes, recipe)
     sources = []
     for scene, side in zip(scenes, sides, strict=True):

@@ -29,6 +29,7 @@ from cscl.recipe import Recipe, plain
 from .begin import attention_of, inherited
 from .checkpoint import run_facts, workplace
 from .loop import Learner, fit
+from .partly import Partly
 from .prepare import Prepared, prepare, require_scenes, suited
 from .save import finish_model
 
@@ -59,8 +60,9 @@ def train(
     recipe : Recipe, optional
         Settings; the parts ``model`` (unless `start` is given), ``data`` and ``train`` count here.
     start : path, optional
-        Model folder to start from: its whole network is kept and nothing is frozen; only the classifier starts
-        afresh, unless the model was trained on the same classes. Where it was trained on one of the scenes, what it
+        Model folder to start from: its whole network is kept, and all of it learns unless ``train.scope``
+        freezes a part; only the classifier starts afresh, unless the model was trained on the same classes.
+        Where it was trained on one of the scenes, what it
         held back there is held back again. Its contrastive head is carried along as it is.
     window : Window, optional
         Train inside it only, and test outside it.
@@ -98,7 +100,13 @@ def train(
         prepared = suited(prepared, network, card)
         if before is not None and start is not None:
             _take_over(network, Path(start), same_classes=_codes(before.legend) == _codes(card.legend))
-        modules = nn.ModuleDict({"network": network})
+        if start is None and settings.scope != "all":
+            yield Note(
+                f"All but the {settings.scope} keeps its first, random weights (train.scope). Start from a pre-trained "
+                "model, or let all learn.",
+                warning=True,
+            )
+        modules = Partly({"network": network}, settings.scope)
         if settings.joint_weight:
             modules["head"] = make_loss(recipe.pretrain.loss, "embedding", network.embedding_width)
         segmentation: Any = make_loss(settings.loss, "logits", len(card.legend))
