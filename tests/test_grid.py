@@ -7,7 +7,19 @@ import pytest
 from affine import Affine
 
 from cscl.errors import GridError, InputError
-from cscl.grid import Window, crop, make_grid, pixel_size_m, require_same, tile_count, tiles
+from cscl.grid import (
+    Window,
+    coarsened,
+    crop,
+    make_grid,
+    pixel_size_m,
+    refined,
+    require_same,
+    same,
+    tile_count,
+    tiles,
+    times_finer,
+)  # fmt: skip
 
 PLACE = Affine(9.994792, 0, 465181.0522318204, 0, -9.997448, 5080254.63349641)
 
@@ -53,6 +65,24 @@ def test_a_grown_window_stops_at_the_border_and_knows_its_core() -> None:
     assert grown == Window(0, 16, 14, 16)
     array = np.arange(37 * 32).reshape(37, 32)
     np.testing.assert_array_equal(array[grown.slices][core.within(grown).slices], array[core.slices])
+
+
+def test_a_refined_grid_covers_the_same_ground_and_comes_back() -> None:
+    grid = make_grid((101, 100), PLACE, "EPSG:32633", "x")
+    fine = refined(grid, 4)
+    assert fine.shape == (404, 400) and fine.boundingbox.bbox == pytest.approx(grid.boundingbox.bbox)
+    assert same(coarsened(fine, 4), grid)
+    assert (times_finer(fine, grid), times_finer(grid, grid), times_finer(grid, fine)) == (4, 1, None)
+    window = Window(3, 5, 10, 20)
+    assert same(crop(fine, window.refined(4)), refined(crop(grid, window), 4))
+
+
+@pytest.mark.parametrize("moved", [Affine.translation(3, 0), Affine.scale(1.01)])
+def test_a_grid_beside_the_refined_one_is_not_finer(moved: Affine) -> None:
+    grid = make_grid((101, 100), PLACE, "EPSG:32633", "x")
+    beside = make_grid((404, 400), refined(grid, 4).transform * moved, "EPSG:32633", "x")
+    assert times_finer(beside, grid) is None
+    assert times_finer(make_grid((404, 399), refined(grid, 4).transform, "EPSG:32633", "x"), grid) is None
 
 
 def test_a_crop_stays_in_place() -> None:

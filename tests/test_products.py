@@ -13,9 +13,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from cscl.errors import GridError, InputError, MissingError
-from cscl.grid import Window, make_grid
+from cscl.grid import Window, make_grid, refined
 from cscl.legend import Legend
-from cscl.products import AffinityMap, Embedding, LabelMap, Prediction
+from cscl.products import AffinityMap, Embedding, LabelMap, Prediction, Scene
 
 PLACE = Affine(10, 0, 600000, 0, -10, 5000000)
 GRID = make_grid((4, 5), PLACE, "EPSG:32633", "toy")
@@ -28,6 +28,39 @@ def write(path: Path, ids: NDArray[Any] = IDS, nodata: float | None = None, tran
     with rasterio.open(path, "w", "GTiff", width, height, 1, **plain) as out:
         out.write(ids, 1)
     return path
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (refined(GRID, 4), r"4 times coarser pixels than those wanted here\..* cscl coarsen"),
+        (make_grid((2, 2), PLACE * Affine.scale(2), "EPSG:32633", "toy"), "the shapes differ"),
+        (make_grid((1, 1), PLACE * Affine.scale(5), "EPSG:32633", "toy"), "the shapes differ"),
+    ],
+)
+def test_labels_at_other_pixels_are_refused_with_what_helps(wanted: Any, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(GridError, match=sentence):
+        LabelMap.open(write(tmp_path / "labels.tif"), wanted)
+
+
+def test_labels_finer_than_wanted_are_refused_with_what_helps(tmp_path: Path) -> None:
+    fine = write(tmp_path / "fine.tif", IDS.repeat(2, 0).repeat(2, 1), transform=PLACE * Affine.scale(1 / 2))
+    with pytest.raises(GridError, match=r"2 times finer .* --set data.finer=2"):
+        LabelMap.open(fine, GRID)
+    assert LabelMap.open(fine, refined(GRID, 2)).ids.shape == (8, 10)
+
+
+def test_labels_of_a_scene_may_be_finer_by_a_whole_number() -> None:
+    class Images:
+        grid, name = GRID, "toy images"
+
+    def labels(grid: Any) -> LabelMap:
+        return LabelMap(np.zeros(grid.shape, np.uint8), grid, Legend.from_codes([0, 1]))
+
+    assert [Scene(Images(), labels(refined(GRID, times))).finer for times in (1, 2, 4)] == [1, 2, 4]
+    for shape, scale in (((6, 7), 2 / 3), ((8, 9), 1 / 2), ((2, 2), 2)):
+        with pytest.raises(GridError, match="the shapes differ"):
+            Scene(Images(), labels(make_grid(shape, PLACE * Affine.scale(scale), "EPSG:32633", "toy")))
 
 
 def test_without_nodata_every_id_is_a_class(tmp_path: Path) -> None:

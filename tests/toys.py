@@ -7,7 +7,7 @@ import xarray as xr
 from affine import Affine
 
 from cscl.cube import Radiometry, SITSCube
-from cscl.grid import make_grid
+from cscl.grid import make_grid, refined
 from cscl.legend import CropClass, Legend
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe
@@ -51,3 +51,18 @@ def scene(size: int = 64, dates: int = 6, seed: int = 0, parcel_px: int = 8, gap
     ids = LEGEND.to_ids(index)
     ids[-4:] = LEGEND.ignore
     return Scene(cube, LabelMap(ids, grid, LEGEND, numbers, "toy parcels"))
+
+
+def finer(scene: Scene, times: int = 2) -> Scene:
+    """The same scene with labels at finer pixels, whose parcels reach one fine pixel farther down and to the right."""
+    labels = scene.labels
+
+    def moved(array: np.ndarray) -> np.ndarray:
+        fine = array.repeat(times, 0).repeat(times, 1)
+        return np.pad(fine, ((1, 0), (1, 0)), mode="edge")[:-1, :-1]
+
+    assert labels.parcel_ids is not None
+    fine = LabelMap(
+        moved(labels.ids), refined(labels.grid, times), labels.legend, moved(labels.parcel_ids), labels.name
+    )
+    return Scene(scene.cube, fine)

@@ -77,6 +77,11 @@ class ModelCard:
     made: Mapping[str, str] = field(default_factory=dict)
     tuned: Mapping[str, Any] | None = None
 
+    @property
+    def finer(self) -> int:
+        """How many pixels of its maps lie along a side of one of the images."""
+        return self.recipe.data.finer
+
     def days_of(self, dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
         """Days since the reference date, moved by whole years so that the season falls where the model knows it.
 

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from cscl.errors import GridError, InputError
 
-__all__ = ["GeoBox", "Window", "crop", "make_grid", "pixel_size_m", "require_same", "same", "tile_count", "tiles"]
+__all__ = [
+    "GeoBox", "Window", "coarsened", "crop", "make_grid", "pixel_size_m", "refined", "require_same", "same",
+    "tile_count", "tiles", "times_finer",
+]  # fmt: skip
 
 _SAME_PX = 1e-3
 
@@ -76,6 +80,10 @@ class Window:
         r1 = min(shape[0], self.row + self.height + margin_px)
         c1 = min(shape[1], self.col + self.width + margin_px)
         return Window(r0, c0, r1 - r0, c1 - c0)
+
+    def refined(self, factor: int) -> Window:
+        """Return the same place on a grid of finer pixels, `factor` along a side of one."""
+        return Window(*(factor * n for n in (self.row, self.col, self.height, self.width)))
 
     def within(self, outer: Window) -> Window:
         """Return the same place, counted from the corner of `outer`."""
@@ -150,6 +158,24 @@ def crop(grid: GeoBox, window: Window) -> GeoBox:
     """Cut the grid of a window out of a grid."""
     cut: GeoBox = grid[window.rows, window.cols]
     return cut
+
+
+def refined(grid: GeoBox, factor: int) -> GeoBox:
+    """Cut each pixel of a grid into `factor` x `factor` pixels."""
+    rows, cols = (factor * n for n in grid.shape)
+    return GeoBox((rows, cols), grid.transform * Affine.scale(1 / factor), grid.crs)
+
+
+def coarsened(grid: GeoBox, factor: int) -> GeoBox:
+    """Join `factor` x `factor` pixels of a grid; what is left over at its right and lower edge is dropped."""
+    rows, cols = (n // factor for n in grid.shape)
+    return GeoBox((rows, cols), grid.transform * Affine.scale(factor), grid.crs)
+
+
+def times_finer(fine: GeoBox, coarse: GeoBox) -> int | None:
+    """How many pixels of one grid lie along a side of another's: 1 for the same grid, None where that has no answer."""
+    factor = round(fine.shape[0] / coarse.shape[0])
+    return factor if factor and same(fine, refined(coarse, factor)) else None
 
 
 def same(a: GeoBox, b: GeoBox) -> bool:

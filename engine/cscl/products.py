@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from cscl.errors import GridError, InputError, MissingError
-from cscl.grid import GeoBox, Window, require_same
+from cscl.grid import GeoBox, Window, require_same, times_finer
 from cscl.legend import Legend
 from cscl.raster import facts, stack
 
@@ -73,7 +73,7 @@ class LabelMap:
             The raster lies elsewhere; it is not of integers; there is none.
         """
         raster = facts(path)
-        require_same(grid, raster.grid(str(grid.crs)), f"The images and the labels {path}")
+        _require_there(raster.grid(str(grid.crs)), grid, f"The labels {path}")
         if not np.issubdtype(np.dtype(raster.dtype), np.integer):
             raise InputError(
                 f"{path} holds {raster.dtype} values, not whole class ids. Convert it with gdal_translate -ot Byte."
@@ -114,19 +114,26 @@ class LabelMap:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A cube and its labels on one grid: what a model learns from.
+    """A cube and its labels: what a model learns from. Both lie on one grid, or the labels on a finer one.
 
     Raises
     ------
     GridError
-        If the two do not share their grid.
+        If the pixels of the images are not whole pixels of the labels, or whole blocks of them.
     """
 
     cube: Any
     labels: LabelMap
 
     def __post_init__(self) -> None:
-        require_same(self.cube.grid, self.labels.grid, f"The images {self.cube.name} and the labels {self.labels.name}")
+        images, labels = self.cube.grid, self.labels.grid
+        if times_finer(labels, images) is None:
+            require_same(images, labels, f"The images {self.cube.name} and the labels {self.labels.name}")
+
+    @property
+    def finer(self) -> int:
+        """How many pixels of the labels lie along a side of one of the images."""
+        return int(self.labels.grid.shape[0] // self.cube.grid.shape[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,6 +247,22 @@ class AffinityMap:
         off_centre = np.ones((k, k), bool)
         off_centre[k // 2, k // 2] = False
         return np.asarray(1 - self.values[off_centre].mean(axis=0), np.float32)
+
+
+def _require_there(labels: GeoBox, wanted: GeoBox, what: str) -> None:
+    """Refuse a label raster that is not on the grid where labels are wanted, and say what to do where it would fit."""
+    pixels = "{} times {} pixels than those wanted here"
+    if (times := times_finer(labels, wanted) or 1) > 1:
+        raise GridError(
+            f"{what} have {pixels.format(times, 'finer')}. Train with --set data.finer={times}, map with --finer "
+            f"{times}, or resample them, e.g. with gdalwarp -r mode."
+        )
+    if (times := times_finer(wanted, labels) or 1) > 1:
+        raise GridError(
+            f"{what} have {pixels.format(times, 'coarser')}. Give parcels as polygons or finer labels, bring a map to "
+            f"their pixels with cscl coarsen, or train with --set data.finer=1."
+        )
+    require_same(wanted, labels, f"The images and {what[0].lower()}{what[1:]}")
 
 
 def _lazy(path: Path) -> xr.DataArray:

@@ -50,6 +50,10 @@ class DataSettings:
 
     patch_px: Annotated[int, {"min": 8, "max": 512, "tooltip": "Side of a training sample, pixels"}] = 24
     dates: Annotated[int, {"min": 1, "max": 400, "tooltip": "Most dates in a sample; of more, some are drawn"}] = 24
+    finer: Annotated[
+        Literal[1, 2, 4],
+        {"tooltip": "How many times finer than the images labels and maps are: with 4, 10 m images give a 2.5 m map"},
+    ] = 1
     block_px: Annotated[int, {"min": 8, "tooltip": "Side of the blocks that are held back as a whole, pixels"}] = 32
     validation_share: Annotated[float, {"min": 0.0, "max": 0.5, "tooltip": "Share of blocks that steer training"}] = 0.1
     test_share: Annotated[

@@ -13,7 +13,7 @@ from cscl.data.sampling import PatchPlaces, even_dates, random_dates
 from cscl.data.split import Side, split_window
 from cscl.errors import InputError
 from cscl.events import Progress, run
-from cscl.grid import Window, make_grid
+from cscl.grid import Window, make_grid, refined
 from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
 
@@ -82,6 +82,40 @@ def test_missing_pixels_are_zero_and_marked() -> None:
     x, _, seen = to_tensors(values, valid, here.days, np.full(3, 2.0), np.full(3, 4.0))
     assert not seen[1, :20].any() and seen[1, 20:].all() and (x[1, :, :20] == 0).all()
     assert np.allclose(x[0, 0].numpy(), (here.scene.labels.ids - 2.0) / 4.0)
+
+
+def fine_source() -> Source:
+    """A scene whose labels are 2 times finer, and whose first band is the mean of them in each pixel."""
+    here = source()
+    cube = here.scene.cube
+    ids = np.random.default_rng(2).integers(0, 4, (80, 80)).astype(np.uint8)
+    stored = cube.stored.copy()
+    stored[:, 0] = 100 * ids.reshape(40, 2, 40, 2).mean(axis=(1, 3))
+    labels = LabelMap(ids, refined(cube.grid, 2), here.scene.labels.legend, ids + np.int32(1))
+    return Source(Scene(replace(cube, stored=stored), labels), here.side_YX.repeat(2, 0).repeat(2, 1), here.days)
+
+
+def test_finer_classes_move_with_the_image() -> None:
+    patches = Patches([fine_source()], Side.TRAIN, "class", 16, 4, **PLAIN)
+    known = 0
+    for step in range(6):
+        batch = patches.draw(step, 4)
+        assert batch.class_BHW.shape == batch.parcel_BHW.shape == batch.here_BHW.shape == (4, 32, 32)
+        mean = batch.class_BHW.double().reshape(4, 16, 2, 16, 2).mean(dim=(2, 4))
+        here = batch.here_BHW[:, ::2, ::2]
+        assert (batch.x_BTCHW[:, -1, 0][here] == 100 * mean[here]).all()
+        assert (batch.class_BHW[~batch.here_BHW] == -1).all()
+        known += int(here.sum())
+    assert known > 4000
+
+
+def test_finer_fixed_patches_are_filled_up_alike() -> None:
+    patches = Patches([fine_source()], Side.TEST, "class", 16, 5, **PLAIN)
+    batches = list(patches.fixed(4, 16, 99, 7))
+    assert sum(int((batch.class_BHW >= 0).sum()) for batch in batches) == 80 * 20
+    for batch in batches:
+        height, width = batch.x_BTCHW.shape[-2:]
+        assert not height % 7 and not width % 7 and batch.class_BHW.shape[1:] == (2 * height, 2 * width)
 
 
 def test_fixed_patches_cover_every_pixel_of_the_side_once() -> None:

@@ -6,7 +6,7 @@ from affine import Affine
 
 from cscl.data.split import Side, only, split_blocks, split_window
 from cscl.errors import InputError
-from cscl.grid import Window, make_grid
+from cscl.grid import Window, make_grid, refined
 from cscl.legend import Legend
 from cscl.products import LabelMap
 
@@ -28,6 +28,15 @@ def test_no_parcel_lies_on_two_sides_and_every_side_has_pixels() -> None:
         assert len(np.unique(side[truth.parcel_ids == number])) == 1
     share = (side == Side.TEST).mean()
     assert 0.1 < share < 0.35
+
+
+def test_finer_labels_are_split_as_coarse_ones_are() -> None:
+    truth = labels()
+    fine_grid = refined(truth.grid, 2)
+    ids, numbers = (a.repeat(2, 0).repeat(2, 1) for a in (truth.ids, truth.parcel_ids))
+    fine = LabelMap(ids, fine_grid, truth.legend, numbers)
+    side = split_blocks(truth, 32, 0.2, 0.2, seed=3)
+    assert np.array_equal(split_blocks(fine, 32, 0.2, 0.2, seed=3, finer=2), side.repeat(2, 0).repeat(2, 1))
 
 
 def test_a_parcel_goes_to_the_side_that_holds_most_of_it() -> None:

@@ -6,6 +6,9 @@
     class_BHW, parcel_BHW  int64, negative where unknown
     here_BHW               bool, True for pixels of the side that is drawn from
 
+The last two lines count the pixels of the labels: where these are finer than the images, H and W are as many times
+larger there.
+
 A batch is a pure function of the seed and the step, so a run that is resumed sees what it would have seen.
 """
 
@@ -60,7 +63,7 @@ class Source:
     scene : Scene
         Cube and labels.
     side_YX : ndarray
-        Axes (y, x), values of `Side`.
+        Axes (y, x) of the labels, values of `Side`.
     days : ndarray
         Shape (time,), int64, days since the reference date of the model.
     """
@@ -68,6 +71,14 @@ class Source:
     scene: Scene
     side_YX: NDArray[np.uint8]
     days: NDArray[np.int64]
+
+    def on(self, side: Side, window: Window | None = None) -> NDArray[np.bool_]:
+        """Whether pixels of the images, all or those of a window, lie on a side, if only in part; axes (y, x)."""
+        return _any_within(self.side_YX[self.place(window)] == side, self.scene.finer)
+
+    def place(self, window: Window | None) -> tuple[slice, slice]:
+        """Index of a window of the images, or of all of them, in the labels."""
+        return (slice(None), slice(None)) if window is None else window.refined(self.scene.finer).slices
 
 
 def held_in_memory(cube: SITSCube, share: float = 0.25) -> Generator[Event, None, SITSCube]:
@@ -109,11 +120,11 @@ def statistics(sources: Sequence[Source], windows: int = 64) -> tuple[NDArray[np
     bands = len(sources[0].scene.cube.bands)
     count, total, squares = 0, np.zeros(bands), np.zeros(bands)
     for source in sources:
-        places = [w for w in tiles(source.scene.cube.shape, 64) if (source.side_YX[w.slices] == Side.TRAIN).any()]
+        places = [w for w in tiles(source.scene.cube.shape, 64) if source.on(Side.TRAIN, w).any()]
         chosen = np.unique(np.linspace(0, len(places) - 1, min(windows, len(places))).round().astype(int))
         for window in (places[i] for i in chosen):
             values, valid = source.scene.cube.read(window)
-            valid = valid & (source.side_YX[window.slices] == Side.TRAIN)
+            valid = valid & source.on(Side.TRAIN, window)
             pixels = values.transpose(0, 2, 3, 1)[valid].astype(np.float64)
             count, total, squares = count + len(pixels), total + pixels.sum(0), squares + (pixels**2).sum(0)
     if not count:
@@ -151,7 +162,7 @@ class Patches:
     target : {"class", "parcel", "any"}
         Which pixels are worth a patch: those of known class, those inside a parcel, or all of the side.
     patch_px, dates : int
-        Side of a patch and most dates in it.
+        Side of a patch, in pixels of the images, and most dates in it.
     mean, std : ndarray
         Reflectance statistics, shape (band,).
     augment : bool
@@ -242,13 +253,13 @@ class Patches:
         values, valid = values[chosen], valid[chosen]
         if rng is not None and self.jitter:
             values = values * (1 + self.jitter * rng.standard_normal((*values.shape[:2], 1, 1), np.float32))
-        here = source.side_YX[window.slices] == self.side
-        labels = source.scene.labels
-        classes = np.where(here, labels.index(window), -1)
+        labels, place = source.scene.labels, source.place(window)
+        here = source.side_YX[place] == self.side
+        classes = np.where(here, labels.index(window.refined(source.scene.finer)), -1)
         if labels.parcel_ids is None:
             parcels = np.full(classes.shape, -1, np.int64)
         else:
-            ids = labels.parcel_ids[window.slices].astype(np.int64)
+            ids = labels.parcel_ids[place].astype(np.int64)
             parcels = np.where(here & (ids > 0), ids, -1)
         if rng is not None and self.augment:
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
@@ -259,14 +270,22 @@ class Patches:
 
 
 def _wanted(source: Source, side: Side, target: str, window: Window | None = None) -> NDArray[np.bool_]:
-    """Which pixels of a scene or a window can teach: on this side, and of known class or in a parcel; axes (y, x)."""
-    labels, place = source.scene.labels, window.slices if window else (slice(None), slice(None))
+    """Which pixels of the images or a window can teach: on this side, of known class or in a parcel; axes (y, x)."""
+    labels, place = source.scene.labels, source.place(window)
     here_YX: NDArray[np.bool_] = source.side_YX[place] == side
-    if target == "any":
-        return here_YX
     if target == "class":
-        return here_YX & (labels.legend.to_index(labels.ids[place]) >= 0)
-    return np.zeros_like(here_YX) if labels.parcel_ids is None else here_YX & (labels.parcel_ids[place] > 0)
+        here_YX &= labels.legend.to_index(labels.ids[place]) >= 0
+    elif target == "parcel":
+        here_YX &= False if labels.parcel_ids is None else labels.parcel_ids[place] > 0
+    return _any_within(here_YX, source.scene.finer)
+
+
+def _any_within(mask_YX: NDArray[np.bool_], finer: int) -> NDArray[np.bool_]:
+    """Whether any of the `finer` x `finer` pixels of the labels in each pixel of the images is True."""
+    if finer == 1:
+        return mask_YX
+    rows, cols = (n // finer for n in mask_YX.shape)
+    return np.asarray(mask_YX.reshape(rows, finer, cols, finer).any(axis=(1, 3)))
 
 
 def _turn(array: NDArray, turns: int, flip: bool) -> NDArray:  # type: ignore[type-arg]
@@ -301,9 +320,12 @@ def _pad(tensor: Tensor, length: int) -> Tensor:
 
 
 def _fill_up(batch: Batch, multiple_px: int) -> Batch:
-    height, width = batch.class_BHW.shape[-2:]
-    sides = (0, -width % multiple_px, 0, -height % multiple_px)
-    if not any(sides):
+    height, width = batch.valid_BTHW.shape[-2:]
+    right, low = -width % multiple_px, -height % multiple_px
+    if not (right or low):
         return batch
+    finer = batch.class_BHW.shape[-1] // width
     blank = {"x_BTCHW": 0.0, "valid_BTHW": False, "class_BHW": -1, "parcel_BHW": -1, "here_BHW": False}
-    return replace(batch, **{k: pad(getattr(batch, k), sides, value=v) for k, v in blank.items()})
+    times = {"x_BTCHW": 1, "valid_BTHW": 1}
+    sides = {k: (0, right * times.get(k, finer), 0, low * times.get(k, finer)) for k in blank}
+    return replace(batch, **{k: pad(getattr(batch, k), sides[k], value=v) for k, v in blank.items()})

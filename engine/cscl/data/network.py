@@ -20,6 +20,7 @@ from cscl.losses import losses
 from cscl.losses.cscl import CSCLOptions
 from cscl.models import DataShape, Network, models
 from cscl.models.aggregated import aggregated
+from cscl.models.upsampled import upsampled
 from cscl.recipe import Choice, build
 
 __all__ = ["build_network", "fill", "load_weights", "make_loss", "save_weights"]
@@ -37,6 +38,8 @@ def build_network(card: ModelCard) -> tuple[Network, ModelCard]:
     options: Any = build(architecture.options, card.model.options, f"the options of {card.model.name}")
     shape = DataShape(len(card.bands), max(1, len(card.legend)), card.dates, card.first_day, card.last_day)
     network = architecture.build(options, shape)
+    if card.finer > 1:
+        network = upsampled(network, card.finer)
     if card.recipe.aggregate:
         network = aggregated(network, _affinity_options(card.recipe.pretrain.loss))
     needs, patch_px = network.needs, card.recipe.data.patch_px

@@ -25,13 +25,26 @@ class Side(IntEnum):
 
 
 def split_blocks(
-    labels: LabelMap, block_px: int, validation_share: float, test_share: float, seed: int
+    labels: LabelMap, block_px: int, validation_share: float, test_share: float, seed: int, finer: int = 1
 ) -> NDArray[np.uint8]:
     """Assign the blocks of a scene to training, validation and test.
 
     Neighbouring pixels look alike, so pixels drawn at random would test on what was all but trained on. Of 64 random
     assignments of whole blocks the one is taken whose class shares are most alike on all sides. A parcel that lies in
     blocks of several sides goes to the side that holds most of it.
+
+    Parameters
+    ----------
+    labels : LabelMap
+        What is split.
+    block_px : int
+        Side of a block, in pixels of the images.
+    validation_share, test_share : float
+        Shares of the blocks.
+    seed : int
+        Of the random assignments.
+    finer : int
+        How many pixels of the labels lie along a side of one of the images.
 
     Returns
     -------
@@ -43,7 +56,8 @@ def split_blocks(
     InputError
         If the scene has too few blocks for the shares wanted.
     """
-    rows, cols = (-(-n // block_px) for n in labels.ids.shape)
+    size = block_px * finer
+    rows, cols = (-(-n // size) for n in labels.ids.shape)
     wanted = [round(share * rows * cols) for share in (validation_share, test_share)]
     needed = [max(1, n) if share > 0 else 0 for n, share in zip(wanted, (validation_share, test_share), strict=True)]
     if sum(needed) >= rows * cols:
@@ -51,14 +65,14 @@ def split_blocks(
             f"{labels.name}: {rows * cols} blocks of {block_px} pixels are too few to hold back {sum(needed)} of them. "
             "Set data.block_px lower, or data.validation_share and data.test_share to 0."
         )
-    histogram = _class_histogram(labels, block_px)
+    histogram = _class_histogram(labels, size)
     rng = np.random.default_rng([seed, 0x5B1])
     order = min((rng.permutation(rows * cols) for _ in range(64)), key=lambda o: _imbalance(histogram, o, needed))
     side_of_block = np.full(rows * cols, Side.TRAIN, np.uint8)
     side_of_block[order[: needed[0]]] = Side.VALIDATION
     side_of_block[order[needed[0] : sum(needed)]] = Side.TEST
     height, width = labels.ids.shape
-    side = side_of_block.reshape(rows, cols).repeat(block_px, 0)[:height].repeat(block_px, 1)[:, :width]
+    side = side_of_block.reshape(rows, cols).repeat(size, 0)[:height].repeat(size, 1)[:, :width]
     return side if labels.parcel_ids is None else _keep_parcels_whole(side, labels.parcel_ids)
 
 

@@ -18,10 +18,12 @@ __all__ = ["attention_of", "inherited"]
 def inherited(recipe: Recipe, before: ModelCard) -> Recipe:
     """Return the recipe with the network of the model that training starts from.
 
+    Its maps stay as fine as they were, or get finer if the recipe says so: then the network begins to learn that.
     A network that attends to neighbours goes on doing so. Where it does, its head is the one of the pre-training, so
     the options of that loss are taken over.
     """
-    recipe = replace(recipe, model=before.model, aggregate=recipe.aggregate or before.recipe.aggregate)
+    data = recipe.data if recipe.data.finer > before.finer else replace(recipe.data, finer=before.recipe.data.finer)
+    recipe = replace(recipe, model=before.model, data=data, aggregate=recipe.aggregate or before.recipe.aggregate)
     if not recipe.aggregate:
         return recipe
     loss = before.recipe.pretrain.loss if before.recipe.aggregate else _head_of(before)

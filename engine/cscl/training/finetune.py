@@ -156,6 +156,11 @@ def _prepare(
     card = before.card
     if card.stage != "trained":
         raise InputError(f"{folder} is only pre-trained: its classifier knows nothing yet. Train it with cscl train.")
+    if card.finer > 1:
+        raise InputError(
+            f"{folder} maps {card.finer} times finer than the images, and regions are fine-tuned at the pixels of the "
+            "images. Go on training it with cscl train --start."
+        )
     require_region(region_YX, scene.labels)
     cube, warnings = suit_cube(scene.cube, card, before.network.needs.least_dates)
     for warning in warnings:

@@ -23,6 +23,7 @@ from cscl.recipe import Recipe, StageSettings
 
 from .partly import Partly
 from .prepare import new_card
+from .pretrain import require_own_pixels
 from .schemes import Viewer, reads_views
 
 __all__ = ["Needs", "needs"]
@@ -114,7 +115,8 @@ def needs(
     yield Progress("estimating", len(stages), len(stages), "stage")
     memory = max((cost.memory_bytes for cost in costs), default=0)
     memory += _cube_bytes(scene.cube) if where.type == "cpu" else 0
-    disk = sum(cost.disk_bytes for cost in costs) + len(costs) * scene.labels.ids.size
+    fine_px = scene.cube.shape[0] * scene.cube.shape[1] * recipe.data.finer**2
+    disk = sum(cost.disk_bytes for cost in costs) + len(costs) * fine_px
     return Needs(
         memory, free_memory(where), disk, shutil.disk_usage(_existing(Path(out))).free,
         sum(cost.seconds for cost in costs) if where.type == "cpu" else None, str(where),
@@ -132,30 +134,33 @@ def _cost(stage: str, scene: Scene, recipe: Recipe) -> _Cost:
     """Cost of a stage, from a sample of noise."""
     settings: StageSettings = getattr(recipe, stage)
     network, card = build_network(new_card([scene], recipe))
+    if stage == "pretrain":
+        require_own_pixels(recipe)
     views = stage == "pretrain" and reads_views(recipe.pretrain.loss)
     modules, step = (_on_views if views else _on_labels)(stage, recipe, network, card)
     sizes, step_s = _forth_and_back(modules, step)
     weights = sum(4 * p.numel() for p in modules.parameters())
     side, read = recipe.data.patch_px, 4 * card.dates * len(card.bands) * recipe.data.patch_px**2
     once = settings.batch * (KERNELS * sum(sizes) + (6 if views else 3) * read)
-    samples = min(LOOK_PX, scene.labels.ids.size) / side**2 if stage == "train" else 0
+    samples = min(LOOK_PX / card.finer, scene.cube.shape[0] * scene.cube.shape[1]) / side**2 if stage == "train" else 0
     look = samples * (FORWARD * max(sizes) + 3 * read)
     memory = OTHERS + COPIES * weights + max(once, look)
     return _Cost(int(memory), 6 * weights, step_s * settings.batch * settings.steps)
 
 
-def _noise(card: ModelCard, side: int, dates: int) -> Batch:
+def _noise(card: ModelCard, side: int, dates: int, finer: int = 1) -> Batch:
     """One sample of noise, all of it valid, in as many classes and parcels as there are classes."""
     x = torch.randn(1, dates, len(card.bands), side, side)
     day = torch.linspace(card.first_day, card.last_day, dates).long()[None]
-    target = (torch.arange(side)[:, None] * torch.ones(side)).long()[None] % max(1, len(card.legend))
+    row = torch.arange(side * finer)
+    target = row[None, :, None].expand(1, -1, len(row)) % max(1, len(card.legend))
     return Batch(x, day, torch.ones_like(x[:, :, 0], dtype=torch.bool), target, target, target >= 0)
 
 
 def _on_labels(stage: str, recipe: Recipe, network: Network, card: ModelCard) -> tuple[nn.ModuleDict, Step]:
     scope = recipe.train.scope if stage == "train" else "all"
     modules = Partly({"network": network, **_losses(stage, recipe, network, len(card.legend))}, scope)
-    batch = _noise(card, recipe.data.patch_px, card.dates)
+    batch = _noise(card, recipe.data.patch_px, card.dates, card.finer)
 
     def step() -> Tensor:
         logits, embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)

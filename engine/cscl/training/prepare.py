@@ -79,6 +79,7 @@ def prepare(
     bands = before.bands if before else scenes[0].cube.bands
     scenes = [replace(scene, cube=scene.cube.select(bands=bands)) for scene in scenes]
     for scene in scenes:
+        _require_finer(scene, recipe.data.finer)
         if min(scene.cube.shape) < recipe.data.patch_px:
             raise InputError(
                 f"{scene.cube.name} has {scene.cube.shape[0]} x {scene.cube.shape[1]} pixels, fewer than a sample of "
@@ -131,6 +132,15 @@ def new_card(scenes: Sequence[Scene], recipe: Recipe) -> ModelCard:
     )  # fmt: skip
 
 
+def _require_finer(scene: Scene, finer: int) -> None:
+    if scene.finer != finer:
+        have = f"{scene.finer} times finer pixels than" if scene.finer > 1 else "the pixels of"
+        raise InputError(
+            f"The labels {scene.labels.name} have {have} the images {scene.cube.name}, and data.finer is {finer}. Set "
+            f"data.finer={scene.finer}, or read the labels onto refined(cube.grid, {finer})."
+        )
+
+
 def _with_data(card: ModelCard, sources: Sequence[Source]) -> ModelCard:
     """Fill in what the training data say: the statistics of the bands and the span of the season."""
     mean, std = statistics(sources)
@@ -145,7 +155,7 @@ def _split(
     sides: list[NDArray[np.uint8]] = []
     for number, scene in enumerate(scenes):
         yield Progress("splitting", number, len(scenes), "scene")
-        alike = [i for i in range(number) if scenes[i].cube.grid == scene.cube.grid]
+        alike = [i for i in range(number) if scenes[i].labels.grid == scene.labels.grid]
         sides.append(sides[alike[0]] if alike else _sides(scene, recipe, number, start, window))
     yield Progress("splitting", len(scenes), len(scenes), "scene")
     return sides
@@ -155,14 +165,16 @@ def _sides(
     scene: Scene, recipe: Recipe, number: int, start: str | Path | None, window: Window | None
 ) -> NDArray[np.uint8]:
     """Sides of the pixels of a scene: none that `start` learnt from is held back."""
-    data, former = recipe.data, _former_sides(start, scene.cube.grid)
+    data, former = recipe.data, _former_sides(start, scene.labels.grid)
     wanted = {Side.VALIDATION: data.validation_share, Side.TEST: data.test_share}
     if window is not None:
-        side = split_window(scene.cube.shape, window)
+        side = split_window(scene.labels.ids.shape, window.refined(scene.finer))
     elif former is not None and all((former == s).any() for s, share in wanted.items() if share):
         return former
     else:
-        side = split_blocks(scene.labels, data.block_px, data.validation_share, data.test_share, recipe.seed + number)
+        side = split_blocks(
+            scene.labels, data.block_px, data.validation_share, data.test_share, recipe.seed + number, scene.finer
+        )
     if former is not None:
         side[(side != Side.TRAIN) & ((former == Side.TRAIN) | (former == Side.VALIDATION))] = Side.NONE
     return side

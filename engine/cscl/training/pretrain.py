@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cscl.data.network import build_network, save_weights
 from cscl.device import pick
+from cscl.errors import InputError
 from cscl.events import Event, Job, Note
 from cscl.grid import Window
 from cscl.products import Scene
@@ -27,7 +28,7 @@ from .prepare import prepare, require_scenes, suited
 from .save import finish_model
 from .schemes import reads_views, scheme_of
 
-__all__ = ["pretrain"]
+__all__ = ["pretrain", "require_own_pixels"]
 
 
 def pretrain(
@@ -48,7 +49,8 @@ def pretrain(
     Parameters
     ----------
     scenes : sequence of Scene
-        Cubes with labels on the same grid; by parcel, only their parcel ids matter, and by views none of them.
+        Cubes with labels on the same grid, or on one that is `recipe.data.finer` times finer; by parcel, only their
+        parcel ids matter, and by views none of them.
     out : path
         Model folder to make.
     recipe : Recipe, optional
@@ -78,6 +80,7 @@ def pretrain(
     require_scenes(scenes)
     recipe = recipe or Recipe()
     settings, where = recipe.pretrain, pick(device)
+    require_own_pixels(recipe)
     with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
         prepared = yield from prepare(scenes, recipe, Path(out), window=window)
         torch.manual_seed(recipe.seed)  # the first weights, too, follow from the seed
@@ -100,6 +103,15 @@ def pretrain(
         save_weights(learner.result("head"), place.folder / "head.safetensors")
         finish_model(place, card, learner.result("network"), learner.history, prepared.sources)
     return Path(out)
+
+
+def require_own_pixels(recipe: Recipe) -> None:
+    """Refuse to compare views of images where embeddings are finer than these."""
+    if recipe.data.finer > 1 and reads_views(recipe.pretrain.loss):
+        raise InputError(
+            f"The scheme '{recipe.pretrain.loss.name}' compares views of the images at their own pixels. Pre-train with "
+            f"data.finer=1, and start a training with data.finer={recipe.data.finer} from that."
+        )
 
 
 def _say_if_collapsed(

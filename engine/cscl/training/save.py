@@ -17,8 +17,9 @@ from torch import Tensor
 from cscl.card import ModelCard
 from cscl.data.batches import Source
 from cscl.data.network import save_weights
-from cscl.errors import CSCLError, GridError, MissingError, OutputError
-from cscl.grid import GeoBox, require_same
+from cscl.data.split import Side
+from cscl.errors import CSCLError, MissingError, OutputError
+from cscl.grid import GeoBox, times_finer
 from cscl.raster import facts
 from cscl.results import begin, put, require_place
 
@@ -55,7 +56,8 @@ def finish_model(
 def split_of(model: str | Path, grid: GeoBox) -> NDArray[np.uint8]:
     """Sides of the pixels of a grid, axes (y, x), as the training of a model saw them; values of `Side`.
 
-    The training of the models that it started from counts too.
+    The training of the models that it started from counts too. Where the model learnt from finer or coarser labels, a
+    pixel has the side of all the pixels that it is made of, and none if they differ.
 
     Raises
     ------
@@ -65,9 +67,11 @@ def split_of(model: str | Path, grid: GeoBox) -> NDArray[np.uint8]:
     """
     ModelCard.open(model)
     for path in _split_maps(model):
-        if _lies_on(path, grid):
+        there = facts(path).grid()
+        if _is_of(there, grid):
             with rasterio.open(path) as src:
-                return np.asarray(src.read(1), np.uint8)
+                side_YX = np.asarray(src.read(1), np.uint8)
+            return _at(side_YX, times_finer(grid, there) or 1, times_finer(there, grid) or 1)
     raise MissingError(f"{model} was not trained on this grid, so none of it was seen. Assess without --held-out-of.")
 
 
@@ -94,24 +98,33 @@ def copy_model(model: str | Path, out: str | Path) -> Path:
     return out
 
 
+def _at(side_YX: NDArray[np.uint8], finer: int, coarser: int) -> NDArray[np.uint8]:
+    """Return sides for pixels that are so many times finer, or coarser."""
+    if finer > 1:
+        return side_YX.repeat(finer, 0).repeat(finer, 1)
+    if coarser == 1:
+        return side_YX
+    rows, cols = (n // coarser for n in side_YX.shape)
+    blocks = side_YX.reshape(rows, coarser, cols, coarser)
+    first = blocks[:, :1, :, :1]
+    return np.where((blocks == first).all(axis=(1, 3)), first[:, 0, :, 0], np.uint8(Side.NONE))
+
+
 def _split_maps(model: str | Path) -> list[Path]:
     return sorted(Path(model).glob("split_*.tif"))
 
 
-def _lies_on(path: Path, grid: GeoBox) -> bool:
-    try:
-        require_same(facts(path).grid(), grid, str(path))
-    except GridError:
-        return False
-    return True
+def _is_of(one: GeoBox, other: GeoBox) -> bool:
+    """Whether two grids are of one scene: the same, or the pixels of one are made of those of the other."""
+    return bool(times_finer(one, other) or times_finer(other, one))
 
 
 def _write_splits(folder: Path, sources: Sequence[Source], start: str | Path | None) -> None:
-    grids = [source.scene.cube.grid for source in sources]
+    grids = [source.scene.labels.grid for source in sources]
     for number, (source, grid) in enumerate(zip(sources, grids, strict=True), 1):
         _write_split(source.side_YX, grid, folder / f"split_{number}.tif")
     inherited = _split_maps(start) if start is not None else []
-    elsewhere = [path for path in inherited if not any(_lies_on(path, grid) for grid in grids)]
+    elsewhere = [path for path in inherited if not any(_is_of(facts(path).grid(), grid) for grid in grids)]
     for number, path in enumerate(elsewhere, len(grids) + 1):
         shutil.copyfile(path, folder / f"split_{number}.tif")
 

@@ -22,7 +22,8 @@ from cscl.events import Event, Job, Note, Progress
 from cscl.grid import Window
 from cscl.legend import Legend
 from cscl.metrics.confusion import ConfusionMatrix
-from cscl.models import Network
+from cscl.models import Needs, Network
+from cscl.models.upsampled import lifted
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe, plain
 
@@ -54,7 +55,7 @@ def train(
     Parameters
     ----------
     scenes : sequence of Scene
-        Cubes with labels on the same grid and of one legend.
+        Cubes with labels on the same grid, or on one that is `recipe.data.finer` times finer, and of one legend.
     out : path
         Model folder to make.
     recipe : Recipe, optional
@@ -62,8 +63,9 @@ def train(
     start : path, optional
         Model folder to start from: its whole network is kept, and all of it learns unless ``train.scope``
         freezes a part; only the classifier starts afresh, unless the model was trained on the same classes.
-        Where it was trained on one of the scenes, what it
-        held back there is held back again. Its contrastive head is carried along as it is.
+        A model of coarser maps can be started from: what
+        makes them finer begins afresh, too. Where it was trained on one of the scenes, what it held back there is held
+        back again. Its contrastive head is carried along as it is, if maps stay as fine.
     window : Window, optional
         Train inside it only, and test outside it.
     device : str
@@ -171,7 +173,8 @@ def _check_classes(prepared: Prepared) -> Generator[Event, None, tuple[int, ...]
             f"The training part holds {int((counts > 0).sum())} class with pixels; two are the least to tell apart. "
             "Check the class column and the legend, or hold back fewer blocks (data.test_share)."
         )
-    rare = [f"{c.name} ({n})" for c, n in zip(legend.classes, counts, strict=True) if n < 20]
+    scarce = 20 * prepared.card.finer**2
+    rare = [f"{c.name} ({n})" for c, n in zip(legend.classes, counts, strict=True) if n < scarce]
     if rare:
         more = f" and {len(rare) - 12} more" if len(rare) > 12 else ""
         yield Note(f"Too few training pixels to learn from: {', '.join(rare[:12])}{more}.", warning=True)
@@ -185,7 +188,7 @@ def _codes(legend: Legend) -> list[tuple[int, str]]:
 def _take_over(network: Network, start: Path, *, same_classes: bool) -> None:
     """Copy every weight of a model but its classifier; that too where the classes are the same and it was trained."""
     before = ModelCard.open(start)
-    weights = load_weights(start / "network.safetensors") | attention_of(network, start, before)
+    weights = lifted(load_weights(start / "network.safetensors"), network) | attention_of(network, start, before)
     trained = same_classes and before.stage == "trained"
     fresh = {} if trained else {k: v for k, v in network.state_dict().items() if k.startswith("classify.")}
     kept = {k: v for k, v in weights.items() if k not in fresh and (trained or not k.startswith("classify."))}
@@ -199,14 +202,14 @@ def _validation(
     patches = prepared.patches(Side.VALIDATION, "class", augment=False)
     if not patches.pixels:
         return None
-    return lambda net: _score(net, patches, len(prepared.card.legend), network.needs.multiple_px, device)
+    return lambda net: _score(net, patches, len(prepared.card.legend), network.needs, device)
 
 
 def _score(
-    network: nn.Module, patches: Patches, classes: int, multiple_px: int, device: torch.device
+    network: nn.Module, patches: Patches, classes: int, needs: Needs, device: torch.device
 ) -> Generator[Event, None, dict[str, float]]:
     matrix = ConfusionMatrix.empty(classes)
-    for number, batch in enumerate(patches.fixed(16, 64, VALIDATION_PATCHES, multiple_px), 1):
+    for number, batch in enumerate(patches.fixed(16 // needs.finer, 64, VALIDATION_PATCHES, needs.multiple_px), 1):
         guess = _guess(network, batch, device)
         matrix = matrix + ConfusionMatrix.of(batch.class_BHW.numpy(), guess.numpy(), classes)
         yield Progress("validation", number, 0, "batch")
@@ -241,7 +244,7 @@ def _keep_head(
     if "head" in learner.modules:
         save_weights(learner.result("head"), folder / "head.safetensors")
         return {"loss": plain(recipe.pretrain.loss), "target": recipe.pretrain.target}
-    if before is None or start is None or before.head is None:
+    if before is None or start is None or before.head is None or before.finer != recipe.data.finer:
         return None
     shutil.copyfile(start / "head.safetensors", folder / "head.safetensors")
     return before.head
