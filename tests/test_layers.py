@@ -12,7 +12,8 @@ import pytest
 # Module or package -> its layer; the longest matching name counts.
 LAYER = {
     **dict.fromkeys(["cscl", "cscl.errors", "cscl.registry", "cscl.results"], "base"),
-    **dict.fromkeys(["cscl.events", "cscl.grid", "cscl.raster", "cscl.cube", "cscl.legend", "cscl.parcels"], "nouns"),
+    **dict.fromkeys(["cscl.events", "cscl.grid", "cscl.raster", "cscl.cube", "cscl.legend"], "nouns"),
+    **dict.fromkeys(["cscl.parcels", "cscl.shares"], "nouns"),
     **dict.fromkeys(["cscl.products", "cscl.report", "cscl.recipe", "cscl.card"], "nouns"),
     "cscl.device": "device",
     **dict.fromkeys(["cscl.models", "cscl.losses", "cscl.metrics"], "parts"),

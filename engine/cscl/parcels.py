@@ -22,6 +22,7 @@ from cscl.grid import GeoBox
 from cscl.legend import Legend
 from cscl.products import LabelMap
 from cscl.registry import nearest
+from cscl.shares import PixelShares
 
 __all__ = ["Parcels", "columns_in", "outlines", "rasterise"]
 
@@ -155,7 +156,8 @@ def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
     Returns
     -------
     LabelMap
-        ``ids`` (y, x) in the legend's dtype and ``parcel_ids`` (y, x) int32, 0 outside all parcels.
+        ``ids`` (y, x) in the legend's dtype and ``parcel_ids`` (y, x) int32, 0 outside all parcels; ``shares`` tells
+        what the polygons share of single pixels.
 
     Raises
     ------
@@ -174,7 +176,8 @@ def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
     burn = {"out_shape": tuple(grid.shape), "transform": grid.transform, "all_touched": False}
     values = rasterize(zip(table.geometry, classes, strict=True), fill=legend.ignore, dtype=legend.dtype.name, **burn)
     parcel_ids = rasterize(zip(table.geometry, table["parcel_id"], strict=True), fill=0, dtype="int32", **burn)
-    return LabelMap(values, grid, legend, parcel_ids, parcels.name, parcels.path)
+    shares = PixelShares(table.geometry.to_numpy(), table["parcel_id"].to_numpy(np.int32), grid)
+    return LabelMap(values, grid, legend, parcel_ids, parcels.name, parcels.path, shares=shares)
 
 
 def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:

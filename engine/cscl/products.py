@@ -16,6 +16,7 @@ from cscl.errors import GridError, InputError, MissingError
 from cscl.grid import GeoBox, Window, require_same, times_finer
 from cscl.legend import Legend
 from cscl.raster import facts, stack
+from cscl.shares import PixelShares
 
 __all__ = ["AffinityMap", "Embedding", "LabelMap", "Prediction", "Scene"]
 
@@ -38,6 +39,8 @@ class LabelMap:
         What the user calls it.
     path : Path or None
         File that they come from: parcels or a raster.
+    shares : PixelShares or None
+        What parcels share of single pixels, where the labels come from polygons and lie where these do.
     """
 
     ids: NDArray[Any] = field(repr=False)
@@ -46,6 +49,7 @@ class LabelMap:
     parcel_ids: NDArray[np.int32] | None = field(default=None, repr=False)
     name: str = "labels"
     path: Path | None = None
+    shares: PixelShares | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for array in (self.ids, self.parcel_ids):
