@@ -73,5 +73,7 @@ def test_attention_is_part_of_the_decoder_and_feels_a_window_more() -> None:
     assert network.needs.margin_px == made("compact").needs.margin_px + 2
 
 
-def test_stride_of_the_loss_does_not_thin_out_the_attention() -> None:
-    assert answers(aggregated(made("compact"), replace(OPTIONS, stride=2)))[0].shape[-2:] == (24, 24)
+def test_stride_and_further_scales_of_the_loss_do_not_change_the_attention() -> None:
+    network = aggregated(made("compact"), replace(OPTIONS, stride=2, more_dilations=(4,)))
+    assert answers(network)[0].shape[-2:] == (24, 24)
+    assert network.state_dict().keys() == aggregated(made("compact"), OPTIONS).state_dict().keys()

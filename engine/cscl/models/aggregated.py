@@ -36,14 +36,14 @@ class Attend(nn.Module):
     Parameters
     ----------
     options : CSCLOptions
-        Window, dilation and width of the head; every pixel has its window whatever the stride.
+        Of the head. Its first scale is the one attended to, and every pixel has its window whatever the stride.
     width : int
         Channels D of the embedding.
     """
 
     def __init__(self, options: CSCLOptions, width: int) -> None:
         super().__init__()
-        self.options = replace(options, stride=1)
+        self.options = replace(options, stride=1, more_dilations=None, more_windows=None)
         self.head = CSCLHead(self.options, width)
         self.value = nn.Conv2d(width, width, 1, bias=False)
         nn.init.zeros_(self.value.weight)
