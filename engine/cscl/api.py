@@ -9,6 +9,7 @@ from cscl.export.bundle import export
 from cscl.grid import Window
 from cscl.inference.align import AlignOptions, estimate_offset, offsets_by_date
 from cscl.inference.align_files import write_corrected, write_offset
+from cscl.inference.align_labels import aligned, read_labels
 from cscl.inference.area import AreaOptions, estimate_areas
 from cscl.inference.area_files import write_area
 from cscl.inference.assess import Assessment, AssessOptions, assess
@@ -38,10 +39,11 @@ from cscl.training.segment import train
 __all__ = [
     "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "Embedding", "ExploreOptions",
     "FinetuneOptions", "LabelMap", "LabelOptions", "Legend", "ModelCard", "Offset", "Parcels", "PredictOptions",
-    "Prediction", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SeasonOptions", "Subset",
-    "SuspectOptions", "Window", "affinity", "assess", "draw_sample", "edge_strength", "embed", "estimate_areas",
-    "estimate_offset", "everything", "explore", "export", "finetune", "held_out", "held_out_of_all", "label_next",
-    "offsets_by_date", "open_cube", "open_labels", "open_parcels", "pooled", "predict", "pretrain", "rasterise",
-    "read_sample", "refine", "run", "select", "simulate", "suspects", "train", "versus", "write_area",
-    "write_corrected", "write_offset", "write_ranking", "write_sample", "write_season", "write_versus",
+    "Prediction", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SeasonOptions",
+    "Subset", "SuspectOptions", "Window", "affinity", "aligned", "assess", "draw_sample", "edge_strength", "embed",
+    "estimate_areas", "estimate_offset", "everything", "explore", "export", "finetune", "held_out",
+    "held_out_of_all", "label_next", "offsets_by_date", "open_cube", "open_labels", "open_parcels", "pooled",
+    "predict", "pretrain", "rasterise", "read_labels", "read_sample", "refine", "run", "select", "simulate",
+    "suspects", "train", "versus", "write_area", "write_corrected", "write_offset", "write_ranking", "write_sample",
+    "write_season", "write_versus",
 ]  # fmt: skip

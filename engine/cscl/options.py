@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 __all__ = ["add_fields", "read_fields"]
@@ -12,11 +13,13 @@ __all__ = ["add_fields", "read_fields"]
 R = TypeVar("R")
 
 
-def add_fields(parser: argparse.ArgumentParser, cls: type, title: str) -> None:
-    """Give a parser an option for each field of an annotated dataclass."""
+def add_fields(parser: argparse.ArgumentParser, cls: type, title: str, *, without: Collection[str] = ()) -> None:
+    """Give a parser an option for each field of an annotated dataclass, but for some that keep their defaults."""
     group = parser.add_argument_group(title)
     hints = typing.get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
+        if field.name in without:
+            continue
         hint = hints[field.name]
         tip = hint.__metadata__[0].get("tooltip", "")
         kind = hint.__origin__
@@ -39,7 +42,7 @@ def read_fields(args: argparse.Namespace, cls: type[R]) -> R:
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(typing.cast(Any, cls)):
-        value = getattr(args, field.name)
+        value = getattr(args, field.name, None)
         if isinstance(value, str):
             kinds = (hints[field.name], *typing.get_args(hints[field.name]))
             many = next((kind for kind in kinds if typing.get_origin(kind) is tuple), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -45,6 +45,8 @@ class Parcels:
         File that they were read from.
     class_column : str or None
         Column of that file that the codes come from.
+    aligned : {"no", "scene", "tiles", "parcels"}
+        How outlines were moved back onto the edges in images since they were read, if they were.
     """
 
     table: gpd.GeoDataFrame = field(repr=False)
@@ -52,6 +54,7 @@ class Parcels:
     notes: tuple[str, ...] = ()
     path: Path | None = None
     class_column: str | None = None
+    aligned: Literal["no", "scene", "tiles", "parcels"] = "no"
 
     @classmethod
     def open(
@@ -177,7 +180,7 @@ def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
     values = rasterize(zip(table.geometry, classes, strict=True), fill=legend.ignore, dtype=legend.dtype.name, **burn)
     parcel_ids = rasterize(zip(table.geometry, table["parcel_id"], strict=True), fill=0, dtype="int32", **burn)
     shares = PixelShares(table.geometry.to_numpy(), table["parcel_id"].to_numpy(np.int32), grid)
-    return LabelMap(values, grid, legend, parcel_ids, parcels.name, parcels.path, shares=shares)
+    return LabelMap(values, grid, legend, parcel_ids, parcels.name, parcels.path, parcels.notes, shares=shares)
 
 
 def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:

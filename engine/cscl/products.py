@@ -39,6 +39,8 @@ class LabelMap:
         What the user calls it.
     path : Path or None
         File that they come from: parcels or a raster.
+    notes : tuple of str
+        What was decided about the parcels that they come from: geometries repaired, outlines moved.
     shares : PixelShares or None
         What parcels share of single pixels, where the labels come from polygons and lie where these do.
     """
@@ -49,6 +51,7 @@ class LabelMap:
     parcel_ids: NDArray[np.int32] | None = field(default=None, repr=False)
     name: str = "labels"
     path: Path | None = None
+    notes: tuple[str, ...] = ()
     shares: PixelShares | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

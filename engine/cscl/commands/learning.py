@@ -48,13 +48,14 @@ def finetune(args: Arguments) -> None:
     from cscl.card import ModelCard
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.data.region import region_of
-    from cscl.data.scenes import LabelOptions, open_labels
+    from cscl.data.scenes import LabelOptions
+    from cscl.inference.align_labels import read_labels
     from cscl.products import Scene
     from cscl.training.finetune import FinetuneOptions
     from cscl.training.refine import refine
 
     known, cube = ModelCard.open(args.model).legend, open_cube(args.images, read_fields(args, ReadOptions))
-    labels = open_labels(args.labels, cube.grid, read_fields(args, LabelOptions), known=known)
+    labels = drive(read_labels(args.labels, cube, read_fields(args, LabelOptions), known=known), args.quiet)
     region, options = region_of(cube.grid, args.window, args.region), read_fields(args, FinetuneOptions)
     with tempfile.TemporaryDirectory() as maps:
         job = refine(
@@ -81,7 +82,7 @@ def learning_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="Go on with the unfinished run of this model folder")
     add_running(parser)
     add_images(parser)
-    add_labels(parser)
+    add_labels(parser, images=True)
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +105,7 @@ def finetune_arguments(parser: argparse.ArgumentParser) -> None:
     add_running(parser)
     add_fields(parser, FinetuneOptions, "fine-tuning")
     add_images(parser)
-    add_labels(parser)
+    add_labels(parser, images=True)
 
 
 def _recipe(args: Arguments) -> Any:
@@ -116,7 +117,8 @@ def _recipe(args: Arguments) -> Any:
 
 def _scenes(args: Arguments, *, classes: bool) -> list[Any]:
     from cscl.data.readers import ReadOptions, open_cube
-    from cscl.data.scenes import LabelOptions, open_labels
+    from cscl.data.scenes import LabelOptions
+    from cscl.inference.align_labels import read_labels
     from cscl.products import Scene
 
     reading, labelling = read_fields(args, ReadOptions), read_fields(args, LabelOptions)
@@ -124,5 +126,6 @@ def _scenes(args: Arguments, *, classes: bool) -> list[Any]:
     for images, labels in [(args.images, args.labels), *args.also]:
         cube = open_cube(images, reading)
         known = scenes[-1].labels.legend if scenes else None
-        scenes.append(Scene(cube, open_labels(labels, cube.grid, labelling, classes=classes, known=known)))
+        job = read_labels(labels, cube, labelling, classes=classes, known=known)
+        scenes.append(Scene(cube, drive(job, args.quiet)))
     return scenes

@@ -23,11 +23,11 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     add_fields(parser, ReadOptions, "reading the images")
 
 
-def add_labels(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the options that say how labels are read."""
+def add_labels(parser: argparse.ArgumentParser, *, images: bool = False) -> None:
+    """Give a parser the options that say how labels are read; onto `images` at hand outlines can be moved."""
     from cscl.data.scenes import LabelOptions
 
-    add_fields(parser, LabelOptions, "reading the labels")
+    add_fields(parser, LabelOptions, "reading the labels", without=() if images else ("align",))
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:

@@ -78,7 +78,7 @@ def command_of(run: Run) -> str:
 def python_of(run: Run) -> str:
     """Say a run as a Python script that uses `cscl.api`."""
     reading, labelling = _call(run.reading), _call(run.labelling)
-    used = {"Recipe", "Scene", "open_cube", "open_labels", "run", "LabelOptions"}
+    used = {"Recipe", "Scene", "open_cube", "read_labels", "run", "LabelOptions"}
     used |= {name for name, there in (("pretrain", run.pretraining), ("train", run.training)) if there}
     used |= {"ReadOptions"} if _changed(run.reading) else set()
     classes = "" if run.labelling.class_column or not is_vector(run.labels) else ", classes=False"
@@ -87,7 +87,7 @@ def python_of(run: Run) -> str:
         f"from cscl.api import {', '.join(sorted(used))}",
         "",
         f"cube = open_cube({str(run.images)!r}{f', {reading}' if 'ReadOptions' in used else ''})",
-        f"labels = open_labels({str(run.labels)!r}, cube.grid, {labelling}{classes})",
+        f"labels = run(read_labels({str(run.labels)!r}, cube, {labelling}{classes}))",
         f"recipe = Recipe().with_settings({list(_settings(run.recipe))!r})",
     ]
     if run.pretraining:

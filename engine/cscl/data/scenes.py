@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cscl.errors import InputError, MissingError
 from cscl.grid import GeoBox
@@ -12,7 +12,7 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
-__all__ = ["LabelOptions", "is_vector", "label_map", "open_labels", "open_parcels"]
+__all__ = ["LabelOptions", "is_vector", "label_map", "open_labels", "open_parcels", "with_crops"]
 
 VECTOR = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet"}
 
@@ -28,6 +28,13 @@ class LabelOptions:
     parcels_crs: Annotated[str | None, {"tooltip": "CRS of parcels that come without one, e.g. EPSG:2154"}] = None
     legend: Annotated[str | None, {"tooltip": "CSV with columns code,name,colour,group: classes to keep"}] = None
     label_nodata: Annotated[int | None, {"tooltip": "Value of a label raster that means unknown"}] = None
+    align: Annotated[
+        Literal["no", "scene", "tiles", "parcels"],
+        {
+            "tooltip": "Move outlines back onto the edges in the images before they are rasterised, if their offset is "
+            "clear: no, scene (all alike), tiles, or parcels (each by itself)"
+        },
+    ] = "no"
 
 
 def is_vector(path: str | Path) -> bool:
@@ -64,20 +71,38 @@ def open_labels(
     Raises
     ------
     CSCLError
-        Unreadable, elsewhere on earth, or no class column named where classes are wanted.
+        Unreadable, elsewhere on earth, or no class column named where classes are wanted; or outlines are to be moved
+        onto images, which `cscl.inference.align_labels.read_labels` does.
     """
+    if options.align != "no":
+        raise InputError(
+            "Outlines are moved onto images only where these are at hand, as in training. Move them first, with "
+            f"cscl align IMAGES PARCELS OUT --by {options.align}, and give the file that it writes."
+        )
     if not Path(path).exists():
         raise MissingError(f"There is no label file {path}.")
     if not is_vector(path):
         legend = Legend.from_csv(options.legend) if options.legend else None
         return LabelMap.open(path, grid, legend, options.label_nodata)
     parcels = open_parcels(path, options)
-    if options.class_column is None and classes:
+    return label_map(with_crops(parcels) if classes else parcels, grid, options, known)
+
+
+def with_crops(parcels: Parcels) -> Parcels:
+    """Return the parcels if their crops are known.
+
+    Raises
+    ------
+    InputError
+        If no column of their file was named.
+    """
+    if parcels.class_column is None:
         columns = [str(c) for c in parcels.table.columns if c not in ("geometry", "parcel_id", "code")]
         raise InputError(
-            f"Say which column of {path} holds the crop with --class-column. It has: {', '.join(columns) or 'none'}."
+            f"Say which column of {parcels.path} holds the crop with --class-column. It has: "
+            f"{', '.join(columns) or 'none'}."
         )
-    return label_map(parcels, grid, options, known)
+    return parcels
 
 
 def label_map(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Legend | None = None) -> LabelMap:

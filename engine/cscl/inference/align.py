@@ -203,7 +203,7 @@ def _own(offset: Offset, here: gpd.GeoSeries, score_PSS: NDArray[np.float32], sh
     turn, middle = _metres(offset.grid), here.centroid
     length_px = here.length.to_numpy() / abs(offset.grid.resolution.x)
     field_m = np.stack(offset.at(middle.x.to_numpy(), middle.y.to_numpy(), by_tile=True), 1)
-    common_px = -np.linalg.solve(turn, field_m.T).T
+    common_px = np.asarray(-np.linalg.solve(turn, field_m.T).T, np.float64)
     few = slice(None, None, 1 + len(here) // ROWS_AT_ONCE)
     noise = noise_of(score_PSS[few], length_px[few], common_px[few], shifts)
     parts = []

@@ -19,17 +19,12 @@ from cscl.export.shift_chart import fit_by_offset, offset_by_tile
 from cscl.grid import pixel_size_m
 from cscl.report.parts import Part, Value
 
-from .offset import By, Offset
+from .offset import MOVED, By, Offset
 
 __all__ = ["MARK", "offset_part", "require_corrected", "write_corrected", "write_offset"]
 
 MARK = "offset.json"
 ROWS_AT_ONCE = 20_000
-MOVED: dict[By, str] = {
-    "scene": "by the offset of the scene",
-    "tiles": "by the smooth offsets of its tiles",
-    "parcels": "each by its own offset",
-}
 DEFINITION = (
     "How far the outlines lie off the edges that the images show over the season: the outlines are moved by half "
     "pixels, and the mean edge strength across them (gradient tensor of all dates, each band divided by its median "

@@ -16,11 +16,16 @@ from pyproj import Transformer
 from cscl.errors import InputError
 from cscl.grid import GeoBox, pixel_size_m
 
-__all__ = ["By", "Offset", "smooth_field"]
+__all__ = ["MOVED", "By", "Offset", "smooth_field"]
 
 Floats = NDArray[np.float64]
 By = Literal["scene", "tiles", "parcels"]
 """Outlines are moved all alike, by the smooth offsets of tiles, or each by its own."""
+MOVED: dict[By, str] = {
+    "scene": "by the offset of the scene",
+    "tiles": "by the smooth offsets of its tiles",
+    "parcels": "each by its own offset",
+}
 
 
 @dataclass(frozen=True, eq=False)

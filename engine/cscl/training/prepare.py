@@ -202,6 +202,7 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
         "bounds": list(cube.grid.boundingbox.bbox),
         "radiometry": cube.radiometry.source,
         "notes": list(cube.notes),
+        "label_notes": list(labels.notes),
         "classes": {str(k): v for k, v in labels.counts().items()},
     }
 
