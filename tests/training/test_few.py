@@ -68,10 +68,24 @@ def test_one_place_in_two_years_uses_the_same_parcels_and_strips_change_nothing(
     sides = [halves(first)] * 2
     whole = run(with_few_crops([first, second], sides, 0.3, 0))
     used = [parcels_used(s, sides[0] == Side.TRAIN) for s in whole]
-    assert len(used[0] & used[1]) > 0.5 * len(used[0])
+    assert used[0] == used[1]
     monkeypatch.setattr("cscl.training.few.STRIP_PX", STRIP_PX // 50)
     again = run(with_few_crops([first, second], sides, 0.3, 0))
     assert all(np.array_equal(a.labels.ids, b.labels.ids) for a, b in zip(whole, again, strict=True))
+
+
+def test_many_small_scenes_are_one_pool() -> None:
+    scenes = [moved(toys.scene(16, seed=seed), seed) for seed in range(12)]
+    sides = [np.full((16, 16), Side.TRAIN, np.uint8)] * 12
+    few = run(with_few_crops(scenes, sides, 0.1, 0))
+    counts = [len(parcels_used(scene, side == Side.TRAIN)) for scene, side in zip(few, sides, strict=True)]
+    assert sum(counts) == round(0.1 * 4 * 12) and min(counts) == 0, "not one of each class in every scene"
+
+
+def moved(scene: Scene, by: int) -> Scene:
+    """The scene at another place."""
+    grid = scene.cube.grid.translate_pix(1000 * by, 0)
+    return Scene(replace(scene.cube, grid=grid), replace(scene.labels, grid=grid))
 
 
 def test_a_label_raster_without_parcels_is_drawn_by_regions_of_one_class() -> None:
