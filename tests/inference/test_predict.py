@@ -15,7 +15,7 @@ from cscl.events import Note, Progress, run
 from cscl.grid import Window, require_same
 from cscl.inference.embed import affinity, edge_strength, embed
 from cscl.inference.predict import PredictOptions, predict
-from cscl.inference.tiles import load_model, overlapping_tiles
+from cscl.inference.tiles import load_model
 from cscl.models.compact import Compact
 from cscl.products import Embedding, Prediction
 from cscl.training.pretrain import pretrain
@@ -58,16 +58,6 @@ def test_the_map_does_not_depend_on_the_tiling(blend_px: int, models: tuple[Path
     tiled = run(predict(models[1], cube, tmp_path / "b", PredictOptions(tile_px=32, blend_px=blend_px), device="cpu"))
     assert np.array_equal(whole.ids.values, tiled.ids.values)
     assert np.abs(whole.confidence.values.astype(int) - tiled.confidence.values).max() <= 1
-
-
-@pytest.mark.parametrize("shape", [(90, 70), (32, 33), (64, 96), (5, 200), (37, 37)])
-@pytest.mark.parametrize("blend_px", [0, 8, 16])
-def test_weights_of_overlapping_tiles_add_up_to_one(shape: tuple[int, int], blend_px: int) -> None:
-    total = np.zeros(shape)
-    for strip in overlapping_tiles(shape, 32, 24, blend_px):
-        for tile in strip:
-            total[tile.write.slices] += tile.weights(shape, blend_px)
-    assert np.allclose(total, 1)
 
 
 def test_of_many_dates_all_tiles_use_the_same(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cscl.cube import SITSCube
 from cscl.data.network import fill, load_weights, make_loss
 from cscl.errors import InputError, OutputError
 from cscl.events import Event, Job, Note, Progress
-from cscl.grid import GeoBox, Window, crop, tile_count, tiles
+from cscl.grid import GeoBox, Window, crop, refined, tile_count, tiles
 from cscl.products import AffinityMap, Embedding
 from cscl.recipe import Choice
 from cscl.results import begin, put, require_place
@@ -27,6 +27,7 @@ from .tiles import Model, load_model, suit_cube
 __all__ = ["affinity", "edge_strength", "embed"]
 
 CHUNK_PX = 256
+MOST_PX = 2048
 
 
 def embed(
@@ -47,7 +48,8 @@ def embed(
     cube : SITSCube
         Images; they must hold the model's bands.
     out : path
-        Zarr store to make: ``embedding`` (feature, y, x) float16 in chunks of 256 x 256 pixels, with CF grid mapping.
+        Zarr store to make: ``embedding`` (feature, y, x) float16 in chunks of 256 x 256 pixels, with CF grid mapping;
+        on a finer grid than the images where the model maps finer.
     untrained : bool
         Embed with the network's first, random weights: what there was before it learnt, to compare with.
 
@@ -65,9 +67,11 @@ def embed(
     part = begin(out, overwrite=overwrite)
     try:
         store = _new_store(part, loaded, cube, "untrained" if untrained else loaded.card.stage)
-        total = tile_count(cube.shape, CHUNK_PX)
-        for number, window in enumerate(tiles(cube.shape, CHUNK_PX), 1):
-            store[:, *window.slices] = _embedding_of(loaded, cube, window).astype(np.float16)
+        tile_px = CHUNK_PX if loaded.finer == 1 else CHUNK_PX * 2 // loaded.finer  # whole chunks
+        total = tile_count(cube.shape, tile_px)
+        for number, window in enumerate(tiles(cube.shape, tile_px), 1):
+            there = window.refined(loaded.finer).slices
+            store[:, *there] = _embedding_of(loaded, cube, window).astype(np.float16)
             yield Progress("embedding", number, total, "tile")
         put(part, out)
     except OSError as error:
@@ -104,10 +108,19 @@ def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str =
     A model that was trained further without that loss still carries the head of its pre-training, but its embedding
     has moved on: what the head sees in it then is an echo. Show the affinity of the pre-trained model where possible.
 
+    Parameters
+    ----------
+    model : path
+        Model folder with a head of CSCL.
+    cube : SITSCube
+        Images; they must hold the model's bands.
+    window : Window
+        In pixels of the images. Where the model maps finer, so does the affinity, and its neighbours are finer ones.
+
     Raises
     ------
     InputError
-        If the model folder holds no head of CSCL, or the window is larger than 2048 pixels a side.
+        If the model folder holds no head of CSCL, or the window is larger than 2048 pixels of the map a side.
     """
     loaded = load_model(model, device)
     if loaded.card.head is None:
@@ -117,26 +130,30 @@ def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str =
             f"{model} was pre-trained by {loaded.card.head['loss']['name']}, whose head compares no neighbours. Use "
             "the edge strength instead."
         )
-    if max(window.height, window.width) > 2048:
-        raise InputError("Affinity is made for views, not whole tiles. Choose a window of at most 2048 pixels a side.")
+    finer = loaded.finer
+    if max(window.height, window.width) * finer > MOST_PX:
+        raise InputError(
+            f"Affinity is made for views, not whole tiles. Choose a window of at most {MOST_PX // finer} pixels a side."
+        )
     cube, _ = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     plain = dict(loaded.card.head["loss"])
     plain.pop("stride", None)  # a saving of training; here every pixel has its window
     loss: Any = make_loss(Choice(plain.pop("name"), plain), "embedding", loaded.network.embedding_width)
     fill(loss, load_weights(Path(model) / "head.safetensors"), str(model))
     loss.to(loaded.device).eval()
-    seen = window.grown(loss.options.window // 2 * loss.options.dilation, cube.shape)
+    reach_px = -(-(loss.options.window // 2 * loss.options.dilation) // finer)
+    seen = window.grown(reach_px, cube.shape)
     tensor = torch.from_numpy(_embedding_of(loaded, cube, seen))[None].to(loaded.device)
     with torch.inference_mode():
-        values = loss.head.affinity(tensor)[0, ..., *window.within(seen).slices].cpu().numpy()
-    return AffinityMap(values, crop(cube.grid, window))
+        values = loss.head.affinity(tensor)[0, ..., *window.within(seen).refined(finer).slices].cpu().numpy()
+    return AffinityMap(values, refined(crop(cube.grid, window), finer))
 
 
 def _embedding_of(model: Model, cube: SITSCube, window: Window) -> NDArray[np.float32]:
-    """Embedding (feature, y, x) of a window, NaN where no date is valid; the margin is read and thrown away."""
+    """Embedding (feature, y, x) of a window of the images, NaN where no date is valid; margins are thrown away."""
     read = window.grown(model.margin_px, cube.shape, model.step_px)
     _, embedding, seen = model.answer(cube, read)
-    inner = window.within(read).slices
+    inner = window.within(read).refined(model.finer).slices
     return np.where(seen[inner], embedding[:, *inner], np.float32(np.nan))
 
 
@@ -144,15 +161,16 @@ def _new_store(path: Path, model: Model, cube: SITSCube, stage: str) -> Any:
     import zarr
 
     card: ModelCard = model.card
-    shape = (model.network.embedding_width, *cube.shape)
+    grid = refined(cube.grid, model.finer)
+    shape = (model.network.embedding_width, *grid.shape)
     group = zarr.open_group(path, mode="w")
     array = group.create_array(
-        "embedding", shape=shape, chunks=(shape[0], *(min(CHUNK_PX, n) for n in cube.shape)), dtype="float16",
+        "embedding", shape=shape, chunks=(shape[0], *(min(CHUNK_PX, n) for n in grid.shape)), dtype="float16",
         dimension_names=("feature", "y", "x"),
     )  # fmt: skip
     facts = {"model": card.name, "stage": stage, "images": cube.name}
     array.attrs.update({"grid_mapping": "spatial_ref", "facts": json.dumps(facts)})
-    _write_grid(group, cube.grid)
+    _write_grid(group, grid)
     return array
 
 

@@ -1,4 +1,4 @@
-"""Maps from models: tiled, blended, streamed to disk strip by strip, so that memory does not grow with the area."""
+"""Maps from models: tiled, blended, streamed to disk tile by tile, so that memory does not grow with the area."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -20,26 +20,44 @@ import cscl
 from cscl.cube import SITSCube
 from cscl.errors import InputError, OutputError
 from cscl.events import Job, Note, Progress
-from cscl.grid import GeoBox
+from cscl.grid import GeoBox, Window, refined
 from cscl.legend import Legend
 from cscl.products import Prediction
 from cscl.results import begin, put, require_place
 
-from .tiles import Model, load_model, overlapping_tiles, suit_cube
+from .enlarge import By, enlarged
+from .stitch import Stitcher, Tile, overlapping_tiles
+from .tiles import Model, load_model, suit_cube
 
 __all__ = ["PredictOptions", "predict"]
 
 NO_CONFIDENCE = 255
 FULL_CONFIDENCE = 250
+LEAST_TILE_PX = 32
 
 
 @dataclass(frozen=True)
 class PredictOptions:
     """How a map is made."""
 
-    tile_px: Annotated[int, {"min": 32, "max": 2048, "step": 16, "tooltip": "Distance between tiles, pixels"}] = 256
-    blend_px: Annotated[int, {"min": 0, "max": 64, "step": 2, "tooltip": "Width over which tiles blend, pixels"}] = 16
+    tile_px: Annotated[
+        int,
+        {
+            "min": LEAST_TILE_PX, "max": 2048, "step": 16,
+            "tooltip": "Distance between tiles, pixels of the images; a map that is 4 times finer takes half",
+        },
+    ] = 256  # fmt: skip
+    blend_px: Annotated[
+        int, {"min": 0, "max": 64, "step": 2, "tooltip": "Width over which tiles blend, pixels of the images"}
+    ] = 16
     probabilities: Annotated[bool, {"tooltip": "Also write the probability of every class"}] = False
+    finer: Annotated[
+        Literal[1, 2, 4],
+        {"tooltip": "Cut the pixels of a map into so many a side, e.g. to compare it with one of a finer model"},
+    ] = 1
+    finer_by: Annotated[
+        By, {"tooltip": "Probabilities of finer pixels: interpolated between pixels (bilinear) or repeated (nearest)"}
+    ] = "bilinear"
 
     def __post_init__(self) -> None:
         if self.blend_px > self.tile_px:
@@ -87,12 +105,14 @@ def predict(
             f"{model} is only pre-trained: its classifier knows nothing yet. Train it with cscl train --start."
         )
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
+    if loaded.finer > 1 and options.finer > 1:
+        raise InputError(f"{model} maps {loaded.finer} times finer than the images by itself. Leave out --finer.")
     for warning in warnings:
         yield Note(warning, warning=True)
     part = begin(out, overwrite=overwrite)
     try:
         yield from _stream(loaded, cube, part, options)
-        _write_facts(part, loaded, cube, str(Path(model).resolve()))
+        _write_facts(part, loaded, cube, str(Path(model).resolve()), options)
         put(part, out)
     except (OSError, rasterio.errors.RasterioIOError) as error:
         raise OutputError(
@@ -104,33 +124,23 @@ def predict(
 
 
 def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions) -> Job[None]:
-    """Run tile by tile; each strip of tiles is added up in memory and written when the next no longer touches it."""
-    shape = cube.shape
-    classes = len(model.card.legend)
-    strips = overlapping_tiles(shape, options.tile_px, model.margin_px, options.blend_px, model.step_px)
+    """Run tile by tile; each part of the map is written once no later tile touches it."""
+    finer, legend = model.finer * options.finer, model.card.legend
+    grid = refined(cube.grid, finer)
+    strips = _tiles(cube, model, options, finer)
     done, total = 0, sum(map(len, strips))
-    sink = _Sink(folder, cube.grid, model.card.legend, options.probabilities)
+    stitcher = Stitcher(len(legend) + 1, (grid.shape[0], grid.shape[1]), options.blend_px * finer)
+    sink = _Sink(folder, grid, legend, options.probabilities)
     with sink:
-        carried = np.zeros((classes, 0, shape[1]), np.float32)
-        carried_seen = np.zeros((0, shape[1]), bool)
-        for strip in strips:
-            top = strip[0].write.row
-            height = strip[0].write.height
-            sums = np.zeros((classes, height, shape[1]), np.float32)
-            seen = np.zeros((height, shape[1]), bool)
-            sums[:, : carried.shape[1]] += carried
-            seen[: carried_seen.shape[0]] |= carried_seen
-            for tile in strip:
-                probabilities, _, valid = model.answer(cube, tile.read)
-                inner = tile.write.within(tile.read)
-                cols = tile.write.cols
-                sums[:, :, cols] += probabilities[:, *inner.slices] * tile.weights(shape, options.blend_px)
-                seen[:, cols] |= valid[inner.slices]
-                done += 1
-                yield Progress("mapping", done, total, "tile")
-            finished = height if top + height == shape[0] else height - options.blend_px
-            sink.write(top, sums[:, :finished], seen[:finished])
-            carried, carried_seen = sums[:, finished:], seen[finished:]
+        for tile in (tile for strip in strips for tile in strip):
+            probabilities, _, seen = model.answer(cube, tile.read)
+            if options.finer > 1:
+                probabilities, seen = enlarged(probabilities, seen, options.finer, options.finer_by)
+            answer = np.concatenate([probabilities[:, *tile.inner], seen[None, *tile.inner]])
+            window, finished = stitcher.add(tile, answer)
+            sink.write(window, finished[:-1], finished[-1] > 0)
+            done += 1
+            yield Progress("mapping", done, total, "tile")
     yield from sink.check()
     if sink.empty:
         yield Note(
@@ -140,8 +150,14 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions)
         )
 
 
+def _tiles(cube: SITSCube, model: Model, options: PredictOptions, finer: int) -> list[list[Tile]]:
+    core_px = max(LEAST_TILE_PX, options.tile_px * 2 // finer) if finer > 1 else options.tile_px
+    margin_px = max(model.margin_px, model.step_px) if options.finer > 1 else model.margin_px  # to interpolate from
+    return overlapping_tiles(cube.shape, core_px, margin_px, options.blend_px, model.step_px, finer)
+
+
 class _Sink:
-    """The rasters of a prediction, open for writing strips from top to bottom."""
+    """The rasters of a prediction, open for writing part by part."""
 
     def __init__(self, folder: Path, grid: GeoBox, legend: Legend, probabilities: bool) -> None:
         self.folder, self.legend = folder, legend
@@ -167,23 +183,23 @@ class _Sink:
         for dataset in self._files.values():
             dataset.close()
 
-    def write(self, row: int, probabilities: NDArray[np.float32], seen: NDArray[np.bool_]) -> None:
-        """Write the strip (class, y, x) whose first row is `row`; unseen pixels are no data."""
+    def write(self, place: Window, probabilities: NDArray[np.float32], seen: NDArray[np.bool_]) -> None:
+        """Write a part (class, y, x) of the map; unseen pixels are no data."""
         if not seen.size:
             return
         self.empty = self.empty and not seen.any()
-        window = RasterioWindow(0, row, seen.shape[1], seen.shape[0])
+        window = RasterioWindow(place.col, place.row, place.width, place.height)
         index = np.where(seen, probabilities.argmax(0), -1)
         scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
         scaled[:, ~seen] = NO_CONFIDENCE
-        strips = {
+        parts = {
             "classes.tif": self.legend.to_ids(index)[None],
             "confidence.tif": np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8)[None],
             "probabilities.tif": scaled,
         }
         for name, dataset in self._files.items():
-            dataset.write(strips[name], window=window)
-            self._sums.append((name, window, crc32(np.ascontiguousarray(strips[name]).tobytes())))
+            dataset.write(parts[name], window=window)
+            self._sums.append((name, window, crc32(np.ascontiguousarray(parts[name]).tobytes())))
 
     def check(self) -> Job[None]:
         """Read the closed files again: a disk that fills while GDAL closes one goes unreported otherwise."""
@@ -191,10 +207,10 @@ class _Sink:
             with rasterio.open(self.folder / name) as src:
                 if crc32(src.read(window=window).tobytes()) != total:
                     raise OSError(f"what is read back from {name} is not what was written")
-            yield Progress("checking", done, len(self._sums), "strip")
+            yield Progress("checking", done, len(self._sums), "part")
 
 
-def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str) -> None:
+def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str, options: PredictOptions) -> None:
     card = model.card
     facts: Mapping[str, Any] = {
         "images": cube.name,
@@ -203,6 +219,8 @@ def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str) -> None
         "model": card.name,
         "model_folder": where,
         "model_made": dict(card.made),
+        **({"finer": card.finer, "finer_by": "model"} if card.finer > 1 else {}),
+        **({"finer": options.finer, "finer_by": options.finer_by} if options.finer > 1 else {}),
         "cscl": cscl.__version__,
         "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }

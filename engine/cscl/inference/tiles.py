@@ -1,14 +1,8 @@
-"""The door from torch to numpy: a loaded model answers windows of a cube, and a raster is cut into tiles.
-
-A network sees a margin around each tile that is thrown away, as wide as its receptive field, and tiles lie in steps
-that its halvings allow, so a map does not depend on how it was cut. One thing does: of more dates than the network
-was trained on, each tile takes those that show something there. What seams that leaves are blended.
-"""
+"""The door from torch to numpy: a loaded model answers windows of a cube."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +22,7 @@ from cscl.grid import Window
 from cscl.models import Network
 from cscl.registry import nearest
 
-__all__ = ["Model", "Tile", "load_model", "overlapping_tiles", "suit_cube"]
+__all__ = ["Model", "load_model", "suit_cube"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +32,11 @@ class Model:
     card: ModelCard
     network: Network
     device: torch.device
+
+    @property
+    def finer(self) -> int:
+        """How many pixels of an answer lie along a side of one of the images."""
+        return self.network.needs.finer
 
     @property
     def step_px(self) -> int:
@@ -52,7 +51,9 @@ class Model:
     def answer(
         self, cube: SITSCube, window: Window
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-        """Run the network on a window, whose corner lies on a multiple of `step_px`.
+        """Run the network on a window of the images, whose corner lies on a multiple of `step_px`.
+
+        Rows and columns of what it returns are `finer` times those of the window.
 
         Returns
         -------
@@ -65,15 +66,12 @@ class Model:
         """
         values, valid = cube.read(window)
         days = self.card.days_of(cube.dates)
-        height, width = valid.shape[1:]
+        seen = valid.any(axis=0).repeat(self.finer, 0).repeat(self.finer, 1)
+        height, width = seen.shape
         values, valid = (self._to_multiple(a) for a in (values, valid))
         sample = to_tensors(values, valid, days, np.array(self.card.mean), np.array(self.card.std))
         probabilities, embedding = self._answer(*sample)
-        return (
-            probabilities[:, :height, :width].numpy(),
-            embedding[:, :height, :width].numpy(),
-            np.asarray(valid.any(axis=0))[:height, :width],
-        )
+        return probabilities[:, :height, :width].numpy(), embedding[:, :height, :width].numpy(), seen
 
     def _answer(self, x_TCHW: Tensor, day_T: Tensor, valid_THW: Tensor) -> tuple[Tensor, Tensor]:
         try:
@@ -155,71 +153,3 @@ def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCu
     if len(cube.dates) > card.dates:
         cube = cube.select(times=[int(t) for t in even_dates(cube.valid_share() > 0, card.dates)])
     return cube, warnings
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One step of a tiled run: what is read, and what of it is written with which weight.
-
-    Parameters
-    ----------
-    read : Window
-        What the network sees, margins included.
-    write : Window
-        What its answer is good for: the core and half the blend on each inner side.
-    """
-
-    read: Window
-    write: Window
-
-    def weights(self, shape: tuple[int, int], blend_px: int) -> NDArray[np.float32]:
-        """Weight of each written pixel, axes (y, x): 1 in the core, a linear ramp across the blend.
-
-        Ramps of neighbours add up to 1, so a weighted sum of all tiles is an average.
-        """
-        rows = _ramp(self.write.row, self.write.height, shape[0], blend_px)
-        cols = _ramp(self.write.col, self.write.width, shape[1], blend_px)
-        return rows[:, None] * cols
-
-
-def overlapping_tiles(
-    shape: tuple[int, int], core_px: int, margin_px: int, blend_px: int, step_px: int = 1
-) -> list[list[Tile]]:
-    """Cut a raster into rows of overlapping tiles, top to bottom.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    core_px : int
-        Distance between tiles.
-    margin_px : int
-        Width that is read around what is written.
-    blend_px : int
-        Even width over which neighbours blend.
-    step_px : int
-        What is read starts at multiples of this.
-    """
-    strips = []
-    for row, height in _cuts(shape[0], core_px, blend_px):
-        cores = [Window(row, col, height, width) for col, width in _cuts(shape[1], core_px, blend_px)]
-        writes = [core.grown(blend_px // 2, shape) for core in cores]
-        strips.append([Tile(write.grown(margin_px, shape, step_px), write) for write in writes])
-    return strips
-
-
-def _cuts(length: int, core_px: int, blend_px: int) -> list[tuple[int, int]]:
-    """Return starts and lengths; a remainder too short to blend in belongs to the piece before it."""
-    starts = [start for start in range(0, length, core_px) if start == 0 or length - start > blend_px]
-    return [(start, end - start) for start, end in pairwise([*starts, length])]
-
-
-def _ramp(start: int, length: int, end: int, blend_px: int) -> NDArray[np.float32]:
-    weight = np.ones(length, np.float32)
-    if blend_px:
-        rise = ((np.arange(blend_px) + 0.5) / blend_px).astype(np.float32)[:length]
-        if start > 0:
-            weight[: len(rise)] *= rise
-        if start + length < end:
-            weight[length - len(rise) :] *= rise[::-1]
-    return weight
