@@ -43,7 +43,7 @@ def test_the_name_alone_stands_for_the_thing() -> None:
         ("train.steps=many", "a whole number, not 'many'"),
         ("train.steps=3.5", "a whole number"),
         ("data.augment=1", "true or false"),
-        ("pretrain.target=pixel", "Known: class, parcel"),
+        ("pretrain.target=pixel", "Known: both, class, parcel"),
         ("train.steps", "not of the form key=value"),
         ("seed.x=1", "Unknown setting 'seed'"),
         ("train=5", "must be a table of settings, not 5"),

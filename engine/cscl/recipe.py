@@ -85,11 +85,19 @@ class StageSettings:
 
 @dataclass(frozen=True)
 class PretrainSettings(StageSettings):
-    """Contrastive pre-training: by parcel (outlines are enough) or by crop class; or by views, which read no labels."""
+    """Contrastive pre-training: by parcel (outlines are enough), crops or both; or by views, which read no labels."""
 
     target: Annotated[
-        Literal["parcel", "class"], {"tooltip": "What makes two pixels alike, for a loss that reads labels (CSCL)"}
+        Literal["parcel", "class", "both"],
+        {"tooltip": "What makes two pixels alike, for a loss that reads labels (CSCL): their parcel, crop, or either"},
     ] = "parcel"
+    unknown_crops: Annotated[
+        Literal["unlike", "left out"],
+        {"tooltip": "With both: what pairs of two parcels are whose crops are not both known"},
+    ] = "unlike"
+    soft_edges: Annotated[
+        bool, {"tooltip": "Weigh pairs by what parcels share of mixed pixels, for parcels that are polygons"}
+    ] = False
     loss: Annotated[Choice, {"tooltip": "Pre-training scheme: the contrastive loss and its options"}] = field(
         default_factory=lambda: Choice("cscl")
     )
@@ -110,6 +118,10 @@ class TrainSettings(StageSettings):
     joint_weight: Annotated[
         float, {"min": 0.0, "tooltip": "Weight of the contrastive loss of 'pretrain' beside it; 0 for none"}
     ] = 0.0
+    joint_samples: Annotated[
+        Literal["shared", "own"],
+        {"tooltip": "What that reads: samples with crops; or as many of its own from all outlines, at twice the cost"},
+    ] = "shared"
     validate_every: Annotated[int, {"min": 1, "tooltip": "Steps between two looks at the validation blocks"}] = 100
     patience: Annotated[int, {"min": 0, "tooltip": "Looks without progress before stopping; 0: never stop early"}] = 0
 

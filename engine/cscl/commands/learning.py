@@ -19,7 +19,7 @@ def pretrain(args: Arguments) -> None:
     from cscl.training.pretrain import pretrain
 
     recipe = _recipe(args)
-    scenes = _scenes(args, classes=recipe.pretrain.target == "class")
+    scenes = _scenes(args, classes=recipe.pretrain.target != "parcel")
     window = Window.parse(args.window, scenes[0].cube.shape) if args.window else None
     job = pretrain(
         scenes, args.out, recipe, window=window, device=args.device, resume=args.resume, overwrite=args.overwrite

@@ -5,9 +5,11 @@
     valid_BTHW             bool
     class_BHW, parcel_BHW  int64, negative where unknown
     here_BHW               bool, True for pixels of the side that is drawn from
+    parcels_BNHW           int64, the two parcels with the largest shares of a pixel; N is 0 unless they are asked for
+    share_BNHW             float32, their shares of its area, 0 where the parcel of the pixel is unknown
 
-The last two lines count the pixels of the labels: where these are finer than the images, H and W are as many times
-larger there.
+From the fourth line on H and W count the pixels of the labels: where these are finer than the images, they are as many
+times larger.
 
 A batch is a pure function of the seed and the step, so a run that is resumed sees what it would have seen.
 """
@@ -31,7 +33,8 @@ from cscl.data.split import Side
 from cscl.errors import InputError
 from cscl.events import Event, Progress
 from cscl.grid import Window, tiles
-from cscl.products import Scene
+from cscl.products import LabelMap, Scene
+from cscl.shares import PixelShares
 
 __all__ = ["Batch", "Patches", "Source", "held_in_memory", "joined", "statistics", "to_tensors"]
 
@@ -48,6 +51,8 @@ class Batch:
     class_BHW: Tensor
     parcel_BHW: Tensor
     here_BHW: Tensor
+    parcels_BNHW: Tensor
+    share_BNHW: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function, such as a move to a device, to every tensor."""
@@ -159,8 +164,8 @@ class Patches:
         Where patches come from; patches are shared out by the pixels each scene can teach.
     side : Side
         Pixels on other sides keep their image but have no class and no parcel.
-    target : {"class", "parcel", "any"}
-        Which pixels are worth a patch: those of known class, those inside a parcel, or all of the side.
+    target : {"class", "parcel", "both", "any"}
+        Which pixels are worth a patch: those of known class, those in a parcel, those of either, or all of the side.
     patch_px, dates : int
         Side of a patch, in pixels of the images, and most dates in it.
     mean, std : ndarray
@@ -173,11 +178,13 @@ class Patches:
         Chance that a date is left out of a drawn sample; never all but one.
     jitter : float
         Standard deviation of a random gain of each band and date of a drawn sample, relative.
+    shares : bool
+        Whether batches tell which parcels share a pixel.
 
     Raises
     ------
     InputError
-        If a scene is smaller than a patch.
+        If a scene is smaller than a patch, or shares are asked for of labels that know none.
     """
 
     def __init__(
@@ -194,14 +201,17 @@ class Patches:
         seed: int,
         date_dropout: float = 0.0,
         jitter: float = 0.0,
+        shares: bool = False,
     ) -> None:
         self.sources, self.side, self.dates = sources, side, dates
         self.date_dropout, self.jitter = date_dropout, jitter
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
-        self.target = target
+        self.target, self.shares = target, shares
         self._tilings: dict[tuple[int, int], list[tuple[Source, Window]]] = {}
         self.places, pixels = [], []
         for source in sources:
+            if shares:
+                _shares_of(source.scene.labels)
             wanted_YX = _wanted(source, side, target)
             self.places.append(PatchPlaces.of(wanted_YX, patch_px, source.scene.cube.name))
             pixels.append(int(np.count_nonzero(wanted_YX)))
@@ -261,12 +271,25 @@ class Patches:
         else:
             ids = labels.parcel_ids[place].astype(np.int64)
             parcels = np.where(here & (ids > 0), ids, -1)
+        if self.shares:
+            shared, share = _shares_of(labels).read(window.refined(source.scene.finer))
+        else:
+            shared, share = np.zeros((0, *here.shape), np.int32), np.zeros((0, *here.shape), np.float32)
+        told = [classes, parcels, here, shared.astype(np.int64), share * (parcels >= 0)]
         if rng is not None and self.augment:
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-            arrays = (values, valid, classes, parcels, here)
-            values, valid, classes, parcels, here = (_turn(a, turns, flip) for a in arrays)
+            values, valid, *told = (_turn(a, turns, flip) for a in (values, valid, *told))
         x, day, seen = to_tensors(values, valid, source.days[chosen], self.mean, self.std)
-        return x, day, seen, *(torch.from_numpy(a.copy()) for a in (classes, parcels, here))
+        return x, day, seen, *(torch.from_numpy(a.copy()) for a in told)
+
+
+def _shares_of(labels: LabelMap) -> PixelShares:
+    if labels.shares is None:
+        raise InputError(
+            f"The labels {labels.name} do not tell what parcels share of a pixel. Give parcels as polygons, or leave "
+            "edges hard with --set pretrain.soft_edges=false."
+        )
+    return labels.shares
 
 
 def _wanted(source: Source, side: Side, target: str, window: Window | None = None) -> NDArray[np.bool_]:
@@ -275,8 +298,11 @@ def _wanted(source: Source, side: Side, target: str, window: Window | None = Non
     here_YX: NDArray[np.bool_] = source.side_YX[place] == side
     if target == "class":
         here_YX &= labels.legend.to_index(labels.ids[place]) >= 0
-    elif target == "parcel":
-        here_YX &= False if labels.parcel_ids is None else labels.parcel_ids[place] > 0
+    elif target != "any":
+        wanted_YX = np.zeros_like(here_YX) if labels.parcel_ids is None else labels.parcel_ids[place] > 0
+        if target == "both":
+            wanted_YX |= labels.legend.to_index(labels.ids[place]) >= 0
+        here_YX &= wanted_YX
     return _any_within(here_YX, source.scene.finer)
 
 
@@ -325,7 +351,10 @@ def _fill_up(batch: Batch, multiple_px: int) -> Batch:
     if not (right or low):
         return batch
     finer = batch.class_BHW.shape[-1] // width
-    blank = {"x_BTCHW": 0.0, "valid_BTHW": False, "class_BHW": -1, "parcel_BHW": -1, "here_BHW": False}
+    blank = {
+        **{"x_BTCHW": 0.0, "valid_BTHW": False, "class_BHW": -1, "parcel_BHW": -1, "here_BHW": False},
+        **{"parcels_BNHW": 0, "share_BNHW": 0.0},
+    }
     times = {"x_BTCHW": 1, "valid_BTHW": 1}
     sides = {k: (0, right * times.get(k, finer), 0, low * times.get(k, finer)) for k in blank}
     return replace(batch, **{k: pad(getattr(batch, k), sides[k], value=v) for k, v in blank.items()})

@@ -21,6 +21,7 @@ from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe, StageSettings
 
+from .joint import has_own_samples
 from .partly import Partly
 from .prepare import new_card
 from .pretrain import require_own_pixels
@@ -141,11 +142,12 @@ def _cost(stage: str, scene: Scene, recipe: Recipe) -> _Cost:
     sizes, step_s = _forth_and_back(modules, step)
     weights = sum(4 * p.numel() for p in modules.parameters())
     side, read = recipe.data.patch_px, 4 * card.dates * len(card.bands) * recipe.data.patch_px**2
-    once = settings.batch * (KERNELS * sum(sizes) + (6 if views else 3) * read)
+    items = settings.batch * (2 if stage == "train" and has_own_samples(recipe.train) else 1)
+    once = items * (KERNELS * sum(sizes) + (6 if views else 3) * read)
     samples = min(LOOK_PX / card.finer, scene.cube.shape[0] * scene.cube.shape[1]) / side**2 if stage == "train" else 0
     look = samples * (FORWARD * max(sizes) + 3 * read)
     memory = OTHERS + COPIES * weights + max(once, look)
-    return _Cost(int(memory), 6 * weights, step_s * settings.batch * settings.steps)
+    return _Cost(int(memory), 6 * weights, step_s * items * settings.steps)
 
 
 def _noise(card: ModelCard, side: int, dates: int, finer: int = 1) -> Batch:
@@ -154,7 +156,9 @@ def _noise(card: ModelCard, side: int, dates: int, finer: int = 1) -> Batch:
     day = torch.linspace(card.first_day, card.last_day, dates).long()[None]
     row = torch.arange(side * finer)
     target = row[None, :, None].expand(1, -1, len(row)) % max(1, len(card.legend))
-    return Batch(x, day, torch.ones_like(x[:, :, 0], dtype=torch.bool), target, target, target >= 0)
+    nothing = target[:, None][:, :0]
+    seen = torch.ones_like(x[:, :, 0], dtype=torch.bool)
+    return Batch(x, day, seen, target, target, target >= 0, nothing, nothing.float())
 
 
 def _on_labels(stage: str, recipe: Recipe, network: Network, card: ModelCard) -> tuple[nn.ModuleDict, Step]:

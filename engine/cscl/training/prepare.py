@@ -39,10 +39,12 @@ class Prepared:
 
     def patches(self, side: Side, target: str, *, augment: bool) -> Patches:
         """Make the drawer of patches of a side."""
-        card, data = self.card, self.card.recipe.data
+        card, data, recipe = self.card, self.card.recipe.data, self.card.recipe
+        contrasted = target in ("parcel", "both") or (target == "class" and recipe.train.joint_weight > 0)
         return Patches(
             self.sources, side, target, data.patch_px, card.dates, np.array(card.mean), np.array(card.std),
             augment=augment, seed=card.recipe.seed, date_dropout=data.date_dropout, jitter=data.jitter,
+            shares=contrasted and recipe.pretrain.soft_edges,
         )  # fmt: skip
 
 

@@ -15,13 +15,14 @@ from cscl.data.network import make_loss
 from cscl.data.split import Side
 from cscl.errors import InputError
 from cscl.losses import losses
+from cscl.losses.ground import Ground
 from cscl.losses.views import Samples
 from cscl.models import Network
 from cscl.recipe import Choice, PretrainSettings, build
 
 from .prepare import Prepared
 
-__all__ = ["Scheme", "Viewer", "reads_views", "scheme_of"]
+__all__ = ["Scheme", "Viewer", "reads_views", "require_possible", "scheme_of", "told_of"]
 
 # How much haze a band sees, and the bands of which one must stay, by what files call them.
 HAZE = {**dict.fromkeys(("B02", "blue"), 1.0), **dict.fromkeys(("B03", "green"), 0.6), "B04": 0.4, "red": 0.4}
@@ -110,15 +111,40 @@ def scheme_of(prepared: Prepared, settings: PretrainSettings, network: Network) 
     return (_by_views if reads_views(settings.loss) else _by_labels)(prepared, settings, network)
 
 
+def told_of(batch: Batch, settings: PretrainSettings) -> Tensor | Ground:
+    """Return what a contrastive loss is told of a batch: parcels or crops, or all that is known of the ground."""
+    target_BHW = batch.class_BHW if settings.target == "class" else batch.parcel_BHW
+    if settings.target != "both" and not settings.soft_edges:
+        return target_BHW
+    crop_BHW = batch.class_BHW if settings.target == "both" else None
+    parcels, share = (batch.parcels_BNHW, batch.share_BNHW) if settings.soft_edges else (None, None)
+    return Ground(target_BHW, crop_BHW, parcels, share, crops_needed=settings.unknown_crops == "left out")
+
+
+def require_possible(settings: PretrainSettings) -> None:
+    """Refuse soft edges where it is crops that are compared.
+
+    Raises
+    ------
+    InputError
+        It is so.
+    """
+    if settings.soft_edges and settings.target == "class":
+        raise InputError(
+            "Soft edges weigh pairs by the shares of parcels, and crops alone are compared. Set pretrain.target to "
+            "parcel or both, or pretrain.soft_edges to false."
+        )
+
+
 def _by_labels(prepared: Prepared, settings: PretrainSettings, network: Network) -> Scheme:
+    require_possible(settings)
     patches = prepared.patches(Side.TRAIN, settings.target, augment=prepared.card.recipe.data.augment)
     _require_targets(prepared, settings.target, patches.pixels)
     head = make_loss(settings.loss, "embedding", network.embedding_width)
 
     def loss(network: nn.Module, batch: Batch, done: float) -> tuple[Tensor, Mapping[str, Tensor]]:
         embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)[1]
-        target = batch.parcel_BHW if settings.target == "parcel" else batch.class_BHW
-        found: tuple[Tensor, Mapping[str, Tensor]] = head(embedding, target)
+        found: tuple[Tensor, Mapping[str, Tensor]] = head(embedding, told_of(batch, settings))
         return found
 
     return Scheme(head, settings.target, patches.draw, loss)

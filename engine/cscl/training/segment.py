@@ -29,10 +29,12 @@ from cscl.recipe import Recipe, plain
 
 from .begin import attention_of, inherited
 from .checkpoint import run_facts, workplace
+from .joint import read_by_each, samples_of
 from .loop import Learner, fit
 from .partly import Partly
 from .prepare import Prepared, prepare, require_scenes, suited
 from .save import finish_model
+from .schemes import require_possible, told_of
 
 __all__ = ["train"]
 
@@ -110,6 +112,7 @@ def train(
             )
         modules = Partly({"network": network}, settings.scope)
         if settings.joint_weight:
+            require_possible(recipe.pretrain)
             modules["head"] = make_loss(recipe.pretrain.loss, "embedding", network.embedding_width)
         segmentation: Any = make_loss(settings.loss, "logits", len(card.legend))
         segmentation.set_class_frequencies(torch.tensor(counts))
@@ -118,17 +121,17 @@ def train(
 
         def objective(batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
             logits, embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)
-            loss, measures = segmentation(logits, batch.class_BHW)
+            labelled, own = read_by_each(len(logits), settings)
+            loss, measures = segmentation(logits[labelled], batch.class_BHW[labelled])
             if settings.joint_weight:
-                target = batch.parcel_BHW if recipe.pretrain.target == "parcel" else batch.class_BHW
-                contrast, more = modules["head"](embedding, target)
+                told = told_of(batch.map(lambda t: t[own]), recipe.pretrain)
+                contrast, more = modules["head"](embedding[own], told)
                 loss, measures = loss + settings.joint_weight * contrast, {**measures, **more}
             return loss, measures
 
         yield from fit(
             "training", learner, settings,
-            prepared.patches(Side.TRAIN, "class", augment=recipe.data.augment).draw,
-            objective, place.checkpoint, where, seed=recipe.seed,
+            samples_of(prepared, recipe), objective, place.checkpoint, where, seed=recipe.seed,
             facts=run_facts(card, prepared.sources),
             validate=_validation(prepared, network, where), validate_every=settings.validate_every,
             patience=settings.patience,
