@@ -6,13 +6,14 @@ from cscl.data.readers import ReadOptions, open_cube
 from cscl.data.scenes import LabelOptions, open_labels, open_parcels
 from cscl.events import run
 from cscl.export.bundle import export
-from cscl.grid import Window
+from cscl.grid import Window, refined
 from cscl.inference.align import AlignOptions, estimate_offset, offsets_by_date
 from cscl.inference.align_files import write_corrected, write_offset
 from cscl.inference.align_labels import aligned, read_labels
 from cscl.inference.area import AreaOptions, estimate_areas
 from cscl.inference.area_files import write_area
 from cscl.inference.assess import Assessment, AssessOptions, assess
+from cscl.inference.coarsen import CoarsenOptions, coarsen
 from cscl.inference.embed import affinity, edge_strength, embed
 from cscl.inference.explore import explore
 from cscl.inference.filled_sample import read_sample
@@ -37,13 +38,13 @@ from cscl.training.refine import refine
 from cscl.training.segment import train
 
 __all__ = [
-    "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "Embedding", "ExploreOptions",
-    "FinetuneOptions", "LabelMap", "LabelOptions", "Legend", "ModelCard", "Offset", "Parcels", "PredictOptions",
-    "Prediction", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SeasonOptions",
-    "Subset", "SuspectOptions", "Window", "affinity", "aligned", "assess", "draw_sample", "edge_strength", "embed",
-    "estimate_areas", "estimate_offset", "everything", "explore", "export", "finetune", "held_out",
-    "held_out_of_all", "label_next", "offsets_by_date", "open_cube", "open_labels", "open_parcels", "pooled",
-    "predict", "pretrain", "rasterise", "read_labels", "read_sample", "refine", "run", "select", "simulate",
-    "suspects", "train", "versus", "write_area", "write_corrected", "write_offset", "write_ranking", "write_sample",
-    "write_season", "write_versus",
+    "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "Embedding",
+    "ExploreOptions", "FinetuneOptions", "LabelMap", "LabelOptions", "Legend", "ModelCard", "Offset", "Parcels",
+    "PredictOptions", "Prediction", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene",
+    "SeasonOptions", "Subset", "SuspectOptions", "Window", "affinity", "aligned", "assess", "coarsen", "draw_sample",
+    "edge_strength", "embed", "estimate_areas", "estimate_offset", "everything", "explore", "export", "finetune",
+    "held_out", "held_out_of_all", "label_next", "offsets_by_date", "open_cube", "open_labels", "open_parcels",
+    "pooled", "predict", "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined", "run", "select",
+    "simulate", "suspects", "train", "versus", "write_area", "write_corrected", "write_offset", "write_ranking",
+    "write_sample", "write_season", "write_versus",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ def pretrain(args: Arguments) -> None:
     from cscl.training.pretrain import pretrain
 
     recipe = _recipe(args)
-    scenes = _scenes(args, classes=recipe.pretrain.target != "parcel")
+    scenes = _scenes(args, recipe.data.finer, classes=recipe.pretrain.target != "parcel")
     window = Window.parse(args.window, scenes[0].cube.shape) if args.window else None
     job = pretrain(
         scenes, args.out, recipe, window=window, device=args.device, resume=args.resume, overwrite=args.overwrite
@@ -29,10 +29,14 @@ def pretrain(args: Arguments) -> None:
 
 def train(args: Arguments) -> None:
     """Train a network on crop labels, from scratch or pre-trained."""
+    from cscl.card import ModelCard
     from cscl.grid import Window
+    from cscl.training.begin import inherited
     from cscl.training.segment import train
 
-    recipe, scenes = _recipe(args), _scenes(args, classes=True)
+    recipe = _recipe(args)
+    recipe = inherited(recipe, ModelCard.open(args.start)) if args.start else recipe
+    scenes = _scenes(args, recipe.data.finer, classes=True)
     window = Window.parse(args.window, scenes[0].cube.shape) if args.window else None
     job = train(
         scenes, args.out, recipe, start=args.start, window=window, device=args.device, resume=args.resume,
@@ -115,9 +119,10 @@ def _recipe(args: Arguments) -> Any:
     return recipe.with_settings(args.set)
 
 
-def _scenes(args: Arguments, *, classes: bool) -> list[Any]:
+def _scenes(args: Arguments, finer: int, *, classes: bool) -> list[Any]:
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.data.scenes import LabelOptions
+    from cscl.grid import refined
     from cscl.inference.align_labels import read_labels
     from cscl.products import Scene
 
@@ -126,6 +131,7 @@ def _scenes(args: Arguments, *, classes: bool) -> list[Any]:
     for images, labels in [(args.images, args.labels), *args.also]:
         cube = open_cube(images, reading)
         known = scenes[-1].labels.legend if scenes else None
-        job = read_labels(labels, cube, labelling, classes=classes, known=known)
+        grid = refined(cube.grid, finer)
+        job = read_labels(labels, cube, labelling, grid=grid, classes=classes, known=known)
         scenes.append(Scene(cube, drive(job, args.quiet)))
     return scenes

@@ -83,11 +83,14 @@ def python_of(run: Run) -> str:
     used |= {"ReadOptions"} if _changed(run.reading) else set()
     classes = "" if run.labelling.class_column or not is_vector(run.labels) else ", classes=False"
     more = (f", device={run.device!r}" if run.device != "auto" else "") + (", overwrite=True" if run.overwrite else "")
+    finer = run.recipe.data.finer
+    grid = f", grid=refined(cube.grid, {finer})" if finer > 1 else ""
+    used |= {"refined"} if finer > 1 else set()
     lines = [
         f"from cscl.api import {', '.join(sorted(used))}",
         "",
         f"cube = open_cube({str(run.images)!r}{f', {reading}' if 'ReadOptions' in used else ''})",
-        f"labels = run(read_labels({str(run.labels)!r}, cube, {labelling}{classes}))",
+        f"labels = run(read_labels({str(run.labels)!r}, cube, {labelling}{grid}{classes}))",
         f"recipe = Recipe().with_settings({list(_settings(run.recipe))!r})",
     ]
     if run.pretraining:

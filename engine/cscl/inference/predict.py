@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zlib import crc32
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
-from rasterio.windows import Window as RasterioWindow
 
 import cscl
 from cscl.cube import SITSCube
 from cscl.errors import InputError, OutputError
 from cscl.events import Job, Note, Progress
-from cscl.grid import GeoBox, Window, refined
-from cscl.legend import Legend
+from cscl.grid import refined
 from cscl.products import Prediction
 from cscl.results import begin, put, require_place
 
 from .enlarge import By, enlarged
+from .mapfiles import MapFiles, write_facts
 from .stitch import Stitcher, Tile, overlapping_tiles
 from .tiles import Model, load_model, suit_cube
 
 __all__ = ["PredictOptions", "predict"]
 
-NO_CONFIDENCE = 255
-FULL_CONFIDENCE = 250
 LEAST_TILE_PX = 32
 
 
@@ -130,7 +124,7 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions)
     strips = _tiles(cube, model, options, finer)
     done, total = 0, sum(map(len, strips))
     stitcher = Stitcher(len(legend) + 1, (grid.shape[0], grid.shape[1]), options.blend_px * finer)
-    sink = _Sink(folder, grid, legend, options.probabilities)
+    sink = MapFiles(folder, grid, legend, options.probabilities)
     with sink:
         for tile in (tile for strip in strips for tile in strip):
             probabilities, _, seen = model.answer(cube, tile.read)
@@ -156,60 +150,6 @@ def _tiles(cube: SITSCube, model: Model, options: PredictOptions, finer: int) ->
     return overlapping_tiles(cube.shape, core_px, margin_px, options.blend_px, model.step_px, finer)
 
 
-class _Sink:
-    """The rasters of a prediction, open for writing part by part."""
-
-    def __init__(self, folder: Path, grid: GeoBox, legend: Legend, probabilities: bool) -> None:
-        self.folder, self.legend = folder, legend
-        common = {
-            "driver": "GTiff", "height": grid.shape[0], "width": grid.shape[1], "crs": str(grid.crs),
-            "transform": grid.transform, "tiled": True, "blockxsize": 256, "blockysize": 256,
-            "compress": "deflate", "bigtiff": "if_safer", "dtype": "uint8", "nodata": NO_CONFIDENCE, "count": 1,
-        }  # fmt: skip
-        kinds: dict[str, dict[str, Any]] = {
-            "classes.tif": {"dtype": legend.dtype.name, "nodata": legend.ignore},
-            "confidence.tif": {},
-        }
-        if probabilities:
-            kinds["probabilities.tif"] = {"count": len(legend), "interleave": "band"}
-        self._files = {name: rasterio.open(folder / name, "w", **(common | kind)) for name, kind in kinds.items()}
-        self._sums: list[tuple[str, RasterioWindow, int]] = []
-        self.empty = True
-
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for dataset in self._files.values():
-            dataset.close()
-
-    def write(self, place: Window, probabilities: NDArray[np.float32], seen: NDArray[np.bool_]) -> None:
-        """Write a part (class, y, x) of the map; unseen pixels are no data."""
-        if not seen.size:
-            return
-        self.empty = self.empty and not seen.any()
-        window = RasterioWindow(place.col, place.row, place.width, place.height)
-        index = np.where(seen, probabilities.argmax(0), -1)
-        scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
-        scaled[:, ~seen] = NO_CONFIDENCE
-        parts = {
-            "classes.tif": self.legend.to_ids(index)[None],
-            "confidence.tif": np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8)[None],
-            "probabilities.tif": scaled,
-        }
-        for name, dataset in self._files.items():
-            dataset.write(parts[name], window=window)
-            self._sums.append((name, window, crc32(np.ascontiguousarray(parts[name]).tobytes())))
-
-    def check(self) -> Job[None]:
-        """Read the closed files again: a disk that fills while GDAL closes one goes unreported otherwise."""
-        for done, (name, window, total) in enumerate(self._sums, 1):
-            with rasterio.open(self.folder / name) as src:
-                if crc32(src.read(window=window).tobytes()) != total:
-                    raise OSError(f"what is read back from {name} is not what was written")
-            yield Progress("checking", done, len(self._sums), "part")
-
-
 def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str, options: PredictOptions) -> None:
     card = model.card
     facts: Mapping[str, Any] = {
@@ -224,5 +164,4 @@ def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str, options
         "cscl": cscl.__version__,
         "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
-    text = json.dumps({"legend": card.legend.to_dict(), "facts": facts}, indent=1, ensure_ascii=False)
-    (folder / "prediction.json").write_text(text, encoding="utf-8")
+    write_facts(folder, card.legend, facts)
