@@ -14,6 +14,7 @@ import argparse
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ from cscl.export.paper import INK, LABEL_PT, MISSING, sheet
 from cscl.grid import Window, crop, refined
 from cscl.inference.embed import affinity, edge_strength, embed
 from cscl.inference.predict import predict
+from cscl.legend import Legend
 from cscl.metrics.boundary import class_boundary
 from cscl.products import LabelMap, Prediction
 
@@ -43,12 +45,20 @@ RIGHT, WRONG = "#f2f2f2", "#b2182b"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a row shows of the window: classes and edges, axes (y, x), either of them None where there is none."""
+    """What a row shows of the window: class ids of a legend, and edges, axes (y, x); None where there is none."""
 
     name: str
-    ids_YX: NDArray[np.int64] | None = None
+    legend: Legend
+    ids_YX: NDArray[Any] | None = None
     edge_YX: NDArray[np.float32] | None = None
     edges_of: str = ""
+
+    def ids_in(self, legend: Legend) -> NDArray[Any]:
+        """Class ids of another legend; classes that it does not know are unknown."""
+        table = np.full(65536, legend.ignore)
+        for crop_class in self.legend.classes:
+            table[crop_class.id] = legend.id_by_code().get(crop_class.code, legend.ignore)
+        return table[self.ids_YX]
 
 
 def part_of(cube: SITSCube, window: Window) -> SITSCube:
@@ -62,7 +72,8 @@ def answer(folder: Path, cube: SITSCube, window: Window, device: str) -> Answer:
     """Map and edges of a model, or the map of a prediction."""
     if (folder / "prediction.json").is_file():
         made = Prediction.open(folder)
-        return Answer(folder.name, made.ids[window.refined(_finer(made.ids.shape, cube.shape)).slices].values)
+        ids = made.ids[window.refined(_finer(made.ids.shape, cube.shape)).slices].values
+        return Answer(folder.name, made.legend, ids)
     around = window.grown(MARGIN_PX, cube.shape, 8)
     part, inner, card = part_of(cube, around), window.within(around), ModelCard.open(folder)
     with tempfile.TemporaryDirectory() as name:
@@ -76,7 +87,7 @@ def answer(folder: Path, cube: SITSCube, window: Window, device: str) -> Answer:
             embedding = run(embed(folder, part, Path(name) / "embedding.zarr", device=device))
             finer = _finer(embedding.values.shape[1:], part.shape)
             edges, edges_of = run(edge_strength(embedding))[inner.refined(finer).slices], "cosine of its embedding"
-    return Answer(folder.name, ids, edges, edges_of)
+    return Answer(folder.name, card.legend, ids, edges, edges_of)
 
 
 def _finer(shape: tuple[int, ...], coarse: tuple[int, ...]) -> int:
@@ -107,8 +118,9 @@ def row(axes: list[Axes], found: Answer, truth: LabelMap | None, palette: NDArra
         empty.set(xticks=[], yticks=[])
         empty.spines[:].set_visible(False)
     if found.ids_YX is not None and truth is not None:
-        show(axes[0], palette[found.ids_YX], f"its map, {found.ids_YX.shape[0]} x {found.ids_YX.shape[1]} px")
-        known, right = truth.index() >= 0, found.ids_YX == truth.ids
+        ids_YX = found.ids_in(truth.legend)
+        show(axes[0], palette[ids_YX], f"its map, {ids_YX.shape[0]} x {ids_YX.shape[1]} px")
+        known, right = truth.index() >= 0, ids_YX == truth.ids
         edge = class_boundary(truth.index()) & known
         wrong = np.where(known[..., None], np.where(right[..., None], to_rgb(RIGHT), to_rgb(WRONG)), to_rgb(MISSING))
         share = [100 * right[where].mean() if where.any() else np.nan for where in (known, edge)]
@@ -135,7 +147,7 @@ def picture(cube: SITSCube, truths: dict[int, LabelMap], answers: list[Answer], 
     show(axes[0, 1], palette[truth.ids], "truth")
     shown = set(np.unique(truth.ids).tolist())
     for found in answers:
-        shown |= set() if found.ids_YX is None else set(np.unique(found.ids_YX).tolist())
+        shown |= set() if found.ids_YX is None else set(np.unique(found.ids_in(legend)).tolist())
     keys = [Patch(facecolor=c.colour, edgecolor="#666666", label=c.name) for c in legend.classes if c.id in shown]
     axes[0, 2].legend(handles=keys, loc="center left", fontsize=LABEL_PT - 1, frameon=False)
     axes[0, 2].set_axis_off()
@@ -152,9 +164,7 @@ def main() -> None:
     parser.add_argument("rows", type=Path, nargs="+", help="model folders and prediction folders of these images")
     parser.add_argument("--names", nargs="+", help="what to call them, instead of their folders' names")
     parser.add_argument("--class-column")
-    parser.add_argument(
-        "--window", help="ROW:ROW,COL:COL in pixels of the images; by default the first 256"
-    )
+    parser.add_argument("--window", help="ROW:ROW,COL:COL in pixels of the images; by default the first 256")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("pictures.png"))
     args = parser.parse_args()
