@@ -41,7 +41,7 @@ def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[s
 
 def describe_model(card: ModelCard) -> Iterator[str]:
     """Yield lines about a model."""
-    yield f"{card.name}: {card.stage} model, {card.model.name}, {card.parameters:,} parameters"
+    yield f"{card.name}: {card.stage} model, {_network(card)}, {card.parameters:,} parameters"
     yield f"  bands       {' '.join(card.bands)}"
     span = f"days {card.first_day} to {card.last_day} from {card.reference_date}"
     yield f"  season      {span}, at most {card.dates} dates"
@@ -65,7 +65,7 @@ def describe_model(card: ModelCard) -> Iterator[str]:
 def model_facts(card: ModelCard) -> list[tuple[str, str]]:
     """Describe a model in short: pairs of a word and what there is to say."""
     first, last = (card.reference_date + dt.timedelta(days=day) for day in (card.first_day, card.last_day))
-    facts = [("Kind", f"{card.stage}, {card.model.name} network, {card.parameters:,} parameters")]
+    facts = [("Kind", f"{card.stage}, {_network(card)} network, {card.parameters:,} parameters")]
     if card.stage != "trained":
         facts.append(("Use", "affinity and training on; it maps no crops yet"))
     told = [f"{name.removeprefix('validation_')} {value:.3f}" for name, value in card.accuracy.items()]
@@ -88,6 +88,10 @@ def model_facts(card: ModelCard) -> list[tuple[str, str]]:
         facts.append(("Made", f"{card.made.get('when', '')[:10]}, {card.steps} steps"))
     facts.append(("Classes", f"{len(card.legend)}"))
     return facts
+
+
+def _network(card: ModelCard) -> str:
+    return f"{card.model.name} with attention to neighbours" if card.recipe.aggregate else card.model.name
 
 
 def _prediction(prediction: Prediction) -> Iterator[str]:
