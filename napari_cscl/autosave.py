@@ -82,6 +82,8 @@ class Work:
         Time of saving, ISO.
     notes : list of dict
         Notes on cases.
+    align : str
+        How outlines were moved back onto the images; ``no`` if they were not.
     """
 
     name: str = ""
@@ -96,6 +98,7 @@ class Work:
     scratch: str = ""
     when: str = ""
     notes: list[dict[str, Any]] = field(default_factory=list)
+    align: str = "no"
 
 
 class Slot:

@@ -35,7 +35,7 @@ OUTLINE_PX = 0.2
 MOST_PIECES = 100_000  # what is added in less than half a second
 # What our layers are for, in the order in which they lie in the list, the lowest first.
 ROLES = ("season", "colours", "edges", "affinity", "crops", "prediction", "confidence", "errors", "outlines",
-         "region", "mark")  # fmt: skip
+         "moved", "region", "mark")  # fmt: skip
 
 
 def frame(grid: GeoBox, origin: GeoBox | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from .composite import Composite
 
 __all__ = [
     "Images", "Labels", "count_usable", "elsewhere", "facts_of", "is_small", "labels_at_hand", "labels_facts_of",
-    "likely_crop_column", "open_images", "open_labels", "place_in_words", "show_images", "usable_share",
+    "likely_crop_column", "open_images", "open_labels", "place_in_words", "presented", "show_images", "usable_share",
 ]  # fmt: skip
 
 SMALL_BYTES, SMALL_FILES = 20_000_000, 100
@@ -145,12 +145,17 @@ def open_labels(
     else:
         labels = _label_raster(Path(path), grid, warp)
     yield Progress("opening labels", 2, 3, "part")
-    layers = [labels_layer(labels, grid, parcels)] if len(labels.legend) else []
-    if labels.parcel_ids is not None:
-        layers.append(parcels_layer(labels, grid, parcels))
-    told = labels_facts_of(labels, parcels)
+    opened = presented(labels, parcels, columns)
     yield Progress("opening labels", 3, 3, "part")
-    return Labels(labels, parcels, columns, tuple(layers), told)
+    return opened
+
+
+def presented(labels: LabelMap, parcels: Parcels | None, columns: tuple[str, ...]) -> Labels:
+    """Get labels on the grid of the scene ready to be shown; reads every pixel."""
+    layers = [labels_layer(labels, labels.grid, parcels)] if len(labels.legend) else []
+    if labels.parcel_ids is not None:
+        layers.append(parcels_layer(labels, labels.grid, parcels))
+    return Labels(labels, parcels, columns, tuple(layers), labels_facts_of(labels, parcels))
 
 
 def labels_at_hand(labels: LabelMap, parcels: Parcels | None) -> Labels:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cscl.cube import SITSCube
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Progress
 from cscl.grid import GeoBox
 from cscl.legend import Legend
 from cscl.products import Prediction
 
+from .aligning import WAYS, open_aligned
 from .autosave import Painted, Slot, Work, painted_since, read_work
 from .bridge import KEY, LayerData, labels_layer
 from .notes import CaseNote
@@ -52,7 +54,7 @@ def work_of(session: Session, layers: Iterable[Any], scratch: Path) -> Work:
         cube.name, _path(cube), _path(labels), (parcels.class_column if parcels is not None else None) or "",
         str(session.model.folder.absolute()) if session.model is not None else "", _path(session.prediction),
         labels.legend.to_dict() if labels is not None else {}, shapes, corner, str(scratch),
-        notes=[note.to_dict() for note in session.notes],
+        notes=[note.to_dict() for note in session.notes], align=parcels.aligned if parcels is not None else "no",
     )  # fmt: skip
 
 
@@ -109,7 +111,7 @@ def restore(slot: Slot, scratch: Path) -> Job[Restored]:
     labels = None
     if work.labels and Path(work.labels).exists():
         legend = Legend.from_dict(work.legend) if work.legend else None
-        labels = yield from open_labels(work.labels, grid, work.column or None, legend, warp=True)
+        labels = yield from _labels(work, images.cube, legend)
     elif work.labels:
         lacking.append(f"the labels {work.labels}")
     model = _model(work, slot)
@@ -120,6 +122,13 @@ def restore(slot: Slot, scratch: Path) -> Job[Restored]:
     if len(notes) < len(work.notes):
         lacking.append(f"{len(work.notes) - len(notes)} damaged notes")
     return Restored(images, labels, tuple(layers), model, _prediction(work, grid, scratch), tuple(lacking), notes)
+
+
+def _labels(work: Work, cube: SITSCube, legend: Legend | None) -> Job[Labels]:
+    for by in WAYS.values():
+        if work.align == by:
+            return (yield from open_aligned(work.labels, cube, work.column or None, legend, by))
+    return (yield from open_labels(work.labels, cube.grid, work.column or None, legend, warp=True))
 
 
 def notes_of(work: Work) -> tuple[CaseNote, ...]:

@@ -36,10 +36,11 @@ def run_of(
     """
     if start is not None and session.model is not None:
         recipe = replace(recipe, model=session.model.card.model)
-    column = session.parcels.class_column if session.parcels is not None else None
+    parcels = session.parcels
+    labelling = LabelOptions() if parcels is None else LabelOptions(parcels.class_column, align=parcels.aligned)
     return Run(
         _place(session.cube), _place(session.labels), out, recipe, *stages, start,
-        labelling=LabelOptions(class_column=column), device=device,
+        labelling=labelling, device=device,
     )  # fmt: skip
 
 

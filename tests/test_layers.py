@@ -30,7 +30,7 @@ LAYER = {
     **dict.fromkeys(["napari_cscl.boundaryview", "napari_cscl.looking", "napari_cscl.sights"], "views"),
     **dict.fromkeys(["napari_cscl.cases", "napari_cscl.selected", "napari_cscl.versusview"], "views"),
     **dict.fromkeys(["napari_cscl.casecolumns", "napari_cscl.errorjobs"], "views"),
-    "napari_cscl.recovery": "views",
+    **dict.fromkeys(["napari_cscl.recovery", "napari_cscl.aligning"], "views"),
     "napari_cscl.runner": "runner",
     "napari_cscl.forms": "forms",
     "napari_cscl.widgets": "widgets",

@@ -12,6 +12,8 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QVBox
 from cscl.cube import SITSCube
 from cscl.data.warp import warped
 from cscl.events import Job, run
+from cscl.inference.offset import By
+from napari_cscl.aligning import open_aligned
 from napari_cscl.composite import Composite, fitting
 from napari_cscl.opening import (
     Images,
@@ -26,6 +28,7 @@ from napari_cscl.opening import (
     show_images,
 )
 
+from .outlinecheck import OutlineCheck
 from .panel import Panel
 from .parts import described, form, group, row, words
 from .strays import Strays
@@ -90,7 +93,8 @@ class DataPanel(Panel):
         self.column = QComboBox()
         self.column.setToolTip("Column of the parcels that holds the crop")
         self._crops = form(("Crop column", self.column))
-        return group("Parcels and labels", self.labels, self.about_labels, self._crops)
+        self.outlines = OutlineCheck(self)
+        return group("Parcels and labels", self.labels, self.about_labels, self._crops, self.outlines)
 
     def _connect(self) -> None:
         self.images.clicked.connect(self._choose_folder)
@@ -105,7 +109,7 @@ class DataPanel(Panel):
         self.session.cube_changed.connect(self._cube_changed)
         self.session.labels_changed.connect(self._labels_changed)
         self.strays.tidied.connect(self._find_usable_of_small)
-        self.needs = {self.images: (), self.image_file: (), self.labels: ("cube",), self.column: ("labels",)}
+        self.needs |= {self.images: (), self.image_file: (), self.labels: ("cube",), self.column: ("labels",)}
         self.needs |= dict.fromkeys((self.count, self.composite, *self.bands, self.masked), ("cube",))
 
     # --- images ----------------------------------------------------------------------------------------------------
@@ -198,16 +202,29 @@ class DataPanel(Panel):
 
     # --- labels ------------------------------------------------------------------------------------------------------
 
-    def open_labels(self, path: str | Path, column: str | None = None, warp: bool = False) -> None:
-        """Open parcels or a label raster of the scene; of parcels the crop column can be chosen afterwards."""
+    @property
+    def opened_labels(self) -> Labels | None:
+        """The open labels, and what there is to say of them."""
+        return self._opened_labels
+
+    def open_labels(
+        self, path: str | Path, column: str | None = None, warp: bool = False, by: By | None = None
+    ) -> None:
+        """Open parcels or a label raster of the scene; of parcels the crop column can be chosen afterwards.
+
+        With `by`, outlines are moved back onto the images in this way.
+        """
         self.strays.offer.end()
-        go_on = partial(self._open_labels, path, column, warp)
+        self.unless_corrected(partial(self._open_labels, path, column, warp, by))
+
+    def unless_corrected(self, go_on: Callable[[], None]) -> None:
+        """Go on with other labels; where the open ones were corrected by hand, ask first."""
         if self.dock.finetune.region.has_corrections():
             self.strays.ask_about_corrections(lambda: self.dock.act(go_on))
         else:
             go_on()
 
-    def _open_labels(self, path: str | Path, column: str | None, warp: bool) -> None:
+    def _open_labels(self, path: str | Path, column: str | None, warp: bool, by: By | None) -> None:
         scene = self.session.cube
         if scene is None:
             return
@@ -216,13 +233,16 @@ class DataPanel(Panel):
             self.strays.ask_about_labels(Path(path), place, scene.grid)
             return
         known = self.session.model.card.legend if self.session.model else None
-        job = open_labels(path, scene.grid, column, known, warp)
-        small = is_small(path) and is_small(scene)
+        there = open_labels(path, scene.grid, column, known, warp)
+        job = there if by is None else open_aligned(path, scene, column, known, by)
+        small = by is None and is_small(path) and is_small(scene)
         self._do(job, "Opening labels", partial(self.take_labels, Path(path)), small)
 
     def _open_labels_again(self) -> None:
+        parcels = self.session.parcels
         if self._labels_path is not None:
-            self.open_labels(self._labels_path, self.column.currentText() or None)
+            by = parcels.aligned if parcels is not None and parcels.aligned != "no" else None
+            self.open_labels(self._labels_path, self.column.currentText() or None, by=by)
 
     def show_column(self) -> None:
         """Show the column again that the open labels come from."""

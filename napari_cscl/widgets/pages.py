@@ -67,6 +67,12 @@ class Pages(QWidget):
         self.stack.setCurrentIndex(number)
         self.panels[number].shown()
 
+    def bring_into_view(self, widget: QWidget) -> None:
+        """Scroll the panel on top so that a part of it can be seen."""
+        area = self.stack.currentWidget()
+        if isinstance(area, QScrollArea) and area.isAncestorOf(widget):
+            area.ensureWidgetVisible(widget)
+
     def _button(self, number: int, panel: Panel) -> QPushButton:
         button = QPushButton(panel.title)
         button.setCheckable(True)
