@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import cscl
-from cscl.commands import align, area, assess, coarsen, compare, learning, suspects
+from cscl.commands import align, area, assess, benchmark, coarsen, compare, learning, suspects
 from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
@@ -201,6 +201,11 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
     ),
     "sample": (area.sample, area.sample_arguments, "Draw points of a prediction for a person to judge"),
     "area": (area.area, area.area_arguments, "Estimate areas and accuracy from points that were judged"),
+    "benchmark": (
+        benchmark.benchmark,
+        benchmark.benchmark_arguments,
+        "Compare ways of learning as a protocol says, and write a page",
+    ),
     "export": (_export, _export_arguments, "Turn a prediction into files for QGIS: map, styles, parcels"),
     "doctor": (_doctor, _no_arguments, "Say what is installed and what is missing"),
 }

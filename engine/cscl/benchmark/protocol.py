@@ -1,0 +1,329 @@
+"""The protocol: what is compared, on which seasons, at which budgets and by which figure, fixed before the runs.
+
+A run is an arm on a network, a season, a share of known crops, a budget and a seed. Its id is made of all that bears
+on its outcome and of nothing else: the text of a question may change, and arms, seeds and budgets may be added, and
+what was run stays run; an arm that changes gets new runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cscl.data.scenes import LabelOptions
+from cscl.errors import InputError, MissingError
+from cscl.inference.enlarge import By
+from cscl.recipe import Recipe, build, parse_value, plain
+from cscl.registry import nearest
+from cscl.simulate import SeasonOptions
+
+from .figures import FIGURES
+
+__all__ = ["Arm", "Budget", "NetworkSpec", "Plan", "Protocol", "SceneSpec", "SeasonSpec", "label_options"]
+
+RULES = 1
+"""Raised when runs are carried out or judged otherwise than before, so that former ones do not count any more."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a run may spend: steps of plain training of its network, or seconds."""
+
+    amount: float
+    unit: Literal["steps", "s"]
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read ``600steps`` or ``90s``.
+
+        Raises
+        ------
+        InputError
+            If it is neither.
+        """
+        found = re.fullmatch(r"\s*([0-9.]+)\s*(steps|s)\s*", text)
+        if not found or not float(found[1]):
+            raise InputError(f"'{text}' is no budget. Give steps of plain training, as in 600steps, or seconds: 90s.")
+        return cls(float(found[1]), "steps" if found[2] == "steps" else "s")
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{self.unit}"
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """A real scene: images and labels, by their paths beside the protocol."""
+
+    images: Annotated[str, {"tooltip": "Folder or file of the images"}] = ""
+    labels: Annotated[str, {"tooltip": "Parcels or a label raster"}] = ""
+    test: Annotated[bool, {"tooltip": "Whether it judges instead of teaching"}] = False
+
+
+@dataclass(frozen=True)
+class SeasonSpec:
+    """What runs learn from and are judged on: simulated places of one season, or real scenes.
+
+    Simulated places are judged by what truly grows there at 10 m, and without errors of the register. Without a test
+    scene, blocks of the real ones judge: they are the same for all arms and seeds.
+    """
+
+    name: str = ""
+    purpose: Annotated[Literal["development", "claim"], {"tooltip": "For tuning, or fresh for a claim"}] = "development"
+    simulated: SeasonOptions = field(default_factory=lambda: SeasonOptions(size_px=128))
+    train: Annotated[tuple[int, ...], {"tooltip": "Mosaic seeds of the places that teach"}] = ()
+    test: Annotated[tuple[int, ...], {"tooltip": "Mosaic seeds of the places that judge"}] = ()
+    outlines_only: Annotated[
+        tuple[int, ...], {"tooltip": "Places that teach (mosaic seeds, or real scenes by number from 1) without crops"}
+    ] = ()
+    scenes: tuple[SceneSpec, ...] = ()
+    finer: Annotated[
+        int, {"min": 1, "max": 8, "tooltip": "The truth that judges has so many pixels a side of one of the images"}
+    ] = 1
+    test_share: Annotated[float, {"min": 0.05, "max": 0.8, "tooltip": "Blocks that judge if no scene does"}] = 0.3
+    reading: Annotated[tuple[str, ...], {"tooltip": "How labels are read, as key=value: class_column=crop"}] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.train) == bool(self.scenes):
+            raise InputError(f"The season '{self.name}' needs either places to simulate (train, test) or scenes.")
+        if self.train and (not self.test or {*self.train} & {*self.test}):
+            raise InputError(f"The season '{self.name}' needs test places that are not among its training places.")
+        if self.train and self.finer not in (1, 4):
+            raise InputError(
+                f"The truth of simulated places is known at 10 m and 2.5 m: set finer of {self.name} to 4."
+            )
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network by the settings that choose it, such as ``model=unet3df``."""
+
+    name: str = "compact"
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the ways of learning that are compared."""
+
+    name: str = ""
+    about: Annotated[str, {"tooltip": "What it is, in words"}] = ""
+    settings: Annotated[tuple[str, ...], {"tooltip": "Settings of the recipe, key=value"}] = ()
+    reading: Annotated[tuple[str, ...], {"tooltip": "How training labels are read, key=value"}] = ()
+    kind: Annotated[
+        Literal["fine-tune", "probe"], {"tooltip": "Train the whole network, or its classifier alone (linear probe)"}
+    ] = "fine-tune"
+    pretrain_share: Annotated[float, {"min": 0.0, "max": 0.99, "tooltip": "Share of the budget for pre-training"}] = 0.0
+    outlines: Annotated[
+        Literal["register", "random", "shifted"],
+        {"tooltip": "Parcel ids of the register, of a random tessellation, or moved; crops stay as they are"},
+    ] = "register"
+    shift_m: Annotated[float, {"min": 0.0, "tooltip": "How far the ids of a scene are moved, in some direction"}] = 0.0
+    jitter_m: Annotated[float, {"min": 0.0, "tooltip": "Further move of each parcel, sd along x and y"}] = 0.0
+    finer_by: Annotated[
+        By, {"tooltip": "How its map gets pixels as fine as those of the truth, where it is coarser"}
+    ] = "bilinear"
+    pretrain_cost: Annotated[
+        float, {"min": 0.0, "tooltip": "Time of a pre-training step in steps of plain training; 0: measure it"}
+    ] = 0.0
+    train_cost: Annotated[float, {"min": 0.0, "tooltip": "The same for a step of its training; 0: measure it"}] = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.shift_m or self.jitter_m) and self.outlines != "shifted":
+            raise InputError(f"The arm '{self.name}' moves outlines: say so with outlines = \"shifted\".")
+
+    @property
+    def all_settings(self) -> tuple[str, ...]:
+        """Settings, with those that its kind means."""
+        return (*self.settings, "train.scope=head") if self.kind == "probe" else self.settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run to be."""
+
+    protocol: Protocol
+    arm: Arm
+    network: NetworkSpec
+    season: SeasonSpec
+    share: float
+    budget: Budget
+    seed: int
+
+    @property
+    def digest(self) -> str:
+        """Short name of all that bears on the outcome but share, budget and seed: those are beside it in the ledger."""
+        protocol = self.protocol
+        known = {
+            "rules": RULES, "settings": protocol.settings, "equal": protocol.equal, "network": self.network.settings,
+            "arm": _bare(self.arm), "baseline": _bare(self.baseline.arm) if self.measured else None,
+            "season": _bare(self.season),
+        }  # fmt: skip
+        return _short(known)
+
+    @property
+    def id(self) -> str:
+        """Short name of the run."""
+        return _short([self.digest, f"{self.share:g}", str(self.budget), self.seed])
+
+    @property
+    def recipe(self) -> Recipe:
+        """Settings of the run, but for its steps."""
+        settings = (*self.protocol.settings, *self.network.settings, *self.arm.all_settings, f"seed={self.seed}")
+        return Recipe().with_settings(settings)
+
+    @property
+    def baseline(self) -> Plan:
+        """The run that it is compared with."""
+        return replace(self, arm=self.protocol.arm(self.protocol.baseline))
+
+    @property
+    def costs(self) -> tuple[float, float]:
+        """Time of a step of its pre-training and training, in steps of the baseline's training; 0: to be measured."""
+        if self.protocol.equal == "steps":
+            return 1.0, 1.0
+        arm = self.arm
+        return arm.pretrain_cost if arm.pretrain_share else 1.0, arm.train_cost or float(self._trains_plainly)
+
+    @property
+    def measured(self) -> tuple[Plan, ...]:
+        """Runs whose step times turn its budget into steps: the baseline, and itself."""
+        if 0.0 in self.costs:
+            return self.baseline, self
+        return (self.baseline,) if self.budget.unit == "s" else ()
+
+    @property
+    def _trains_plainly(self) -> bool:
+        """Whether its training, not what comes before, is that of the baseline: then a step takes the same time."""
+        own, plainly = self.recipe, self.baseline.recipe
+        return own.train.joint_weight == 0 and replace(own, pretrain=plainly.pretrain) == plainly
+
+    @property
+    def words(self) -> str:
+        """What it is, for a line of text."""
+        of = self.protocol
+        names = [self.arm.name, self.network.name if len(of.networks) > 1 else "", self.season.name]
+        numbers = [f"crops of {100 * self.share:g} %", str(self.budget), f"seed {self.seed}"]
+        return ", ".join([*(name for name in names if name), *numbers])
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a benchmark compares; read from TOML, where unknown keys are errors."""
+
+    question: Annotated[str, {"tooltip": "What is asked, in words"}] = ""
+    arms: tuple[Arm, ...] = ()
+    baseline: Annotated[str, {"tooltip": "Arm that the others are compared with"}] = ""
+    seasons: tuple[SeasonSpec, ...] = ()
+    networks: tuple[NetworkSpec, ...] = (NetworkSpec(),)
+    shares: Annotated[tuple[float, ...], {"tooltip": "Shares of the parcels whose crop is known"}] = (1.0,)
+    budgets: Annotated[tuple[str, ...], {"tooltip": "600steps (of plain training) or 90s"}] = ("600steps",)
+    equal: Annotated[
+        Literal["time", "steps"], {"tooltip": "Whether arms get equal time (dear steps are fewer) or equal steps"}
+    ] = "time"
+    seeds: tuple[int, ...] = (0, 1, 2)
+    primary: Annotated[str, {"tooltip": "Figure that answers the question"}] = "boundary_accuracy"
+    guard: Annotated[str, {"tooltip": "Figure that must not get worse"}] = "common_miou"
+    settings: Annotated[tuple[str, ...], {"tooltip": "Settings of the recipe for all arms, key=value"}] = (
+        "data.validation_share=0.0",
+        "data.test_share=0.0",
+    )
+    name: Annotated[str, {"tooltip": "That of the file, without its ending"}] = ""
+    folder: Annotated[str, {"tooltip": "Where paths of scenes start; by default where the file lies"}] = "."
+
+    @classmethod
+    def open(cls, path: str | Path) -> Protocol:
+        """Read a protocol; its name is that of the file.
+
+        Raises
+        ------
+        MissingError, InputError, UnknownNameError
+            No such file; not TOML, a value out of range, names that do not fit; an unknown key or setting.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingError(f"There is no protocol {path}.")
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"The protocol {path} is not valid TOML: {error}.") from error
+        return build(cls, {"folder": str(path.parent), **values, "name": path.stem}, str(path))
+
+    def __post_init__(self) -> None:
+        where = f"The protocol {self.name}"
+        for what, things in (("arm", self.arms), ("season", self.seasons), ("network", self.networks)):
+            names = [thing.name for thing in things]
+            if not names or not all(names) or max(Counter(names).values()) > 1:
+                raise InputError(f"{where} needs at least one {what}, and each needs a name of its own ({names}).")
+        if not all(0 < share <= 1 for share in self.shares):
+            raise InputError(f"{where} has shares of known crops that are not above 0 and at most 1: {self.shares}.")
+        for figure in (self.primary, self.guard):
+            if figure not in FIGURES:
+                raise nearest(figure, FIGURES, "figure", where)
+        self.arm(self.baseline)
+        for plan in self.plans(seeds=(0,)):
+            plan.recipe  # noqa: B018 (an unknown setting is an error here, before any run)
+            label_options((*plan.season.reading, *plan.arm.reading))
+
+    def arm(self, name: str) -> Arm:
+        """Return the arm of a name.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none.
+        """
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise nearest(name, [arm.name for arm in self.arms], "arm", f"the protocol {self.name}")
+
+    def plans(
+        self, *, seeds: Sequence[int] | None = None, budgets: Sequence[str] | None = None,
+        only: Iterable[str] | None = None,
+    ) -> list[Plan]:  # fmt: skip
+        """All runs, seed by seed, so that what is compared with one another is finished together.
+
+        Parameters
+        ----------
+        seeds, budgets : sequence, optional
+            Others than those of the protocol.
+        only : iterable of str, optional
+            Names of arms; by default all.
+        """
+        arms = self.arms if only is None else tuple(self.arm(name) for name in only)
+        grid = itertools.product(
+            self.seeds if seeds is None else seeds, self.seasons, self.networks, self.shares,
+            [Budget.parse(text) for text in (budgets or self.budgets)], arms,
+        )  # fmt: skip
+        return [Plan(self, arm, net, season, share, budget, seed) for seed, season, net, share, budget, arm in grid]
+
+
+def label_options(settings: Iterable[str]) -> LabelOptions:
+    """How labels are read, from ``key=value`` settings.
+
+    Raises
+    ------
+    UnknownNameError, InputError
+        If a key is not known or a value is of the wrong kind.
+    """
+    values = dict(text.partition("=")[::2] for text in settings)
+    return build(LabelOptions, {k: parse_value(v) for k, v in values.items()}, "the settings of reading labels")
+
+
+def _bare(thing: Arm | SeasonSpec) -> Any:
+    """Plain values that bear on the outcome: what it is called and what is said about it does not."""
+    nameless = replace(thing, about="") if isinstance(thing, Arm) else replace(thing, purpose="development")
+    return {k: v for k, v in plain(nameless).items() if k not in ("name", "about", "purpose")}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(plain(value), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
