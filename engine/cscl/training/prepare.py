@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,39 @@ class Prepared:
     sources: tuple[Source, ...]
     card: ModelCard
 
-    def patches(self, side: Side, target: str, *, augment: bool) -> Patches:
-        """Make the drawer of patches of a side."""
-        card, data, recipe = self.card, self.card.recipe.data, self.card.recipe
-        contrasted = target in ("parcel", "both") or (target == "class" and recipe.train.joint_weight > 0)
+    def patches(
+        self, side: Side, target: str, *, augment: bool, patch_px: int | None = None, dates: int | None = None
+    ) -> Patches:
+        """Make the drawer of patches of a side; their side and most dates are those of the recipe, or given."""
+        card, data = self.card, self.card.recipe.data
         return Patches(
-            self.sources, side, target, data.patch_px, card.dates, np.array(card.mean), np.array(card.std),
-            augment=augment, seed=card.recipe.seed, date_dropout=data.date_dropout, jitter=data.jitter,
-            shares=contrasted and recipe.pretrain.soft_edges,
+            self.sources, side, target, patch_px or data.patch_px, dates or card.dates, np.array(card.mean),
+            np.array(card.std), augment=augment, **self.drawing(target),
         )  # fmt: skip
+
+    def drawing(self, target: str) -> dict[str, Any]:
+        """Seed, shares and variation of patches; losses that read views, hence any pixel, vary these themselves."""
+        recipe, data, varied = self.card.recipe, self.card.recipe.data, target != "any"
+        contrasted = target in ("parcel", "both") or (target == "class" and recipe.train.joint_weight > 0)
+        return {
+            "seed": recipe.seed,
+            "shares": contrasted and recipe.pretrain.soft_edges,
+            "date_dropout": data.date_dropout if varied else 0.0,
+            "jitter": data.jitter if varied else 0.0,
+        }
+
+    def class_counts(self) -> NDArray[np.int64]:
+        """Training pixels of each class of the legend."""
+        legend, counts = self.card.legend, np.zeros(len(self.card.legend), np.int64)
+        for source in self.sources:
+            by_id = source.scene.labels.counts(source.side_YX == Side.TRAIN)
+            counts += [by_id[i] for i in legend.ids]
+        return counts
+
+    @property
+    def smallest_px(self) -> int:
+        """Shorter side of the smallest scene, in pixels of its images."""
+        return int(min(min(source.scene.cube.shape) for source in self.sources))
 
 
 def prepare(
@@ -215,7 +239,7 @@ def versions() -> dict[str, str]:
     return {"when": now, "cscl": cscl.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def require_scenes(scenes: Sequence[Scene]) -> None:
+def require_scenes(scenes: Sized) -> None:
     """Refuse an empty list of scenes."""
     if not scenes:
         raise InputError("There is no scene to train on. Give a cube and its labels.")

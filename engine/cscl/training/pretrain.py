@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cscl.data.datasets import Folds
 from cscl.data.network import build_network, save_weights
 from cscl.device import pick
 from cscl.errors import InputError
@@ -23,8 +24,9 @@ from cscl.products import Scene
 from cscl.recipe import PretrainSettings, Recipe, plain
 
 from .checkpoint import run_facts, workplace
+from .folds import prepared_of
 from .loop import Learner, fit
-from .prepare import prepare, require_scenes, suited
+from .prepare import require_scenes, suited
 from .save import finish_model
 from .schemes import reads_views, scheme_of
 
@@ -32,7 +34,7 @@ __all__ = ["pretrain", "require_own_pixels"]
 
 
 def pretrain(
-    scenes: Sequence[Scene],
+    scenes: Sequence[Scene] | Folds,
     out: str | Path,
     recipe: Recipe | None = None,
     *,
@@ -48,9 +50,9 @@ def pretrain(
 
     Parameters
     ----------
-    scenes : sequence of Scene
+    scenes : sequence of Scene, or Folds
         Cubes with labels on the same grid, or on one that is `recipe.data.finer` times finer; by parcel, only their
-        parcel ids matter, and by views none of them.
+        parcel ids matter, and by views none of them. Or the folds of a published dataset.
     out : path
         Model folder to make.
     recipe : Recipe, optional
@@ -82,7 +84,7 @@ def pretrain(
     settings, where = recipe.pretrain, pick(device)
     require_own_pixels(recipe)
     with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
-        prepared = yield from prepare(scenes, recipe, Path(out), window=window)
+        prepared = yield from prepared_of(scenes, recipe, Path(out), window=window)
         torch.manual_seed(recipe.seed)  # the first weights, too, follow from the seed
         network, card = build_network(prepared.card)
         prepared = suited(prepared, network, card)

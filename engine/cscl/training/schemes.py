@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cscl.data.batches import Batch, Patches
+from cscl.data.batches import Batch
 from cscl.data.network import make_loss
 from cscl.data.split import Side
 from cscl.errors import InputError
@@ -155,11 +154,8 @@ def _by_views(prepared: Prepared, settings: PretrainSettings, network: Network) 
     viewer = Viewer.of(
         settings.loss, card.recipe.data.patch_px, card.dates, card.bands, card.recipe.seed, mean=card.mean, std=card.std
     )
-    largest = min(min(source.scene.cube.shape) for source in prepared.sources)
-    patches = Patches(
-        prepared.sources, Side.TRAIN, "any", min(viewer.side_px + viewer.options.shift_px, largest), 2 * card.dates,
-        np.array(card.mean), np.array(card.std), augment=False, seed=card.recipe.seed,
-    )  # fmt: skip
+    side_px = min(viewer.side_px + viewer.options.shift_px, prepared.smallest_px)
+    patches = prepared.patches(Side.TRAIN, "any", augment=False, patch_px=side_px, dates=2 * card.dates)
     if not patches.pixels:
         raise InputError("No pixel is left to learn from. Hold back fewer blocks (data.test_share).")
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cscl.card import ModelCard
 from cscl.data.batches import Batch, Patches
+from cscl.data.datasets import Folds
 from cscl.data.network import build_network, fill, load_weights, make_loss, save_weights
 from cscl.data.split import Side
 from cscl.device import autocast, memory_is_full, pick
@@ -29,10 +30,11 @@ from cscl.recipe import Recipe, plain
 
 from .begin import attention_of, inherited
 from .checkpoint import run_facts, workplace
+from .folds import prepared_of
 from .joint import read_by_each, samples_of
 from .loop import Learner, fit
 from .partly import Partly
-from .prepare import Prepared, prepare, require_scenes, suited
+from .prepare import Prepared, require_scenes, suited
 from .save import finish_model
 from .schemes import require_possible, told_of
 
@@ -42,7 +44,7 @@ VALIDATION_PATCHES = 96
 
 
 def train(
-    scenes: Sequence[Scene],
+    scenes: Sequence[Scene] | Folds,
     out: str | Path,
     recipe: Recipe | None = None,
     *,
@@ -56,8 +58,9 @@ def train(
 
     Parameters
     ----------
-    scenes : sequence of Scene
-        Cubes with labels on the same grid, or on one that is `recipe.data.finer` times finer, and of one legend.
+    scenes : sequence of Scene, or Folds
+        Cubes with labels on the same grid, or on one that is `recipe.data.finer` times finer, and of one legend. Or a
+        published dataset: its folds say what is held back, and the recipe does not.
     out : path
         Model folder to make.
     recipe : Recipe, optional
@@ -95,9 +98,9 @@ def train(
     before = ModelCard.open(start) if start is not None else None
     if before is not None:
         recipe = inherited(recipe, before)
-    scenes = _one_legend(scenes)
+    scenes = scenes if isinstance(scenes, Folds) else _one_legend(scenes)
     with workplace(Path(out), resume=resume, overwrite=overwrite) as place:
-        prepared = yield from prepare(scenes, recipe, Path(out), start=start, window=window)
+        prepared = yield from prepared_of(scenes, recipe, Path(out), start=start, window=window)
         counts = yield from _check_classes(prepared)
         torch.manual_seed(recipe.seed)  # the first weights, too, follow from the seed
         network, card = build_network(prepared.card)
@@ -166,11 +169,7 @@ def _with_legend(labels: LabelMap, legend: Legend) -> LabelMap:
 
 def _check_classes(prepared: Prepared) -> Generator[Event, None, tuple[int, ...]]:
     """Count training pixels by class; say which classes have none, and refuse fewer than two with any."""
-    legend = prepared.card.legend
-    counts = np.zeros(len(legend), np.int64)
-    for source in prepared.sources:
-        by_id = source.scene.labels.counts(source.side_YX == Side.TRAIN)
-        counts += [by_id[i] for i in legend.ids]
+    legend, counts = prepared.card.legend, prepared.class_counts()
     if (counts > 0).sum() < 2:
         raise InputError(
             f"The training part holds {int((counts > 0).sum())} class with pixels; two are the least to tell apart. "

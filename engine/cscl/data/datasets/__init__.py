@@ -108,6 +108,15 @@ class Dataset:
 class Folds:
     """A dataset with a side for each of its folds: what is trained on instead of a list of scenes.
 
+    Parameters
+    ----------
+    dataset : Dataset
+        Its entries are opened in turn.
+    train, validation, test : tuple of str
+        Folds of each side. The last two may be the same, as in some published protocols; who trains is told.
+    own_statistics : bool
+        Standardise by the training entries, even where a mean and a standard deviation are published.
+
     Raises
     ------
     InputError, UnknownNameError
@@ -118,6 +127,7 @@ class Folds:
     train: tuple[str, ...]
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    own_statistics: bool = False
 
     def __post_init__(self) -> None:
         both = set(self.train) & {*self.validation, *self.test}
@@ -140,7 +150,8 @@ class Folds:
         sides = (text or dataset.folds).split("/")
         if len(sides) != 3:
             raise InputError(f"The folds '{text}' are not of the form training/validation/test, e.g. {dataset.folds}.")
-        return cls(dataset, *(tuple(f.strip() for f in side.split(",") if f.strip()) for side in sides))
+        train, validation, test = (tuple(f.strip() for f in side.split(",") if f.strip()) for side in sides)
+        return cls(dataset, train, validation, test)
 
     def __len__(self) -> int:
         return len(self.dataset.of(self.train))
