@@ -13,9 +13,9 @@ from safetensors.numpy import load_file
 
 from cscl.card import ModelCard
 from cscl.data.split import Side
-from cscl.errors import CSCLError, InputError
+from cscl.errors import CSCLError, InputError, MemoryLimitError
 from cscl.events import Progress, run
-from cscl.grid import Window, crop, refined, require_same
+from cscl.grid import Window, crop, make_grid, refined, require_same
 from cscl.inference.assess import assess
 from cscl.inference.embed import affinity, embed
 from cscl.inference.judging import held_out
@@ -172,3 +172,16 @@ def test_what_does_not_fit_gets_a_sentence_and_leaves_nothing(
     with pytest.raises(CSCLError, match=sentence) as caught:
         run(job(tmp_path / "m", models))
     assert isinstance(caught.value, InputError) and not any(tmp_path.iterdir())
+
+
+def test_labels_that_the_memory_does_not_hold_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from cscl.data import scenes
+
+    class Memory:
+        available = 10**9
+
+    monkeypatch.setattr(scenes.psutil, "virtual_memory", Memory)
+    grid = refined(make_grid((10980, 10980), toys.scene().cube.grid.transform, "EPSG:32631", "tile"), 4)
+    (tmp_path / "labels.tif").touch()
+    with pytest.raises(MemoryLimitError, match=r"23 GB of memory at 43920 x 43920 pixels, and 1 GB are free"):
+        scenes.open_labels(tmp_path / "labels.tif", grid, scenes.LabelOptions())

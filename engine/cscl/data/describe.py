@@ -45,7 +45,7 @@ def describe_model(card: ModelCard) -> Iterator[str]:
     yield f"  bands       {' '.join(card.bands)}"
     span = f"days {card.first_day} to {card.last_day} from {card.reference_date}"
     yield f"  season      {span}, at most {card.dates} dates"
-    yield f"  pixel       {card.pixel_size_m:.4g} m"
+    yield f"  pixel       {_pixels(card)}"
     if card.head:
         yield f"  pre-trained by {card.head['target']} with the loss '{card.head['loss']['name']}'"
     if card.made:
@@ -60,6 +60,11 @@ def describe_model(card: ModelCard) -> Iterator[str]:
     yield from _legend(card.legend)
     if card.needs.get("remarks"):
         yield f"  remark      {card.needs['remarks']}"
+
+
+def _pixels(card: ModelCard) -> str:
+    images = f"{card.pixel_size_m:.4g} m"
+    return images if card.finer == 1 else f"{images} in the images, {card.pixel_size_m / card.finer:.4g} m in maps"
 
 
 def model_facts(card: ModelCard) -> list[tuple[str, str]]:
@@ -78,7 +83,7 @@ def model_facts(card: ModelCard) -> list[tuple[str, str]]:
     facts += [
         ("Season", f"{first:%d %b %Y} to {last:%d %b %Y}, at most {card.dates} dates at once"),
         ("Bands", " ".join(card.bands)),
-        ("Pixel", f"{card.pixel_size_m:.4g} m"),
+        ("Pixel", _pixels(card)),
     ]
     if card.head:
         facts.append(("Contrast", f"learnt by {card.head['target']} with the loss '{card.head['loss']['name']}'"))

@@ -1,4 +1,4 @@
-"""From a file of labels to the label map of a cube: polygons are rasterised, rasters must lie on the grid."""
+"""From a file of labels to a label map: polygons are rasterised, rasters must lie on the grid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cscl.errors import InputError, MissingError
+import psutil
+
+from cscl.errors import InputError, MemoryLimitError, MissingError
 from cscl.grid import GeoBox
 from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
@@ -14,6 +16,7 @@ from cscl.products import LabelMap
 
 __all__ = ["LabelOptions", "is_vector", "label_map", "open_labels", "open_parcels", "with_crops"]
 
+BYTES_A_PIXEL = 12  # class, parcel and side, and what comes and goes while they are made
 VECTOR = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet"}
 
 
@@ -59,7 +62,7 @@ def open_labels(
     path : path
         Parcels as polygons, or a label raster on the grid.
     grid : GeoBox
-        Grid of the images.
+        Grid of the images, or a finer one for finer maps: `cscl.grid.refined`.
     options : LabelOptions
         Columns, legend and the like.
     classes : bool
@@ -81,6 +84,7 @@ def open_labels(
         )
     if not Path(path).exists():
         raise MissingError(f"There is no label file {path}.")
+    _require_room(grid, str(path))
     if not is_vector(path):
         legend = Legend.from_csv(options.legend) if options.legend else None
         return LabelMap.open(path, grid, legend, options.label_nodata)
@@ -111,10 +115,23 @@ def label_map(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Lege
     Raises
     ------
     CSCLError
-        If the legend file cannot be read or no parcel lies on the grid.
+        If the legend file cannot be read, no parcel lies on the grid, or the memory does not hold its pixels.
     """
+    _require_room(grid, parcels.name)
     if options.legend:
         return rasterise(parcels, grid, Legend.from_csv(options.legend))
     own = parcels.legend(options.name_column) if options.class_column else Legend(())
     names = {c.code: c.name for c in own.classes}
     return rasterise(parcels, grid, known.extended(parcels.codes, names) if known is not None else own)
+
+
+def _require_room(grid: GeoBox, what: str) -> None:
+    """Refuse more pixels than the memory holds: at 2.5 m a scene has 16 times those of its images."""
+    rows, cols = grid.shape
+    needed, free = BYTES_A_PIXEL * rows * cols, psutil.virtual_memory().available
+    if needed > free:
+        raise MemoryLimitError(
+            f"The labels {what} take about {needed / 1e9:.0f} GB of memory at {rows} x {cols} pixels, and "
+            f"{free / 1e9:.0f} GB are free. Cut the images to the part that matters, e.g. with gdal_translate -srcwin, "
+            "or take coarser pixels (data.finer)."
+        )
