@@ -74,6 +74,5 @@ def open_aligned(path: str | Path, cube: SITSCube, column: str | None, known: Le
 
 def preview_layer(moved: Labels, origin: GeoBox | None = None) -> LayerData:
     """Show outlines as they would lie, above those in use."""
-    data, look, kind = parcels_layer(moved.labels, origin, moved.parcels)
-    look = {**look, "name": PREVIEW, "metadata": {KEY: {"role": "moved", "grid": moved.labels.grid}}}
-    return data, {**look, **({"edge_color": COLOUR} if kind == "vectors" else {})}, kind
+    data, look, kind = parcels_layer(moved.labels, origin, moved.parcels, COLOUR)
+    return data, {**look, "name": PREVIEW, "metadata": {KEY: {"role": "moved", "grid": moved.labels.grid}}}, kind

@@ -128,7 +128,9 @@ def confidence_layer(prediction: Prediction, origin: GeoBox | None = None) -> La
     )
 
 
-def parcels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parcels | None = None) -> LayerData:
+def parcels_layer(
+    labels: LabelMap, origin: GeoBox | None = None, parcels: Parcels | None = None, colour: str = "white"
+) -> LayerData:
     """Show the outlines of the parcels: as their polygons have them, or else, or where these are very many, by pixels.
 
     Raises
@@ -145,13 +147,15 @@ def parcels_layer(labels: LabelMap, origin: GeoBox | None = None, parcels: Parce
     if parcels is not None and len(pieces := outlines(parcels, labels.grid)) <= MOST_PIECES:
         look = {
             "name": name, "metadata": {KEY: {"grid": labels.grid, **held}}, **frame(labels.grid, origin),
-            "axis_labels": ("y", "x"), "edge_width": OUTLINE_PX, "edge_color": "white", "vector_style": "line",
+            "axis_labels": ("y", "x"), "edge_width": OUTLINE_PX, "edge_color": colour, "vector_style": "line",
             "opacity": 0.8,
         }  # fmt: skip
         return np.stack([pieces[:, 0], pieces[:, 1] - pieces[:, 0]], 1), look, "vectors"
     data, look, kind = _labels(_pixel_edges(labels.parcel_ids), name, labels.grid, origin, held)
-    clear, white = np.zeros(4, np.float32), np.ones(4, np.float32)
-    return data, {**look, "colormap": _direct({None: clear, 0: clear, 1: white}), "opacity": 0.6}, kind
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    clear, drawn = np.zeros(4, np.float32), transform_color(colour)[0]
+    return data, {**look, "colormap": _direct({None: clear, 0: clear, 1: drawn}), "opacity": 0.6}, kind
 
 
 def _pixel_edges(ids: NDArray[Any]) -> NDArray[np.uint8]:

@@ -74,6 +74,14 @@ def test_outlines_are_checked_moved_and_put_back(opened: Any, season: Path, qtbo
     assert outlines.start.isVisible() and not outlines.undo.isVisible()
 
 
+def test_very_many_outlines_are_shown_by_pixels(opened: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_cscl.bridge.MOST_PIECES", 10)
+    press(opened, qtbot, opened.data.outlines.start)
+    preview = opened.viewer.layers[PREVIEW]
+    assert type(preview).__name__ == "Labels" and preview.get_color(1)[2] == 0, "orange, too"
+    assert opened.session.parcels.aligned == "no"
+
+
 def test_an_undone_move_can_be_done_again_and_corrections_are_asked_about(opened: Any, qtbot: Any) -> None:
     session, outlines = opened.session, opened.data.outlines
     before = session.labels
