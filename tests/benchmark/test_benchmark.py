@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cscl.benchmark.job import benchmark, finished
+from cscl.benchmark.job import benchmark
 from cscl.benchmark.ledger import append, read
 from cscl.benchmark.page import MARK, write_benchmark
 from cscl.benchmark.protocol import Protocol
+from cscl.benchmark.settled import settled, spelled_out
 from cscl.benchmark.summary import differences, means, remarks, runs_of
 from cscl.cli import main
 from cscl.errors import CSCLError
@@ -72,7 +73,7 @@ def rows_of(path: Path, kind: str = "run") -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_all_runs_are_in_the_ledger_with_what_repeats_them(done: Path) -> None:
     rows = rows_of(done / "ledger.jsonl")
-    assert len(rows) == len(finished(rows)) == 8
+    assert len(rows) == len(settled(Protocol.open(done / "asked.toml").plans(), rows)) == 8
     assert {(r["arm"], r["seed"], r["budget"]) for r in rows} == {
         (arm, seed, f"{budget}steps") for arm in ("plain", "first") for seed in (1, 2) for budget in (4, 8)
     }
@@ -138,6 +139,17 @@ def test_settings_that_nothing_has_are_refused_before_any_run(asked: Protocol, t
     assert not (tmp_path / "l.jsonl").exists() and not (tmp_path / "none").exists()
 
 
+def test_a_run_under_other_defaults_counts_no_more(asked: Protocol) -> None:
+    """What a protocol leaves to the defaults may change under it; new options change nothing."""
+    plan = asked.plans()[0]
+    row = {"kind": "run", "id": plan.id, "figures": {}, "recipe": spelled_out(plan.recipe)}
+    assert settled([plan], [row])
+    del row["recipe"]["pretrain"]["loss"]["window"]
+    assert settled([plan], [row])
+    row["recipe"]["pretrain"]["loss"]["mode"] = "reference"
+    assert not settled([plan], [row])
+
+
 def made_up(protocol: Protocol, ledger: Path) -> None:
     """Rows as runs would leave them: `first` is 0.02 + 0.01 x seed better at the boundary."""
     for plan in protocol.plans(seeds=[1, 2, 5], budgets=["4steps"]):
@@ -181,3 +193,10 @@ def test_a_page_never_takes_the_place_of_another(asked: Protocol, tmp_path: Path
         run(write_benchmark([asked], ledger, tmp_path / "own"))
     shutil.rmtree(tmp_path / "page")
     assert run(write_benchmark([asked], tmp_path / "empty.jsonl", tmp_path / "page")) == page  # before any run
+
+
+def test_the_protocols_of_the_documentation_are_whole(root: Path) -> None:
+    paths = sorted((root / "docs" / "benchmark").glob("*.toml"))
+    assert len(paths) > 3
+    for path in paths:
+        assert Protocol.open(path).plans(), path

@@ -16,20 +16,17 @@ from zlib import crc32
 import cscl
 from cscl.errors import InputError, MissingError
 from cscl.events import Event, Job, Note, Progress
-from cscl.losses import losses
-from cscl.models import models
-from cscl.recipe import Choice, build, plain
+from cscl.recipe import plain
 from cscl.training.prepare import versions
 
 from .ledger import append, read, try_lock
 from .places import cache_folder, make_places
 from .protocol import Plan, Protocol
 from .run import Steps, device_name, steps_of
+from .settled import Rows, settled, spelled_out
 from .workers import Task, Worker, crew, hand_over, heard
 
-__all__ = ["Done", "benchmark", "finished", "repeat"]
-
-Rows = Sequence[Mapping[str, Any]]
+__all__ = ["Done", "benchmark", "repeat"]
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,13 @@ def benchmark(
     ledger, cache = Path(ledger), Path(cache) if cache is not None else cache_folder()
     rows, warnings = read(ledger)
     yield from (Note(text, warning=True) for text in warnings)
-    left = [plan for plan in plans if plan.id not in finished(rows)]
+    done = settled(plans, rows)
+    left = [plan for plan in plans if plan.id not in done]
     held, device = len(plans) - len(left), _one_kind(devices)
     if not left:
         return Done(0, 0, held)
-    _require_buildable(left)
+    for recipe in {plan.digest: plan.recipe for plan in left}.values():
+        spelled_out(recipe)  # an option that nothing has is an error now, not after hours of runs
     _record_protocols({plan.protocol.name: plan.protocol for plan in left}.values(), rows, ledger)
     yield from make_places([plan.season for plan in left], cache)
     good = bad = 0
@@ -121,10 +120,7 @@ def repeat(
         The ledger holds no such run; the protocol has changed since.
     """
     cache = Path(cache) if cache is not None else cache_folder()
-    former = finished(read(Path(ledger))[0]).get(run_id)
-    if former is None:
-        raise MissingError(f"The ledger {ledger} holds no finished run '{run_id}'. The page lists the ids of all.")
-    plan = _plan_of(protocols, former)
+    plan, former = _plan_of(protocols, run_id, ledger)
     yield from make_places([plan.season], cache)
     with tempfile.TemporaryDirectory(prefix="cscl-benchmark-") as scratch, crew([device], Path(scratch), cache) as team:
         hand_over(team[0], Task(plan, Steps(**former["steps"])))
@@ -134,18 +130,18 @@ def repeat(
     return dict(former), found
 
 
-def finished(rows: Rows) -> dict[str, Mapping[str, Any]]:
-    """Return the runs that ended well, by id; of several the first."""
-    return {row["id"]: row for row in reversed(rows) if row.get("kind") == "run" and "figures" in row}
-
-
-def _plan_of(protocols: Iterable[Protocol], row: Mapping[str, Any]) -> Plan:
-    for plan in (p for protocol in protocols for p in protocol.plans(seeds=[row["seed"]], budgets=[row["budget"]])):
-        if plan.id == row["id"]:
-            return plan
+def _plan_of(protocols: Iterable[Protocol], run_id: str, ledger: str | Path) -> tuple[Plan, Mapping[str, Any]]:
+    rows = [row for row in read(Path(ledger))[0] if row.get("id") == run_id and "figures" in row]
+    if not rows:
+        raise MissingError(f"The ledger {ledger} holds no finished run '{run_id}'. The page lists the ids of all.")
+    first = rows[0]
+    plans = [p for each in protocols for p in each.plans(seeds=[first["seed"]], budgets=[first["budget"]])]
+    for plan in (plan for plan in plans if plan.id == run_id):
+        for row in settled([plan], rows).values():
+            return plan, row
     raise InputError(
-        f"The run {row['id']} ({row['protocol']}: {row['arm']}) is not one of the protocols given, as they are now. "
-        f"Give {row['protocol']}, as it was at the revision {row.get('revision') or 'of that time'}."
+        f"The run {run_id} ({first['protocol']}: {first['arm']}) is not one of the protocols given, as they and the "
+        f"defaults are now. Give {first['protocol']}, at the revision {first.get('revision') or 'of that time'}."
     )
 
 
@@ -154,16 +150,6 @@ def _one_kind(devices: Sequence[str]) -> str:
     if len(names) != 1:
         raise InputError(f"Devices of one kind are needed, for steps take other times on others: {', '.join(names)}.")
     return names.pop()
-
-
-def _require_buildable(plans: Iterable[Plan]) -> None:
-    """Refuse options that no network and no loss has, before hours of runs."""
-    for recipe in {plan.digest: plan.recipe for plan in plans}.values():
-        registered: list[tuple[Any, Choice]] = [
-            (models, recipe.model), (losses, recipe.pretrain.loss), (losses, recipe.train.loss)
-        ]  # fmt: skip
-        for registry, choice in registered:
-            build(registry.get(choice.name).options, choice.options, f"the options of {choice.name}")
 
 
 def _record_protocols(protocols: Iterable[Protocol], rows: Rows, ledger: Path) -> None:
@@ -262,7 +248,7 @@ def _claimed(queue: list[Plan], claims: dict[str, IO[bytes]], ledger: Path, cach
         if claim is None:
             continue
         queue.remove(plan)
-        if plan.id not in finished(read(ledger)[0]):
+        if not settled([plan], read(ledger)[0]):
             claims[plan.id] = claim
             return plan
         claim.close()

@@ -19,9 +19,9 @@ from cscl.report.parts import Part
 from cscl.simulate import SeasonOptions
 
 from .figures import FIGURES
-from .job import Rows
 from .ledger import read
 from .protocol import Budget, Protocol, SeasonSpec
+from .settled import Rows
 from .summary import CASE, differences, means, remarks, runs_of, step_times
 
 __all__ = ["write_benchmark"]

@@ -20,7 +20,7 @@ from cscl.inference.enlarge import By, enlarged
 from cscl.inference.stitch import overlapping_tiles
 from cscl.inference.tiles import Model, load_model, suit_cube
 from cscl.products import Scene
-from cscl.recipe import Recipe, plain
+from cscl.recipe import Recipe
 from cscl.training.pretrain import pretrain
 from cscl.training.segment import train
 
@@ -28,6 +28,7 @@ from .figures import FIGURES, judge
 from .places import Data, Test
 from .protocol import Plan
 from .regimes import scenes_of
+from .settled import spelled_out
 
 __all__ = ["Steps", "carry_out", "device_name", "step_seconds", "steps_of"]
 
@@ -91,7 +92,7 @@ def carry_out(plan: Plan, steps: Steps, data: Data, folder: Path, device: str) -
     found = yield from _judged(load_model(model, device), data.tests, plan.arm.finer_by)
     seconds["judging"] = clock.lap()
     told = {"data": data.checksum, **_told(scenes)}
-    return {**found, "seconds": seconds, "told": told, "recipe": plain(recipe)}
+    return {**found, "seconds": seconds, "told": told, "recipe": spelled_out(recipe)}
 
 
 def _with_steps(recipe: Recipe, steps: Steps) -> Recipe:

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from .figures import FIGURES
-from .job import Rows, finished
 from .protocol import Plan, Protocol
+from .settled import Rows, agrees, settled, spelled_out
 
 __all__ = ["CASE", "differences", "means", "remarks", "runs_of", "step_times"]
 
@@ -27,14 +27,20 @@ def runs_of(protocol: Protocol, rows: Rows) -> pd.DataFrame:
     bears on their outcome is the same.
     """
     plans = _plans(protocol, rows)
-    counting = finished(rows)
+    counting, known = settled(plans.values(), rows), dict[str, dict[str, Any]]()
     found = []
     for row in rows:
         if row.get("kind") != "run" or not (row["id"] in plans or row["protocol"] == protocol.name):
             continue
-        state = "counts" if counting.get(row["id"]) is row else "again"
-        state = "failed" if "error" in row else state if row["id"] in plans else "former"
-        found.append(_flat(row, state, plans.get(row["id"])))
+        plan = plans.get(row["id"])
+        if "error" in row:
+            state = "failed"
+        elif counting.get(row["id"]) is row:
+            state = "counts"
+        else:
+            now = None if plan is None else known.setdefault(plan.digest, spelled_out(plan.recipe))
+            state = "again" if now is not None and agrees(row.get("recipe", {}), now) else "former"
+        found.append(_flat(row, state, plan))
     table = pd.DataFrame(found, columns=None if found else _COLUMNS)
     order = {arm.name: number for number, arm in enumerate(protocol.arms)}
     keys = table["arm"].map(order).fillna(len(order))

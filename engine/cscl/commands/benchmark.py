@@ -17,10 +17,11 @@ __all__ = ["benchmark", "benchmark_arguments"]
 
 def benchmark(args: Arguments) -> None:
     """Carry out what is left of some protocols, and write the page."""
-    from cscl.benchmark.job import benchmark, finished
+    from cscl.benchmark.job import benchmark
     from cscl.benchmark.ledger import read
     from cscl.benchmark.page import write_benchmark
     from cscl.benchmark.protocol import Protocol
+    from cscl.benchmark.settled import settled
 
     protocols = [Protocol.open(path) for path in args.protocols]
     ledger = Path(args.ledger) if args.ledger else Path(args.protocols[0]).with_name("ledger.jsonl")
@@ -29,7 +30,7 @@ def benchmark(args: Arguments) -> None:
     plans = [plan for p in protocols for plan in p.plans(seeds=_seeds(args, p), budgets=args.budget, only=args.only)]
     devices = args.devices.split(",") if args.devices else ["cpu"] * args.workers
     if args.dry_run:
-        held = finished(read(ledger)[0])
+        held = settled(plans, read(ledger)[0])
         for plan in plans:
             print(f"{plan.id}  {'done' if plan.id in held else 'to do'}  {plan.protocol.name}: {plan.words}")
         print(f"{sum(plan.id not in held for plan in plans)} of {len(plans)} runs are left.")
