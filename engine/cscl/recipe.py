@@ -92,7 +92,7 @@ class PretrainSettings(StageSettings):
         {"tooltip": "What makes two pixels alike, for a loss that reads labels (CSCL): their parcel, crop, or either"},
     ] = "parcel"
     unknown_crops: Annotated[
-        Literal["unlike", "left out"],
+        Literal["unlike", "ignored"],
         {"tooltip": "With both: what pairs of two parcels are whose crops are not both known"},
     ] = "unlike"
     soft_edges: Annotated[

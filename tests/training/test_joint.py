@@ -68,7 +68,7 @@ def test_what_is_told(tmp_path: Path) -> None:
 
     assert isinstance(told(), torch.Tensor) and told().max() > 3
     assert isinstance(told("pretrain.target=class"), torch.Tensor) and told("pretrain.target=class").max() <= 2
-    both = told("pretrain.target=both", "pretrain.unknown_crops=left out")
+    both = told("pretrain.target=both", "pretrain.unknown_crops=ignored")
     assert isinstance(both, Ground) and both.crops_needed and both.share_BNHW is None
     assert both.crop_BHW is not None and both.crop_BHW.max() <= 2 < both.target_BHW.max()
     soft = told("pretrain.soft_edges=true")
@@ -77,7 +77,7 @@ def test_what_is_told(tmp_path: Path) -> None:
 
 VARIANTS = [
     ["pretrain.target=both"],
-    ["pretrain.target=both", "pretrain.unknown_crops=left out", "pretrain.soft_edges=true"],
+    ["pretrain.target=both", "pretrain.unknown_crops=ignored", "pretrain.soft_edges=true"],
     ["pretrain.soft_edges=true", "pretrain.loss.form=sigmoid", "pretrain.loss.shift_px=1"],
     ["pretrain.loss.form=softmax", "pretrain.loss.more_dilations=[2, 3]", "pretrain.loss.more_windows=[3, 5]"],
 ]

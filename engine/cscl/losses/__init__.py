@@ -7,8 +7,8 @@ network. Those that read the embedding or the logits are called as
 
 with ``prediction`` the embedding (B, D, H, W) or the logits (B, K, H, W); ``target_BHW`` int64: class indices, or
 parcel ids, with negative values where unknown, or, for those that read the embedding and where the recipe asks for it,
-a `cscl.losses.ground.Ground` that knows both; ``measures`` a dict of detached 0-d tensors to report. A batch without any
-known pixel gives a loss of zero with zero gradients, never NaN.
+a `cscl.losses.ground.Ground` that knows both; ``measures`` a dict of detached 0-d tensors to report. A batch without
+any known pixel gives a loss of zero with zero gradients, never NaN.
 
 Those that read views are pre-training schemes that make their own tasks of samples without labels. Their file says what
 is drawn, the loss and its head:

@@ -42,7 +42,7 @@ class Ground:
         Parcels in a pixel, int64, and their shares of its area, 0..1; a share of 0 means none. They go before
         `target_BHW`.
     crops_needed : bool
-        Leave out pairs of two parcels unless both crops are known; otherwise they are unlike.
+        Leave out pairs of two parcels whose crops are not both known; otherwise they are unlike.
     """
 
     target_BHW: Tensor

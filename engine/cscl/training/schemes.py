@@ -117,7 +117,7 @@ def told_of(batch: Batch, settings: PretrainSettings) -> Tensor | Ground:
         return target_BHW
     crop_BHW = batch.class_BHW if settings.target == "both" else None
     parcels, share = (batch.parcels_BNHW, batch.share_BNHW) if settings.soft_edges else (None, None)
-    return Ground(target_BHW, crop_BHW, parcels, share, crops_needed=settings.unknown_crops == "left out")
+    return Ground(target_BHW, crop_BHW, parcels, share, crops_needed=settings.unknown_crops == "ignored")
 
 
 def require_possible(settings: PretrainSettings) -> None:
