@@ -28,12 +28,15 @@ __all__ = [
     "Recipe",
     "StageSettings",
     "TrainSettings",
+    "UnlabelledSettings",
     "build",
     "parse_value",
     "plain",
 ]
 
 T = TypeVar("T")
+
+_PUBLISHED = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,27 @@ class TrainSettings(StageSettings):
     ] = 0.0
     joint_samples: Annotated[
         Literal["shared", "own"],
-        {"tooltip": "What that reads: samples with crops; or as many of its own from all outlines, at twice the cost"},
+        {"tooltip": "What that reads: samples with crops; or samples of its own, half of each step, from all outlines"},
     ] = "shared"
     validate_every: Annotated[int, {"min": 1, "tooltip": "Steps between two looks at the validation blocks"}] = 100
     patience: Annotated[int, {"min": 0, "tooltip": "Looks without progress before stopping; 0: never stop early"}] = 0
+
+
+@dataclass(frozen=True)
+class UnlabelledSettings:
+    """Learning from parcels whose crop is not known, by the answers of a slow copy of the network (mean teacher)."""
+
+    weight: Annotated[
+        float, {"min": 0.0, "max": 100.0, "tooltip": "Weight of what parcels without a crop teach; 0 for nothing"}
+    ] = 0.0
+    average: Annotated[
+        Literal["parcel", "pixel"], {"tooltip": "Whether pixels of a parcel share one answer, or have each its own"}
+    ] = "parcel"
+    rise: Annotated[float, {"min": 0.0, "max": 1.0, "tooltip": "Share of the steps over which the weight rises"}] = 0.3
+    date_dropout: Annotated[
+        float,
+        {"min": 0.0, "max": 0.9, "tooltip": "Share of the dates that the network does not see and its copy does"},
+    ] = 0.3
 
 
 @dataclass(frozen=True)
@@ -139,11 +159,12 @@ class Recipe:
     data: DataSettings = field(default_factory=DataSettings)
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    unlabelled: UnlabelledSettings = field(default_factory=UnlabelledSettings)
     seed: Annotated[int, {"min": 0, "max": 2**31 - 1, "tooltip": "Seed of everything random"}] = 0
 
     @classmethod
     def open(cls, path: str | Path) -> Recipe:
-        """Read a TOML recipe; what it leaves out keeps its default.
+        """Read a TOML recipe, or one that comes with the package, by its name; what it leaves out keeps its default.
 
         Raises
         ------
@@ -152,7 +173,10 @@ class Recipe:
         """
         path = Path(path)
         if not path.is_file():
-            raise MissingError(f"There is no recipe {path}.")
+            path = _PUBLISHED / f"{path}.toml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in _PUBLISHED.glob("*.toml")))
+            raise MissingError(f"There is no recipe {path.stem}. Give a TOML file, or one of: {known}.")
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

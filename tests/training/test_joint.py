@@ -101,8 +101,8 @@ def test_a_contrastive_loss_with_samples_of_its_own(tmp_path: Path) -> None:
     settings = ["train.joint_weight=0.5", "train.joint_samples=own", "pretrain.target=both", "train.steps=12"]
     made = prepared(tmp_path, *settings)
     batch = samples_of(made, made.card.recipe)(0, 4)
-    crops, outlines = batch.map(lambda t: t[:4]), batch.map(lambda t: t[4:])
-    assert len(batch.class_BHW) == 8 and not torch.equal(crops.parcel_BHW, outlines.parcel_BHW)
+    crops, outlines = batch.map(lambda t: t[:2]), batch.map(lambda t: t[2:])
+    assert len(batch.class_BHW) == 4 and not torch.equal(crops.parcel_BHW, outlines.parcel_BHW)
     assert (crops.class_BHW >= 0).any((1, 2)).all() and (outlines.parcel_BHW >= 0).any((1, 2)).all()
     seen: list[Measure] = []
     note = lambda e: seen.append(e) if isinstance(e, Measure) else None  # noqa: E731

@@ -21,7 +21,6 @@ from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe, StageSettings
 
-from .joint import has_own_samples
 from .partly import Partly
 from .prepare import new_card
 from .pretrain import require_own_pixels
@@ -142,7 +141,7 @@ def _cost(stage: str, scene: Scene, recipe: Recipe) -> _Cost:
     sizes, step_s = _forth_and_back(modules, step)
     weights = sum(4 * p.numel() for p in modules.parameters())
     side, read = recipe.data.patch_px, 4 * card.dates * len(card.bands) * recipe.data.patch_px**2
-    items = settings.batch * (2 if stage == "train" and has_own_samples(recipe.train) else 1)
+    items = settings.batch
     once = items * (KERNELS * sum(sizes) + (6 if views else 3) * read)
     samples = min(LOOK_PX / card.finer, scene.cube.shape[0] * scene.cube.shape[1]) / side**2 if stage == "train" else 0
     look = samples * (FORWARD * max(sizes) + 3 * read)

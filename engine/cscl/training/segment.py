@@ -31,12 +31,13 @@ from cscl.recipe import Recipe, plain
 from .begin import attention_of, inherited
 from .checkpoint import run_facts, workplace
 from .folds import prepared_of
-from .joint import read_by_each, samples_of
+from .joint import Parts, samples_of, settled
 from .loop import Learner, fit
 from .partly import Partly
 from .prepare import Prepared, require_scenes, suited
 from .save import finish_model
 from .schemes import require_possible, told_of
+from .teacher import MEMORY, Teacher
 
 __all__ = ["train"]
 
@@ -119,17 +120,27 @@ def train(
             modules["head"] = make_loss(recipe.pretrain.loss, "embedding", network.embedding_width)
         segmentation: Any = make_loss(settings.loss, "logits", len(card.legend))
         segmentation.set_class_frequencies(torch.tensor(counts))
-        learner = Learner.start(modules.to(where), settings)
+        recipe = yield from settled(prepared, recipe)
+        teacher = Teacher(network, recipe.unlabelled) if recipe.unlabelled.weight else None
+        memory = settings.ema or (MEMORY if teacher else 0.0)
+        learner = Learner.start(modules.to(where), replace(settings, ema=memory))
         segmentation.to(where)
 
         def objective(batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+            part = Parts.of(len(batch.class_BHW), recipe)
+            outlined = batch.map(lambda t: t[part.outlined])
+            if teacher:
+                answer = teacher.answer(learner.averages, outlined)
+                batch = teacher.thinned(batch, part.outlined)
             logits, embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)
-            labelled, own = read_by_each(len(logits), settings)
-            loss, measures = segmentation(logits[labelled], batch.class_BHW[labelled])
+            loss, measures = segmentation(logits[part.labelled], batch.class_BHW[part.labelled])
             if settings.joint_weight:
-                told = told_of(batch.map(lambda t: t[own]), recipe.pretrain)
-                contrast, more = modules["head"](embedding[own], told)
+                told = told_of(batch.map(lambda t: t[part.contrasted]), recipe.pretrain)
+                contrast, more = modules["head"](embedding[part.contrasted], told)
                 loss, measures = loss + settings.joint_weight * contrast, {**measures, **more}
+            if teacher:
+                spread, more = teacher.loss(logits[part.outlined], answer, outlined, learner.step / settings.steps)
+                loss, measures = loss + spread, {**measures, **more}
             return loss, measures
 
         yield from fit(
