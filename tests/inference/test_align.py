@@ -268,7 +268,7 @@ def test_each_parcel_is_moved_back_by_its_own_error(cube: SITSCube, table: gpd.G
     moved = table.set_geometry(gpd.GeoSeries(shapes, crs=table.crs)).set_index(np.arange(len(table)) * 3 + 7)
     offset = run(estimate_offset(cube, Parcels(moved), QUICK, each=True))
     assert offset.own is not None and offset.own.index.isin(moved.index).all()
-    assert 3 < offset.own_m < 5 and "Each by itself lies another" in offset.words
+    assert 3 < offset.own_m < 5 and "Each by itself fits best another" in offset.words
     off = {}
     for by in ("scene", "parcels"):
         back = offset.corrected(moved, by=by).geometry.reset_index(drop=True)  # type: ignore[arg-type]

@@ -47,7 +47,14 @@ def offset_part(offset: Offset, dates: pd.DataFrame | None = None) -> Part:
         Value("between_tiles_m", "real differences between tiles, standard deviation", offset.spread_m, "m"),
     ]
     if offset.own is not None:
-        values.append(Value("own_m", "each parcel by itself, root mean square along one axis", offset.own_m, "m"))
+        values.append(
+            Value(
+                "own_m",
+                "each parcel by itself, root mean square along one axis; up to 1.5 may be chance",
+                offset.own_m,
+                "m",
+            )
+        )
     remarks = [offset.words, f"Looked at were the bands {', '.join(offset.bands)}."]
     if not offset.clear:
         remarks.append("The figures mean nothing, since the offset is not clear.")

@@ -21,6 +21,7 @@ __all__ = ["MOVED", "By", "Offset", "smooth_field"]
 Floats = NDArray[np.float64]
 By = Literal["scene", "tiles", "parcels"]
 """Outlines are moved all alike, by the smooth offsets of tiles, or each by its own."""
+CHANCE = "up to 1.5 m may be chance"  # simulated: 0.7 to 1.6 m where outlines have no error of their own
 MOVED: dict[By, str] = {
     "scene": "by the offset of the scene",
     "tiles": "by the smooth offsets of its tiles",
@@ -86,7 +87,7 @@ class Offset:
 
     @property
     def own_m(self) -> float:
-        """Root mean square by which parcels lie off what their tile does, metres along one axis; NaN if not known."""
+        """Root mean square of `own`, metres along one axis; NaN if not known. Noise adds to it, caution takes off."""
         return float("nan") if self.own is None else float(np.sqrt((self.own.to_numpy() ** 2).mean()))
 
     @property
@@ -102,7 +103,9 @@ class Offset:
         east = f"{abs(self.dx_m):.1f} m {'east' if self.dx_m >= 0 else 'west'}"
         north = f"{abs(self.dy_m):.1f} m {'north' if self.dy_m >= 0 else 'south'}"
         px = np.hypot(self.dx_m, self.dy_m) / np.mean(pixel_size_m(self.grid))
-        own = "" if self.own is None else f" Each by itself lies another {self.own_m:.1f} m off (rms along one axis)."
+        own = ""
+        if self.own is not None:
+            own = f" Each by itself fits best another {self.own_m:.1f} m off (rms along one axis; {CHANCE})."
         return (
             f"The outlines lie {east} and {north} of the edges in the images ({px:.2f} pixels; standard errors "
             f"{self.sd_x_m:.1f} and {self.sd_y_m:.1f} m, {self.parcels} parcels).{own}"
