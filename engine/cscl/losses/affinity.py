@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, unflatten
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import fold, normalize, pad
+from torch.nn.functional import normalize, pad
 
 from cscl.errors import InputError
 
@@ -252,12 +252,14 @@ def _blocks(x_NCHW: Tensor, row: int, margin_px: int) -> Tensor:
 
 def _add_blocks(x_NCHW: Tensor, blocks_MPC: Tensor, row: int, margin_px: int) -> None:
     """Add to `x_NCHW` what `_blocks` would cut from it; pixels that blocks share receive the sum."""
-    items, _, height, width = x_NCHW.shape
+    items, channels, height, width = x_NCHW.shape
     rows, above, below = _rows(height, row, margin_px)
     size = BLOCK_PX + 2 * margin_px
-    columns_NPM = unflatten(blocks_MPC, 0, (items, -1)).permute(0, 3, 2, 1).flatten(1, 2)
-    whole = (size, width + -width % BLOCK_PX + 2 * margin_px)
-    strip_NCHW = fold(columns_NPM, whole, (size, size), stride=BLOCK_PX)
+    blocks_NCHMW = unflatten(unflatten(blocks_MPC, 1, (size, size)), 0, (items, -1)).permute(0, 4, 2, 1, 3)
+    count, apart = blocks_NCHMW.shape[3], -(-size // BLOCK_PX)
+    strip_NCHW = x_NCHW.new_zeros(items, channels, size, count * BLOCK_PX + 2 * margin_px)
+    for first in range(min(apart, count)):  # every so many blocks do not overlap: no pixel is added to twice at once
+        strip_NCHW[..., first * BLOCK_PX :].unfold(3, size, apart * BLOCK_PX).add_(blocks_NCHMW[:, :, :, first::apart])
     x_NCHW[:, :, rows] += strip_NCHW[:, :, above : size - below, margin_px : margin_px + width]
 
 
