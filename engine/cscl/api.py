@@ -2,6 +2,7 @@
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
+from cscl.data.datasets import Dataset, Folds, open_dataset
 from cscl.data.readers import ReadOptions, open_cube
 from cscl.data.scenes import LabelOptions, open_labels, open_parcels
 from cscl.events import run
@@ -13,6 +14,7 @@ from cscl.inference.align_labels import aligned, read_labels
 from cscl.inference.area import AreaOptions, estimate_areas
 from cscl.inference.area_files import write_area
 from cscl.inference.assess import Assessment, AssessOptions, assess
+from cscl.inference.assess_folds import FoldAssessOptions, assess_folds
 from cscl.inference.coarsen import CoarsenOptions, coarsen
 from cscl.inference.embed import affinity, edge_strength, embed
 from cscl.inference.explore import explore
@@ -38,13 +40,13 @@ from cscl.training.refine import refine
 from cscl.training.segment import train
 
 __all__ = [
-    "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "Embedding",
-    "ExploreOptions", "FinetuneOptions", "LabelMap", "LabelOptions", "Legend", "ModelCard", "Offset", "Parcels",
-    "PredictOptions", "Prediction", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene",
-    "SeasonOptions", "Subset", "SuspectOptions", "Window", "affinity", "aligned", "assess", "coarsen", "draw_sample",
-    "edge_strength", "embed", "estimate_areas", "estimate_offset", "everything", "explore", "export", "finetune",
-    "held_out", "held_out_of_all", "label_next", "offsets_by_date", "open_cube", "open_labels", "open_parcels",
-    "pooled", "predict", "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined", "run", "select",
-    "simulate", "suspects", "train", "versus", "write_area", "write_corrected", "write_offset", "write_ranking",
-    "write_sample", "write_season", "write_versus",
+    "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "Dataset",
+    "Embedding", "ExploreOptions", "FinetuneOptions", "FoldAssessOptions", "Folds", "LabelMap", "LabelOptions",
+    "Legend", "ModelCard", "Offset", "Parcels", "PredictOptions", "Prediction", "Ranking", "ReadOptions", "Recipe",
+    "SITSCube", "SampleOptions", "Scene", "SeasonOptions", "Subset", "SuspectOptions", "Window", "affinity", "aligned",
+    "assess", "assess_folds", "coarsen", "draw_sample", "edge_strength", "embed", "estimate_areas", "estimate_offset",
+    "everything", "explore", "export", "finetune", "held_out", "held_out_of_all", "label_next", "offsets_by_date",
+    "open_cube", "open_dataset", "open_labels", "open_parcels", "pooled", "predict", "pretrain", "rasterise",
+    "read_labels", "read_sample", "refine", "refined", "run", "select", "simulate", "suspects", "train", "versus",
+    "write_area", "write_corrected", "write_offset", "write_ranking", "write_sample", "write_season", "write_versus",
 ]  # fmt: skip

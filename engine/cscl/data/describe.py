@@ -1,4 +1,4 @@
-"""Whatever a user points at, in a few lines: images, parcels, a label raster, a model or a prediction."""
+"""Whatever a user points at, in a few lines: images, labels, a dataset, a model or a prediction."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cscl.card import ModelCard
+from cscl.data.datasets import is_dataset, open_dataset
 from cscl.data.readers import ReadOptions, open_cube
 from cscl.errors import MissingError
 from cscl.legend import Legend
@@ -33,6 +34,8 @@ def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[s
         yield from describe_model(ModelCard.open(path))
     elif (path / "prediction.json").is_file():
         yield from _prediction(Prediction.open(path))
+    elif is_dataset(path):
+        yield from open_dataset(path).iter_lines()
     elif path.is_file() and is_vector(path):
         yield from _parcels(Parcels.open(path, crs="EPSG:4326" if path.suffix == ".json" else None))
     else:
