@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,13 +18,14 @@ from cscl.data.network import fill, load_weights, make_loss
 from cscl.errors import InputError, OutputError
 from cscl.events import Event, Job, Note, Progress
 from cscl.grid import GeoBox, Window, crop, refined, tile_count, tiles
+from cscl.losses.cscl import CSCLLoss
 from cscl.products import AffinityMap, Embedding
 from cscl.recipe import Choice
 from cscl.results import begin, put, require_place
 
 from .tiles import Model, load_model, suit_cube
 
-__all__ = ["affinity", "edge_strength", "embed"]
+__all__ = ["affinity", "contrastive_head", "edge_strength", "embed"]
 
 CHUNK_PX = 256
 MOST_PX = 2048
@@ -123,30 +124,42 @@ def affinity(model: str | Path, cube: SITSCube, window: Window, *, device: str =
         If the model folder holds no head of CSCL, or the window is larger than 2048 pixels of the map a side.
     """
     loaded = load_model(model, device)
-    if loaded.card.head is None:
-        raise InputError(f"{model} holds no contrastive head: it was never pre-trained. Use the edge strength instead.")
-    if loaded.card.head["loss"]["name"] != "cscl":
-        raise InputError(
-            f"{model} was pre-trained by {loaded.card.head['loss']['name']}, whose head compares no neighbours. Use "
-            "the edge strength instead."
-        )
-    finer = loaded.finer
+    loss, finer = contrastive_head(model, loaded), loaded.finer
     if max(window.height, window.width) * finer > MOST_PX:
         raise InputError(
             f"Affinity is made for views, not whole tiles. Choose a window of at most {MOST_PX // finer} pixels a side."
         )
     cube, _ = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
-    plain = dict(loaded.card.head["loss"])
-    plain.pop("stride", None)  # a saving of training; here every pixel has its window
-    loss: Any = make_loss(Choice(plain.pop("name"), plain), "embedding", loaded.network.embedding_width)
-    fill(loss, load_weights(Path(model) / "head.safetensors"), str(model))
-    loss.to(loaded.device).eval()
     reach_px = -(-(loss.options.window // 2 * loss.options.dilation) // finer)
     seen = window.grown(reach_px, cube.shape)
     tensor = torch.from_numpy(_embedding_of(loaded, cube, seen))[None].to(loaded.device)
     with torch.inference_mode():
         values = loss.head.affinity(tensor)[0, ..., *window.within(seen).refined(finer).slices].cpu().numpy()
     return AffinityMap(values, refined(crop(cube.grid, window), finer))
+
+
+def contrastive_head(folder: str | Path, loaded: Model) -> CSCLLoss:
+    """Load the contrastive loss of a model, whose head gives affinity, onto the model's device.
+
+    Raises
+    ------
+    InputError
+        If the model folder holds no head of CSCL.
+    """
+    if loaded.card.head is None:
+        raise InputError(
+            f"{folder} holds no contrastive head: it was never pre-trained. Use the edge strength instead."
+        )
+    plain = dict(loaded.card.head["loss"])
+    name = plain.pop("name")
+    if name != "cscl":
+        raise InputError(
+            f"{folder} was pre-trained by {name}, whose head compares no neighbours. Use the edge strength instead."
+        )
+    plain.pop("stride", None)  # a saving of training; here every pixel has its window
+    loss = cast(CSCLLoss, make_loss(Choice(name, plain), "embedding", loaded.network.embedding_width))
+    fill(loss, load_weights(Path(folder) / "head.safetensors"), str(folder))
+    return loss.to(loaded.device).eval()
 
 
 def _embedding_of(model: Model, cube: SITSCube, window: Window) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from cscl.results import begin, put, require_place
 
 from .enlarge import By, enlarged
 from .mapfiles import MapFiles, write_facts
+from .sharpen import Sharpener, sharpener
 from .stitch import Stitcher, Tile, overlapping_tiles
 from .tiles import Model, load_model, suit_cube
 
@@ -52,12 +54,23 @@ class PredictOptions:
     finer_by: Annotated[
         By, {"tooltip": "Probabilities of finer pixels: interpolated between pixels (bilinear) or repeated (nearest)"}
     ] = "bilinear"
+    sharpen: Annotated[
+        int, {"min": 0, "max": 50, "tooltip": "How often each pixel takes over what alike neighbours say; 0 for never"}
+    ] = 0
+    sharpen_by: Annotated[
+        str | None, {"tooltip": "Model that knows which are alike: the pre-trained one that the model started from"}
+    ] = None
+    sharpen_temperature: Annotated[
+        float, {"min": 0.01, "max": 10.0, "tooltip": "What affinities are divided by; low: the most alike alone counts"}
+    ] = 0.2
 
     def __post_init__(self) -> None:
         if self.blend_px > self.tile_px:
             raise InputError(
                 f"Tiles of {self.tile_px} pixels cannot blend over {self.blend_px}. Give a blend_px of at most tile_px."
             )
+        if self.sharpen_by is not None and not self.sharpen:
+            raise InputError(f"Say how often to sharpen by {self.sharpen_by}, e.g. with --sharpen 3.")
 
 
 def predict(
@@ -98,14 +111,20 @@ def predict(
         raise InputError(
             f"{model} is only pre-trained: its classifier knows nothing yet. Train it with cscl train --start."
         )
+    given = cube
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     if loaded.finer > 1 and options.finer > 1:
         raise InputError(f"{model} maps {loaded.finer} times finer than the images by itself. Leave out --finer.")
     for warning in warnings:
         yield Note(warning, warning=True)
+    sharp = None
+    if options.sharpen:
+        by = options.sharpen_by or model
+        temperature = options.sharpen_temperature
+        sharp = yield from sharpener(by, given, loaded.finer, options.sharpen, temperature, device)
     part = begin(out, overwrite=overwrite)
     try:
-        yield from _stream(loaded, cube, part, options)
+        yield from _stream(loaded, cube, part, options, sharp)
         _write_facts(part, loaded, cube, str(Path(model).resolve()), options)
         put(part, out)
     except (OSError, rasterio.errors.RasterioIOError) as error:
@@ -117,17 +136,19 @@ def predict(
     return Prediction.open(out)
 
 
-def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions) -> Job[None]:
+def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions, sharp: Sharpener | None) -> Job[None]:
     """Run tile by tile; each part of the map is written once no later tile touches it."""
     finer, legend = model.finer * options.finer, model.card.legend
     grid = refined(cube.grid, finer)
-    strips = _tiles(cube, model, options, finer)
+    strips = _tiles(cube, model, options, finer, sharp)
     done, total = 0, sum(map(len, strips))
     stitcher = Stitcher(len(legend) + 1, (grid.shape[0], grid.shape[1]), options.blend_px * finer)
     sink = MapFiles(folder, grid, legend, options.probabilities)
     with sink:
         for tile in (tile for strip in strips for tile in strip):
             probabilities, _, seen = model.answer(cube, tile.read)
+            if sharp is not None:
+                probabilities = sharp(probabilities, seen, tile.read)
             if options.finer > 1:
                 probabilities, seen = enlarged(probabilities, seen, options.finer, options.finer_by)
             answer = np.concatenate([probabilities[:, *tile.inner], seen[None, *tile.inner]])
@@ -144,10 +165,15 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions)
         )
 
 
-def _tiles(cube: SITSCube, model: Model, options: PredictOptions, finer: int) -> list[list[Tile]]:
+def _tiles(
+    cube: SITSCube, model: Model, options: PredictOptions, finer: int, sharp: Sharpener | None
+) -> list[list[Tile]]:
+    step_px = model.step_px if sharp is None else math.lcm(model.step_px, sharp.model.step_px)
     core_px = max(LEAST_TILE_PX, options.tile_px * 2 // finer) if finer > 1 else options.tile_px
     margin_px = max(model.margin_px, model.step_px) if options.finer > 1 else model.margin_px  # to interpolate from
-    return overlapping_tiles(cube.shape, core_px, margin_px, options.blend_px, model.step_px, finer)
+    if sharp is not None:
+        margin_px = -(-(max(margin_px, sharp.model.margin_px) + sharp.margin_px) // step_px) * step_px
+    return overlapping_tiles(cube.shape, core_px, margin_px, options.blend_px, step_px, finer)
 
 
 def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str, options: PredictOptions) -> None:
@@ -161,6 +187,7 @@ def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str, options
         "model_made": dict(card.made),
         **({"finer": card.finer, "finer_by": "model"} if card.finer > 1 else {}),
         **({"finer": options.finer, "finer_by": options.finer_by} if options.finer > 1 else {}),
+        **({"sharpened": options.sharpen, "sharpened_by": options.sharpen_by or where} if options.sharpen else {}),
         "cscl": cscl.__version__,
         "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
