@@ -44,6 +44,8 @@ class OutlineCheck(QWidget):
         self.way.textActivated.connect(lambda _: self.dock.act(self._move))
         self.use.clicked.connect(lambda: self.dock.act(self._use))
         self.undo.clicked.connect(lambda: self.dock.act(self._undo))
+        self.dock.runner.cancelled.connect(self._show_way)
+        self.session.cube_changed.connect(self._forget)
         self.session.labels_changed.connect(self._labels_changed)
         panel.needs |= dict.fromkeys((self.start, self.way, self.use, self.undo), ("cube", "labels"))
         self._labels_changed(None)
@@ -55,7 +57,7 @@ class OutlineCheck(QWidget):
         self.way = QComboBox()
         self.way.addItems(list(WAYS))
         self.way.setToolTip(
-            "How the outlines are moved back; each parcel by itself pays where they lie off differently"
+            "Each by itself pays where parcels lie off by 2 m and more beside what all do; else it adds 1 m of noise"
         )
         self.use = QPushButton("Use the moved outlines")
         self.use.setToolTip("Labels are made of the moved outlines from now on; the file stays as it is")
@@ -123,11 +125,21 @@ class OutlineCheck(QWidget):
             layers.remove(shown)
         known = [opened.parcels for opened in (self._before, self._found and self._found.moved) if opened is not None]
         if not any(parcels is each for each in known):
-            self._before = self._found = None
-            self.said.setText("")
+            self._forget(None)
         self._refresh()
         if self._found is not None and self._before is not None and parcels is self._before.parcels:
             self._show(self._found)
+
+    def _forget(self, _: Any) -> None:
+        """Forget what was found: it holds for those outlines and those images alone."""
+        self._before = self._found = None
+        self.said.setText("")
+
+    def _show_way(self) -> None:
+        """Name the way again in which the outlines on show are moved."""
+        if self._found is not None and self._found.moved is not None and self._found.moved.parcels is not None:
+            by = self._found.moved.parcels.aligned
+            self.way.setCurrentText(next(word for word, way in WAYS.items() if way == by))
 
     def _refresh(self) -> None:
         parcels = self.session.parcels

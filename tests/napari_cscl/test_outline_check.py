@@ -89,6 +89,11 @@ def test_an_undone_move_can_be_done_again_and_corrections_are_asked_about(opened
     outlines.use.click()
     outlines.undo.click()
     assert session.labels is before and outlines.use.isVisible() and PREVIEW in names(opened)
+    outlines.way.setCurrentText("by tile")
+    outlines.way.textActivated.emit("by tile")
+    opened.cancel()
+    finish(opened, qtbot)
+    assert outlines.way.currentText() == "all alike", "what is shown, and would be used"
     opened.finetune.region.correct_crops()
     opened.viewer.layers[CORRECTED].data_setitem((np.array([5]), np.array([7])), np.array([3]))
     outlines.use.click()

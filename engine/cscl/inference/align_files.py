@@ -19,7 +19,7 @@ from cscl.export.shift_chart import fit_by_offset, offset_by_tile
 from cscl.grid import pixel_size_m
 from cscl.report.parts import Part, Value
 
-from .offset import MOVED, By, Offset
+from .offset import CHANCE, MOVED, By, Offset
 
 __all__ = ["MARK", "offset_part", "require_corrected", "write_corrected", "write_offset"]
 
@@ -47,14 +47,7 @@ def offset_part(offset: Offset, dates: pd.DataFrame | None = None) -> Part:
         Value("between_tiles_m", "real differences between tiles, standard deviation", offset.spread_m, "m"),
     ]
     if offset.own is not None:
-        values.append(
-            Value(
-                "own_m",
-                "each parcel by itself, root mean square along one axis; up to 1.5 may be chance",
-                offset.own_m,
-                "m",
-            )
-        )
+        values.append(Value("own_m", f"each parcel by itself, rms along one axis; {CHANCE}", offset.own_m, "m"))
     remarks = [offset.words, f"Looked at were the bands {', '.join(offset.bands)}."]
     if not offset.clear:
         remarks.append("The figures mean nothing, since the offset is not clear.")

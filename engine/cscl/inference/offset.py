@@ -16,7 +16,7 @@ from pyproj import Transformer
 from cscl.errors import InputError
 from cscl.grid import GeoBox, pixel_size_m
 
-__all__ = ["MOVED", "By", "Offset", "smooth_field"]
+__all__ = ["CHANCE", "MOVED", "By", "Offset", "smooth_field"]
 
 Floats = NDArray[np.float64]
 By = Literal["scene", "tiles", "parcels"]
