@@ -73,6 +73,18 @@ def test_what_flatters_or_cannot_be_judged_is_said(models: tuple[Path, list[Path
         run(assess_folds(found[:1], open_dataset(fake.pastis24(tmp_path / "w")), device="cpu"))
 
 
+def test_finer_labels_are_learnt_and_judged_at_their_own_pixels(tmp_path: Path) -> None:
+    here, fine = str(fake.t31tfm(tmp_path / "d")), ["--layout", "t31tfm_x4"]
+    train = ["dataset", "train", here, str(tmp_path / "m"), *QUICK, "--epochs", "1", "--quiet", "--set", "data.finer=4"]
+    assert main(train) == 2, "the labels at 10 m"
+    assert main([*train, *fine, "--set", "train.batch=2"]) == 0
+    assert main(["dataset", "assess", here, str(tmp_path / "r"), str(tmp_path / "m"), *fine, "--quiet"]) == 0
+    counted = json.loads((tmp_path / "r" / "report.json").read_text())["accuracy"]["pixels"]
+    scenes = [entry.open() for entry in open_dataset(here, "t31tfm_x4").of(["eval"])]
+    assert counted == sum(int((scene.labels.index() >= 0).sum()) for scene in scenes)
+    assert main(["dataset", "assess", here, str(tmp_path / "x"), str(tmp_path / "m"), "--quiet"]) == 2
+
+
 def test_mistakes_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = fake.pastis(tmp_path / "pastis", **{"dates-S2": None})
     assert main(["dataset", "train", str(here), str(tmp_path / "m")]) == 2

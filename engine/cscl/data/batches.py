@@ -36,7 +36,10 @@ from cscl.grid import Window, tiles
 from cscl.products import LabelMap, Scene
 from cscl.shares import PixelShares
 
-__all__ = ["Batch", "Patches", "Source", "held_in_memory", "joined", "statistics", "to_tensors"]
+__all__ = [
+    "Batch", "Patches", "Source", "collate", "filled_up", "held_in_memory", "joined", "statistics", "to_tensors",
+    "wanted",
+]  # fmt: skip
 
 STRIP_PX = 512
 
@@ -212,7 +215,7 @@ class Patches:
         for source in sources:
             if shares:
                 _shares_of(source.scene.labels)
-            wanted_YX = _wanted(source, side, target)
+            wanted_YX = wanted(source, side, target)
             self.places.append(PatchPlaces.of(wanted_YX, patch_px, source.scene.cube.name))
             pixels.append(int(np.count_nonzero(wanted_YX)))
         self.pixels = sum(pixels)
@@ -225,7 +228,7 @@ class Patches:
         for _ in range(size):
             which = int(np.searchsorted(self._shares, rng.random(), side="right"))
             samples.append(self._sample(self.sources[which], self.places[which].draw(rng), rng))
-        return _collate(samples)
+        return collate(samples)
 
     def fixed(self, size: int, patch_px: int, most: int, multiple_px: int = 1) -> Iterator[Batch]:
         """Yield batches that tile the wanted pixels, unaugmented and always the same, at most `most` patches.
@@ -238,7 +241,7 @@ class Patches:
         for group in by_shape.values():
             for first in range(0, len(group), size):
                 samples = [self._sample(s, w, None) for s, w in group[first : first + size]]
-                yield _fill_up(_collate(samples), multiple_px)
+                yield filled_up(collate(samples), multiple_px)
 
     def _tiling(self, patch_px: int, most: int) -> list[tuple[Source, Window]]:
         """At most `most` of the tiles that hold wanted pixels, evenly chosen; found once, for a scene has many."""
@@ -247,7 +250,7 @@ class Patches:
                 (source, window)
                 for source in self.sources
                 for window in tiles(source.scene.cube.shape, patch_px)
-                if _wanted(source, self.side, self.target, window).any()
+                if wanted(source, self.side, self.target, window).any()
             ]
             chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int))
             self._tilings[patch_px, most] = [places[i] for i in chosen]
@@ -292,7 +295,7 @@ def _shares_of(labels: LabelMap) -> PixelShares:
     return labels.shares
 
 
-def _wanted(source: Source, side: Side, target: str, window: Window | None = None) -> NDArray[np.bool_]:
+def wanted(source: Source, side: Side, target: str, window: Window | None = None) -> NDArray[np.bool_]:
     """Which pixels of the images or a window can teach: on this side, of known class or in a parcel; axes (y, x)."""
     labels, place = source.scene.labels, source.place(window)
     here_YX: NDArray[np.bool_] = source.side_YX[place] == side
@@ -319,7 +322,7 @@ def _turn(array: NDArray, turns: int, flip: bool) -> NDArray:  # type: ignore[ty
     return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
 
 
-def _collate(samples: Sequence[tuple[Tensor, ...]]) -> Batch:
+def collate(samples: Sequence[tuple[Tensor, ...]]) -> Batch:
     """Stack samples; those with fewer dates are padded at the end with dates that are valid nowhere."""
     longest = max(len(sample[1]) for sample in samples)
     columns = []
@@ -345,7 +348,8 @@ def _pad(tensor: Tensor, length: int) -> Tensor:
     return torch.cat([tensor, tensor.new_zeros((missing, *tensor.shape[1:]))]) if missing else tensor
 
 
-def _fill_up(batch: Batch, multiple_px: int) -> Batch:
+def filled_up(batch: Batch, multiple_px: int) -> Batch:
+    """Fill height and width up to a multiple with pixels that are neither valid nor known."""
     height, width = batch.valid_BTHW.shape[-2:]
     right, low = -width % multiple_px, -height % multiple_px
     if not (right or low):

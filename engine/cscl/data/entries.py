@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cscl.cube import SITSCube
-from cscl.data.batches import Batch, Patches, Source, _collate, _fill_up, _wanted
+from cscl.data.batches import Batch, Patches, Source, collate, filled_up, wanted
 from cscl.data.datasets import Entry
 from cscl.data.split import Side
 from cscl.errors import InputError
@@ -78,7 +78,7 @@ class EntryPatches(Patches):
             epoch, place = divmod(turn, len(self.entries))
             source = self._source(self.entries[self._order(epoch)[place]])
             samples.append(self._sample(source, self._piece(source.scene.cube, rng), rng))
-        return _collate(samples)
+        return collate(samples)
 
     def fixed(self, size: int, patch_px: int, most: int, multiple_px: int = 1) -> Iterator[Batch]:
         """Yield batches that tile the wanted pixels of all entries, unaugmented and always the same.
@@ -90,15 +90,15 @@ class EntryPatches(Patches):
         for entry in self.entries:
             source = self._source(entry)
             for window in tiles(source.scene.cube.shape, self.patch_px):
-                if not _wanted(source, self.side, self.target, window).any():
+                if not wanted(source, self.side, self.target, window).any():
                     continue
                 group = waiting.setdefault((window.height, window.width), [])
                 group.append(self._sample(source, window, None))
                 if len(group) == size:
-                    yield _fill_up(_collate(group), multiple_px)
+                    yield filled_up(collate(group), multiple_px)
                     group.clear()
         for group in filter(None, waiting.values()):
-            yield _fill_up(_collate(group), multiple_px)
+            yield filled_up(collate(group), multiple_px)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng([self.seed, int(self.side), 0xE70C, epoch]).permutation(len(self.entries))

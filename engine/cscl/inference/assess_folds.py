@@ -101,8 +101,6 @@ def _judged_by(model: Model, dataset: Dataset, folds: Sequence[str] | None) -> t
             f"{card.name} knows {len(card.legend)} classes, not the {len(dataset.legend)} of {dataset.name}. Train a "
             "model on this dataset."
         )
-    if model.finer > 1:
-        raise InputError(f"{card.name} maps {model.finer} times finer pixels than the labels of this dataset have.")
     if folds is not None:
         return tuple(folds)
     known = folds_of(card)
@@ -141,6 +139,11 @@ def _tally(model: Model, entry: Entry, number: int, limits_m: Sequence[float]) -
     """Map an entry as a whole, as its patches are published, and count it."""
     scene = entry.open()
     cube, _ = suit_cube(scene.cube, model.card, model.network.needs.least_dates)
+    if scene.finer != model.finer:
+        raise InputError(
+            f"{model.card.name} maps {model.finer} times finer pixels than those of the images, and the labels of "
+            f"{scene.labels.name} have {scene.finer} times finer ones. Name the layout that suits with --layout."
+        )
     probabilities, _, seen = model.answer(cube, Window(0, 0, *cube.shape))
     guess = np.where(seen, probabilities.argmax(0), -1)
     parcels: Any = scene.labels.parcel_ids
@@ -148,5 +151,5 @@ def _tally(model: Model, entry: Entry, number: int, limits_m: Sequence[float]) -
         parcels = np.where(parcels > 0, parcels + np.int64(number * PARCELS_AN_ENTRY), 0)
     return Tally.of(
         scene.labels.index(), guess, probabilities.max(0), parcels, inner=(slice(None), slice(None)),
-        classes=len(scene.labels.legend), pixel_size_m=pixel_size_m(cube.grid), limits_m=limits_m,
+        classes=len(scene.labels.legend), pixel_size_m=pixel_size_m(scene.labels.grid), limits_m=limits_m,
     )  # fmt: skip

@@ -143,7 +143,10 @@ def _require_fitting(scene: Scene, recipe: Recipe) -> None:
             f"{recipe.data.patch_px} x {recipe.data.patch_px}. Set data.patch_px={min(scene.cube.shape)}."
         )
     if recipe.data.finer != scene.finer:
-        raise InputError(f"The labels of this dataset are {scene.finer} times as fine as its images: set data.finer.")
+        raise InputError(
+            f"The labels of the entries have {scene.finer} times finer pixels than their images, and data.finer is "
+            f"{recipe.data.finer}. Set data.finer={scene.finer}, or name another layout, such as t31tfm_x4."
+        )
 
 
 def _share(entries: Sequence[Entry], share: float, seed: int) -> Sequence[Entry]:

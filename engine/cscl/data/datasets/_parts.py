@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cscl.cube import Radiometry, SITSCube
 from cscl.errors import InputError
-from cscl.grid import GeoBox, make_grid
+from cscl.grid import GeoBox, make_grid, refined
 from cscl.legend import CropClass, Legend, default_colours
 from cscl.products import LabelMap, Scene
 
@@ -41,7 +41,8 @@ def scene_of(
 ) -> Scene:
     """Make a scene of arrays: values with axes (time, band, y, x), digital numbers of 0.0001 reflectance each.
 
-    Dates are put in order; of a date that comes twice the first image is kept, as the authors of the datasets do.
+    Labels and parcels have axes (y, x), of the images or some times finer. Dates are put in order; of a date that comes
+    twice the first image is kept, as the authors of the datasets do.
 
     Raises
     ------
@@ -63,7 +64,8 @@ def scene_of(
     stored = xr.DataArray(values, dims=("time", "band", "y", "x"), coords=axes)
     radiometry = Radiometry((1e-4,) * count, (0.0,) * count, nodata, source)
     cube = SITSCube(stored, grid, radiometry, name=name, notes=notes, path=path)
-    return Scene(cube, LabelMap(labels, grid, legend, parcels, name, path))
+    pixels = refined(grid, len(labels) // grid.shape[0])
+    return Scene(cube, LabelMap(labels, pixels, legend, parcels, name, path))
 
 
 def legend_of(names: Mapping[int, str], ignore: int, codes: Mapping[int, str] | None = None) -> Legend:

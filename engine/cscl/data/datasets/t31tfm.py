@@ -1,7 +1,8 @@
 """T31TFM_1618: the Sentinel-2 tile T31TFM (Burgundy) in 2016, 2017 and 2018, samples of 48 x 48 pixels, 20 crops.
 
 M. Tarasiou, R. A. Güler, S. Zafeiriou, "Context-Self Contrastive Pretraining for Crop Type Semantic Segmentation",
-IEEE TGRS 60, 2022. All 13 bands of level 1C; labels of the French register at 10 m. Pixels that parcels of different
+IEEE TGRS 60, 2022. All 13 bands of level 1C; labels of the French register at 10 m and, read as the layout
+``t31tfm_x4``, at 2.5 m. Pixels that parcels of different
 crops share are unknown, and so are all classes but the 20 most frequent. What the 20 are called was never published:
 the codes are those of the French register that a comment in the authors' code names.
 """
@@ -34,7 +35,7 @@ CODES = {
 }  # fmt: skip
 LEGEND = legend_of({i: f"{code} (unverified)" for i, code in CODES.items()}, 255, CODES)
 REFERENCE = dt.date(2016, 1, 1)
-OFFICIAL = "B01 to B12 and B8A, doy, labels, ids, full_ass and part_ass"
+OFFICIAL = "B01 to B12 and B8A, doy, labels, ids, full_ass and part_ass, and these four again with _x4"
 SOURCE = "reflectance x 10000, level 1C; 0 means missing"
 LISTS = {"train": "train_paths.csv", "eval": "eval_paths.csv"}
 NOTES = (
@@ -43,8 +44,15 @@ NOTES = (
 )
 
 
-def open_t31tfm(path: Path) -> Dataset:
+def open_t31tfm(path: Path, finer: int = 1) -> Dataset:
     """Open the folder that holds ``paths/train_paths.csv`` and ``paths/eval_paths.csv``.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    finer : {1, 4}
+        How many pixels of the labels lie along one of the images.
 
     Raises
     ------
@@ -56,19 +64,21 @@ def open_t31tfm(path: Path) -> Dataset:
         if not (path / "paths" / name).is_file():
             raise MissingError(f"{path} has no paths/{name}. The official layout has {' and '.join(LISTS.values())}.")
         for row in listed(path / "paths" / name):
-            entries.append(Entry(Path(row).stem, fold, partial(_open, path / row)))
+            entries.append(Entry(Path(row).stem, fold, partial(_open, path / row, finer)))
     if not entries:
         raise InputError(f"The lists in {path / 'paths'} name no sample. Restore them.")
     return Dataset("T31TFM_1618", path, tuple(entries), LEGEND, REFERENCE, "train//eval", no_moments, NOTES)
 
 
-def _open(path: Path) -> Scene:
+def _open(path: Path, finer: int) -> Scene:
     content = read_pickle(path)
     bands = {band: array_of(content, band, path, OFFICIAL) for band in BANDS}
     shape = require_sample(bands["B04"], path)
     values = np.stack([enlarged(bands[band], shape) for band in BANDS], axis=1)
-    layers = {k: array_of(content, k, path, OFFICIAL) for k in ("labels", "ids", "full_ass", "part_ass")}
-    layers = {key: require_shape(layer, shape, f"{path}, {key}") for key, layer in layers.items()}
+    layers, end = {}, "" if finer == 1 else f"_x{finer}"
+    for key in ("labels", "ids", "full_ass", "part_ass"):
+        layer = array_of(content, key + end, path, OFFICIAL)
+        layers[key] = require_shape(layer, (finer * shape[0], finer * shape[1]), f"{path}, {key}{end}")
     shared = (layers["full_ass"] == 1) | (layers["part_ass"] == 1)
     known = np.isin(layers["labels"], LEGEND.ids) & ~shared
     classes = np.where(known, layers["labels"], LEGEND.ignore).astype(np.uint8)
@@ -104,3 +114,6 @@ def _matches(path: Path) -> bool:
 
 
 datasets.register("t31tfm")(Layout("T31TFM_1618 (paths/train_paths.csv, paths/eval_paths.csv)", _matches, open_t31tfm))
+datasets.register("t31tfm_x4")(
+    Layout("T31TFM_1618 with its labels at 2.5 m, if named", lambda path: False, partial(open_t31tfm, finer=4))
+)
