@@ -65,6 +65,7 @@ def test_a_run_is_the_same_run_as_long_as_nothing_that_bears_on_it_changes(tmp_p
     changed = ids(TEXT.replace("pretrain_share = 0.3", "pretrain_share = 0.4"))
     assert changed["plain", 1.0, 3] == before["plain", 1.0, 3] and changed["first", 1.0, 3] != before["first", 1.0, 3]
     assert not {*ids(TEXT.replace("dates = 4", "dates = 5")).values()} & {*before.values()}
+    assert ids(TEXT.replace("dates = 4", "dates = 4, cloudiness = 0.5")) == before  # as it is anyway
 
 
 def test_arms_of_a_seed_follow_one_another(tmp_path: Path) -> None:

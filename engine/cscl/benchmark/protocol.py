@@ -7,6 +7,7 @@ what was run stays run; an arm that changes gets new runs.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -163,8 +164,8 @@ class Plan:
         protocol = self.protocol
         known = {
             "rules": RULES, "settings": protocol.settings, "equal": protocol.equal, "network": self.network.settings,
-            "arm": _bare(self.arm), "baseline": _bare(self.baseline.arm) if self.measured else None,
-            "season": _bare(self.season),
+            "arm": _told(self.arm), "baseline": _told(self.baseline.arm) if self.measured else None,
+            "season": _told(self.season),
         }  # fmt: skip
         return _short(known)
 
@@ -318,10 +319,15 @@ def label_options(settings: Iterable[str]) -> LabelOptions:
     return build(LabelOptions, {k: parse_value(v) for k, v in values.items()}, "the settings of reading labels")
 
 
-def _bare(thing: Arm | SeasonSpec) -> Any:
-    """Plain values that bear on the outcome: what it is called and what is said about it does not."""
-    nameless = replace(thing, about="") if isinstance(thing, Arm) else replace(thing, purpose="development")
-    return {k: v for k, v in plain(nameless).items() if k not in ("name", "about", "purpose")}
+def _told(thing: Any) -> dict[str, Any]:
+    """Plain values of what bears on the outcome and is not as usual, so that an option to come changes no id."""
+    values = {}
+    for each in dataclasses.fields(thing):
+        value = getattr(thing, each.name)
+        usual = each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+        if each.name not in ("name", "about", "purpose") and value != usual:
+            values[each.name] = _told(value) if dataclasses.is_dataclass(value) else plain(value)
+    return values
 
 
 def _short(value: Any) -> str:
