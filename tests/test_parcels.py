@@ -106,6 +106,13 @@ def test_geometries_are_repaired_or_left_out(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
+def test_rows_keep_their_number_in_the_file(tmp_path: Path, suffix: str) -> None:
+    data = table([FIELDS[0], None, FIELDS[2]], crop=["a", "b", "c"]).set_index(np.array([7, 8, 9]))
+    opened = Parcels.open(saved(data, tmp_path, suffix), "crop").table
+    assert opened.index.tolist() == [0, 2] and opened["code"].tolist() == ["a", "c"]
+
+
 def test_multipolygons_are_one_parcel(tmp_path: Path) -> None:
     parcels = Parcels.open(saved(table([MultiPolygon(FIELDS[:2]), FIELDS[2]], crop=["a", "b"]), tmp_path), "crop")
     assert len(parcels) == 2
