@@ -158,6 +158,22 @@ def test_a_pickle_without_a_key_says_which_and_what_the_layout_has(name: str, tm
             dataset.entries[0].open()
 
 
+@pytest.mark.parametrize("name", ["pastis24", "t31tfm"])
+def test_days_and_classes_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
+    dataset = open_dataset(MAKE[name](tmp_path))
+    path = next(p for p in sorted(tmp_path.rglob("*.pickle")) if p.stem == dataset.entries[0].name)
+    content = pickle.loads(path.read_bytes())
+    fake.save(path, {**content, "doy": content["doy"] + 300})
+    with pytest.raises(InputError, match="days of the year that are none"):
+        dataset.entries[0].open()
+    fake.save(path, {**content, "labels": np.full_like(content["labels"], np.nan, float)})
+    if name == "pastis24":
+        with pytest.raises(InputError, match="classes from nan to nan, not 0 to 19"):
+            dataset.entries[0].open()
+    else:
+        assert (dataset.entries[0].open().labels.index() == -1).all()
+
+
 def test_lists_do_not_lead_out_of_the_dataset(tmp_path: Path) -> None:
     folder = fake.mtlcc(tmp_path)
     (folder / "eval_paths.csv").write_text("../../etc/passwd.pickle\n")

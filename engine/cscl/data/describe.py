@@ -57,6 +57,8 @@ def describe_model(card: ModelCard) -> Iterator[str]:
         yield f"  fine-tuned  from {card.tuned['parent']} on {card.tuned['region_px']} pixels of {card.tuned['images']}"
     for scene in card.data:
         yield f"  trained on  {scene['images']} with {scene['labels']}, {len(scene['dates'])} dates"
+        if scene.get("dataset", {}).get("test"):
+            yield f"  held back   fold {', '.join(scene['dataset']['test'])}"
         yield from (f"              {note}" for note in scene.get("label_notes", ()))
     for name, value in card.accuracy.items():
         yield f"  {name.replace('_', ': ', 1)} {value:.3f}"

@@ -204,8 +204,8 @@ def _described(folds: Folds, sources: Sequence[Source], counts: NDArray[np.int64
     dates = sorted({str(d)[:10] for source in sources for d in source.scene.cube.dates})
     sides = {"training": folds.train, "validation": folds.validation, "test": folds.test}
     return {
-        "images": f"{dataset.name}, {len(folds)} entries",
-        "labels": f"the folds {', '.join(folds.train)}",
+        "images": f"{dataset.name} ({len(folds)} entries of fold {', '.join(folds.train)})",
+        "labels": "their labels",
         "dates": dates,
         "radiometry": cube.radiometry.source,
         "notes": list(dataset.notes),

@@ -18,7 +18,10 @@ from cscl.grid import GeoBox, make_grid, refined
 from cscl.legend import CropClass, Legend, default_colours
 from cscl.products import LabelMap, Scene
 
-__all__ = ["enlarged", "legend_of", "listed", "local_grid", "numbered", "require_shape", "scene_of"]
+__all__ = [
+    "PIXEL_M", "dates_in", "enlarged", "legend_of", "listed", "local_grid", "numbered", "require_classes",
+    "require_shape", "scene_of",
+]  # fmt: skip
 
 LOCAL = 'LOCAL_CS["local metres",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
 PIXEL_M = 10.0
@@ -66,6 +69,20 @@ def scene_of(
     cube = SITSCube(stored, grid, radiometry, name=name, notes=notes, path=path)
     pixels = refined(grid, len(labels) // grid.shape[0])
     return Scene(cube, LabelMap(labels, pixels, legend, parcels, name, path))
+
+
+def dates_in(year: int, days: NDArray[Any], path: Path) -> NDArray[np.datetime64]:
+    """Dates of days of a year, which count from 1.
+
+    Raises
+    ------
+    InputError
+        If one is no day of a year.
+    """
+    if days.ndim != 1 or not ((days >= 1) & (days <= 366)).all():
+        raise InputError(f"{path} holds days of the year that are none: {np.asarray(days).tolist()[:8]}. Restore it.")
+    dates: NDArray[np.datetime64] = np.datetime64(f"{year}-01-01", "D") + (days.astype(np.int64) - 1)
+    return dates
 
 
 def legend_of(names: Mapping[int, str], ignore: int, codes: Mapping[int, str] | None = None) -> Legend:
@@ -121,6 +138,19 @@ def require_shape(array: NDArray[Any], shape: tuple[int, int], what: str) -> NDA
     if array.shape[-2:] != shape:
         raise InputError(f"{what} has {array.shape} pixels, the images have {shape}. Download it again.")
     return array
+
+
+def require_classes(classes: NDArray[Any], most: int, path: Path) -> NDArray[np.uint8]:
+    """Refuse classes that the dataset does not have.
+
+    Raises
+    ------
+    InputError
+        If one is below 0, above `most` or no number.
+    """
+    if not ((classes >= 0) & (classes <= most)).all():
+        raise InputError(f"{path} holds classes from {classes.min()} to {classes.max()}, not 0 to {most}. Restore it.")
+    return classes.astype(np.uint8)
 
 
 def listed(path: Path) -> list[str]:

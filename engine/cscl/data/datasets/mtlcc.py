@@ -20,7 +20,7 @@ from cscl.errors import InputError, MissingError
 from cscl.products import Scene
 
 from . import Dataset, Entry, Layout, datasets
-from ._parts import enlarged, legend_of, listed, local_grid, require_shape, scene_of
+from ._parts import dates_in, enlarged, legend_of, listed, local_grid, require_shape, scene_of
 from ._pickles import array_of, read_pickle
 
 __all__ = ["BAND_GROUPS", "no_moments", "open_mtlcc"]
@@ -96,7 +96,7 @@ def _open(path: Path) -> Scene:
     classes = require_shape(labels if labels.ndim == 2 else labels[0], shape, str(path))
     classes = np.where(np.isin(classes, LEGEND.ids), classes, LEGEND.ignore).astype(np.uint8)
     kept = np.flatnonzero(days > 0)  # the others are padded
-    dates = np.datetime64(dt.date(_year(path), 1, 1), "D") + (days[kept].astype(int) - 1)
+    dates = dates_in(_year(path), days[kept], path)
     return scene_of(
         path.stem, values[kept], dates, BANDS, local_grid(shape, path.stem), classes, None, LEGEND, nodata=0,
         source=SOURCE, path=path,

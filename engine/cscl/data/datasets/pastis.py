@@ -26,7 +26,7 @@ from cscl.grid import GeoBox, make_grid
 from cscl.products import Scene
 
 from . import Dataset, Entry, Layout, Moments, datasets
-from ._parts import PIXEL_M, legend_of, local_grid, numbered, require_shape, scene_of
+from ._parts import PIXEL_M, legend_of, local_grid, numbered, require_classes, require_shape, scene_of
 
 __all__ = ["BANDS", "LEGEND", "NODATA", "REFERENCE", "VOID", "open_pastis", "season_dates"]
 
@@ -119,12 +119,10 @@ def _open(path: Path, number: str, dates: NDArray[np.datetime64], place: Any) ->
     values = _array(path / "DATA_S2" / f"S2_{number}.npy", 4)
     shape = (int(values.shape[2]), int(values.shape[3]))
     target = path / "ANNOTATIONS" / f"TARGET_{number}.npy"
-    classes = require_shape(_array(target, 3)[0], shape, str(target))
-    if classes.min() < 0 or classes.max() > VOID:
-        raise InputError(f"{target} holds classes from {classes.min()} to {classes.max()}, not 0 to 19. Restore it.")
+    classes = require_classes(require_shape(_array(target, 3)[0], shape, str(target)), VOID, target)
     grid, note = _grid(place, shape, number)
     return scene_of(
-        number, values, dates, BANDS, grid, np.array(classes, np.uint8), _parcels(path, number, shape), LEGEND,
+        number, values, dates, BANDS, grid, classes, _parcels(path, number, shape), LEGEND,
         nodata=NODATA, source=SOURCE, notes=note, path=path / "DATA_S2" / f"S2_{number}.npy",
     )  # fmt: skip
 

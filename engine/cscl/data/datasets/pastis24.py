@@ -20,7 +20,7 @@ from cscl.errors import InputError, MissingError
 from cscl.products import Scene
 
 from . import Dataset, Entry, Layout, Moments, datasets
-from ._parts import listed, local_grid, require_shape, scene_of
+from ._parts import dates_in, listed, local_grid, require_classes, require_shape, scene_of
 from ._pickles import array_of, read_pickle
 from .pastis import BANDS, LEGEND, NODATA, VOID
 
@@ -79,21 +79,18 @@ def _open(path: Path) -> Scene:
     if values.ndim != 4 or labels.ndim not in (2, 3) or days.ndim != 1:
         raise InputError(f"{path} has arrays {values.shape}, {labels.shape} and {days.shape}; official is {OFFICIAL}.")
     shape = (int(values.shape[2]), int(values.shape[3]))
-    classes = require_shape(labels if labels.ndim == 2 else labels[0], shape, str(path))
-    if classes.min() < 0 or classes.max() > VOID:
-        raise InputError(f"{path} holds classes from {classes.min()} to {classes.max()}, not 0 to 19. Restore it.")
+    labels = require_shape(labels if labels.ndim == 2 else labels[0], shape, str(path))
+    classes, dates = require_classes(labels, VOID, path), _apart(dates_in(REFERENCE.year, days, path))
     return scene_of(
-        path.stem, values, _dates(days), BANDS, local_grid(shape, path.stem), classes.astype(np.uint8), None, LEGEND,
+        path.stem, values, dates, BANDS, local_grid(shape, path.stem), classes, None, LEGEND,
         nodata=NODATA, source=SOURCE, path=path,
     )  # fmt: skip
 
 
-def _dates(days: NDArray[np.generic]) -> NDArray[np.datetime64]:
-    """Days of 2019; a day that comes again is of another year, and stays apart by a second."""
-    days = days.astype(np.int64)
-    dates = np.datetime64(REFERENCE, "s") + (days - 1).astype("timedelta64[D]")
-    again = np.array([(days[:place] == day).sum() for place, day in enumerate(days)], int)
-    apart: NDArray[np.datetime64] = dates + again.astype("timedelta64[s]")
+def _apart(dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """Keep a day that comes again, which is of another year, a second apart."""
+    again = np.array([(dates[:place] == date).sum() for place, date in enumerate(dates)], "timedelta64[s]")
+    apart: NDArray[np.datetime64] = dates + again
     return apart
 
 

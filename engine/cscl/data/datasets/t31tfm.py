@@ -22,7 +22,7 @@ from cscl.grid import GeoBox, make_grid
 from cscl.products import Scene
 
 from . import Dataset, Entry, Layout, datasets
-from ._parts import PIXEL_M, enlarged, legend_of, listed, local_grid, numbered, require_shape, scene_of
+from ._parts import PIXEL_M, dates_in, enlarged, legend_of, listed, local_grid, numbered, require_shape, scene_of
 from ._pickles import array_of, read_pickle
 from .mtlcc import BAND_GROUPS, no_moments, require_sample
 
@@ -82,9 +82,8 @@ def _open(path: Path, finer: int) -> Scene:
     shared = (layers["full_ass"] == 1) | (layers["part_ass"] == 1)
     known = np.isin(layers["labels"], LEGEND.ids) & ~shared
     classes = np.where(known, layers["labels"], LEGEND.ignore).astype(np.uint8)
-    days = array_of(content, "doy", path, OFFICIAL).astype(int)
     grid, year = _place(path, shape)
-    dates = np.datetime64(dt.date(year, 1, 1), "D") + (days - 1)
+    dates = dates_in(year, array_of(content, "doy", path, OFFICIAL), path)
     return scene_of(
         path.stem, values, dates, BANDS, grid, classes, numbered(layers["ids"]), LEGEND, nodata=0,
         source=SOURCE, path=path,
