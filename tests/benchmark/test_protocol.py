@@ -78,15 +78,17 @@ def test_arms_of_a_seed_follow_one_another(tmp_path: Path) -> None:
 def test_budgets_become_steps(tmp_path: Path) -> None:
     plans = {p.arm.name: p for p in protocol(tmp_path).plans()}
     first = plans["first"]
-    assert steps_of(first, (0.26, 0.3), 0.2) == Steps(round(0.3 * 600 / 1.3), 420)  # trains as the baseline does
+    assert plans["plain"].costs == (1.0, 1.0) and not plans["plain"].measured
+    assert first.costs == (0.0, 1.0) and first.measured == (first,)  # it trains as the baseline does
+    assert steps_of(first, (1.3, 1.0), 0.2) == Steps(round(0.3 * 600 / 1.3), 420)
     seconds = replace(first, budget=Budget.parse("90s"))
-    assert steps_of(seconds, (0.26, 0.3), 0.2) == Steps(round(27 / 0.26), 315)
+    assert seconds.measured == (seconds.baseline, seconds)
+    assert steps_of(seconds, (1.3, 1.0), 0.2) == Steps(round(27 / 0.26), 315)
     stated = replace(first, arm=replace(first.arm, pretrain_cost=2.0, train_cost=1.5))
-    assert steps_of(stated, (float("nan"),) * 2, float("nan")) == Steps(90, 280)
-    joint = replace(first, arm=replace(first.arm, settings=("train.joint_weight=0.5",)))
-    assert steps_of(joint, (0.26, 0.4), 0.2).train == 210
+    assert not stated.measured and steps_of(stated, stated.costs, 1.0) == Steps(90, 280)
+    assert replace(first, arm=replace(first.arm, settings=("train.joint_weight=0.5",))).costs == (0.0, 0.0)
     alike = replace(first, protocol=replace(first.protocol, equal="steps"))
-    assert steps_of(alike, (9.0, 9.0), 1.0) == Steps(180, 420)
+    assert not alike.measured and steps_of(alike, alike.costs, 1.0) == Steps(180, 420)
 
 
 def test_moving_outlines_must_be_said() -> None:

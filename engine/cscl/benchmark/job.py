@@ -193,12 +193,14 @@ def _step_times(
 
 def _steps(plan: Plan, times: Times, device: str) -> Steps | str:
     """Return the steps of a run, or why they cannot be told."""
-    found = [times[each.digest, device] for each in plan.measured]
-    for each in found:
+    found = {each.digest: times[each.digest, device] for each in plan.measured}
+    for each in found.values():
         if "error" in each:
             return f"Its steps cannot be measured. {each['error']}"
-    own = [found[-1][name] or float("nan") for name in ("pretrain_s", "train_s")] if found else [1.0, 1.0]
-    return steps_of(plan, own, found[0]["train_s"] if found else 1.0)
+    own, plainly = (found.get(each.digest, {}) for each in (plan, plan.baseline))
+    stated = zip(plan.costs, ("pretrain_s", "train_s"), strict=True)
+    costs = [cost or own[name] / own["plain_s"] for cost, name in stated]
+    return steps_of(plan, costs, plainly.get("plain_s", 1.0))
 
 
 def _waited_for(worker: Worker, stage: str) -> Generator[Event, None, dict[str, Any]]:

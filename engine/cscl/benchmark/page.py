@@ -105,7 +105,7 @@ def _summary(protocol: Protocol, runs: pd.DataFrame, rows: Rows) -> Part:
         tables["means_and_standard_deviations"] = _shown(values, ["arm", "seeds", *names, "cpu_s"])
     times = step_times(protocol, rows)
     if len(times):
-        tables["seconds_of_a_step"] = times.round({"pretrain_s": 4, "train_s": 4}).drop(columns="when")
+        tables["seconds_of_a_step"] = times.round(4)
     title = f"{protocol.name}: {protocol.question}"
     return Part(protocol.name, title, _definition(protocol), (), tables, remarks(protocol, runs, rows))
 
@@ -114,7 +114,7 @@ def _definition(protocol: Protocol) -> str:
     shares = ", ".join(f"{100 * share:g} %" for share in protocol.shares)
     equal = {
         "time": "Budgets mean equal time: a step that takes longer than one of plain training counts for more, as "
-        "measured once and alone, or as the protocol states.",
+        "measured once, in turns with plain training, or as the protocol states.",
         "steps": "Budgets mean equal steps, whatever a step takes.",
     }
     said = [

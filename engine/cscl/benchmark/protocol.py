@@ -195,10 +195,9 @@ class Plan:
 
     @property
     def measured(self) -> tuple[Plan, ...]:
-        """Runs whose step times turn its budget into steps: the baseline, and itself."""
-        if 0.0 in self.costs:
-            return self.baseline, self
-        return (self.baseline,) if self.budget.unit == "s" else ()
+        """Runs whose step times turn its budget into steps: the baseline for seconds, itself for costs."""
+        baseline = (self.baseline,) if self.budget.unit == "s" else ()
+        return (*baseline, self) if 0.0 in self.costs else baseline
 
     @property
     def _trains_plainly(self) -> bool:

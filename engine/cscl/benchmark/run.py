@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from .settled import spelled_out
 __all__ = ["Steps", "carry_out", "device_name", "step_seconds", "steps_of"]
 
 TILE_PX = 256
-WARMING, TIMED = 5, 40
+WARMING, TIMED = 4, 30
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,21 @@ class Steps:
     train: int
 
 
-def steps_of(plan: Plan, own_s: Sequence[float], plain_s: float) -> Steps:
+def steps_of(plan: Plan, costs: Sequence[float], plain_s: float) -> Steps:
     """Turn a budget into steps.
 
     Parameters
     ----------
     plan : Plan
         What is to be run.
-    own_s : sequence of float
-        Seconds of a step of its pre-training and of its training; read where its `costs` are to be measured.
+    costs : sequence of float
+        Time of a step of its pre-training and of its training, in steps of the baseline's training.
     plain_s : float
-        Seconds of a step of the baseline's training with the same network; read there, too, and for budgets in seconds.
+        Seconds of the latter; read for budgets in seconds.
     """
     share, budget = plan.arm.pretrain_share, plan.budget
-    before, after = (cost or own / plain_s for cost, own in zip(plan.costs, own_s, strict=True))
     steps = budget.amount / plain_s if budget.unit == "s" else budget.amount
-    return Steps(round(share * steps / before), max(1, round((1 - share) * steps / after)))
+    return Steps(round(share * steps / costs[0]), max(1, round((1 - share) * steps / costs[1])))
 
 
 def carry_out(plan: Plan, steps: Steps, data: Data, folder: Path, device: str) -> Job[dict[str, Any]]:
@@ -168,35 +167,50 @@ class _Clock:
         return {"wall": wall, "cpu": cpu}
 
 
-def step_seconds(plan: Plan, data: Data, folder: Path, device: str) -> Job[list[float]]:
-    """Measure a step of an arm's pre-training (NaN if it has none) and of its training, seconds.
+def step_seconds(plan: Plan, data: Data, plain_data: Data, folder: Path, device: str) -> Job[dict[str, float]]:
+    """Measure the steps whose costs an arm does not state, and beside them those of the baseline's training.
 
-    The median of 40 steps after 5, drawing included; on a processor in time of this process, so that other work on the
-    machine does not change it.
+    Steps are taken in turns, so that whatever else the machine does slows all of them alike. `plain_data` is the data
+    as the baseline reads it.
+
+    Returns
+    -------
+    dict
+        Medians in seconds, drawing included: ``plain_s`` of the baseline, ``pretrain_s`` and ``train_s``. On a
+        processor, in time of this process.
     """
-    recipe = _with_steps(plan.recipe, Steps(WARMING + TIMED, WARMING + TIMED))
-    scenes, start, before = scenes_of(plan, data), None, float("nan")
-    if plan.arm.pretrain_share:
-        job = pretrain(scenes, folder / "pretrained", recipe, device=device)
-        start, before = yield from _timed(job, "pre-training", device)
-    job = train(scenes, folder / "model", recipe, start=start, device=device)
-    _, after = yield from _timed(job, "training", device)
-    return [before, after]
-
-
-def _timed(job: Job[Path], stage: str, device: str) -> Generator[Event, None, tuple[Path, float]]:
-    """Run a job of training; return its result and the median time of its later steps."""
-    now, times = _now(device), []
+    scenes, stages = scenes_of(plan, data), dict[str, tuple[str, Job[Path]]]()
+    recipe, plainly = (_with_steps(p.recipe, Steps(WARMING + TIMED, WARMING + TIMED)) for p in (plan, plan.baseline))
+    stages["plain_s"] = (
+        "training",
+        train(scenes_of(plan.baseline, plain_data), folder / "plain", plainly, device=device),
+    )
+    if not plan.costs[0]:
+        stages["pretrain_s"] = "pre-training", pretrain(scenes, folder / "pretrained", recipe, device=device)
+    if not plan.costs[1]:
+        stages["train_s"] = "training", train(scenes, folder / "model", recipe, device=device)
     try:
-        while True:
-            event = next(job)
-            if isinstance(event, Progress) and event.stage == stage:
-                times.append(now())
-            yield event
-    except StopIteration as stop:
-        return stop.value, float(np.median(np.diff(times)[WARMING - 1 :]))
+        times = yield from _in_turns(stages, _now(device))
     finally:
-        job.close()
+        for _, job in stages.values():
+            job.close()
+    return {name: float(np.median(values[WARMING:])) for name, values in times.items()}
+
+
+def _in_turns(
+    stages: Mapping[str, tuple[str, Job[Path]]], now: Callable[[], float]
+) -> Generator[Event, None, dict[str, list[float]]]:
+    """Advance jobs of training by one step each, again and again; return the times of all steps."""
+    times: dict[str, list[float]] = {name: [] for name in stages}
+    for _ in range(WARMING + TIMED):
+        for name, (stage, job) in stages.items():
+            start = now()
+            for event in job:
+                yield event
+                if isinstance(event, Progress) and event.stage == stage:
+                    break
+            times[name].append(now() - start)
+    return times
 
 
 def _now(device: str) -> Callable[[], float]:

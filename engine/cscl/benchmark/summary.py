@@ -126,11 +126,11 @@ def _interval(gain: np.ndarray[Any, Any]) -> tuple[float, float, float, float]:
 
 
 def step_times(protocol: Protocol, rows: Rows) -> pd.DataFrame:
-    """Seconds of a step by arm and device, as measured once and alone."""
+    """Seconds of a step by arm and device, and of one of the baseline that was taken in turns with it."""
     digests = {plan.digest for plan in _plans(protocol, rows).values()}
-    columns = ["arm", "network", "season", "device", "pretrain_s", "train_s", "when"]
+    columns = ["arm", "network", "season", "device", "plain_s", "pretrain_s", "train_s"]
     mine = [row for row in rows if row.get("kind") == "step time" and row["digest"] in digests]
-    return pd.DataFrame([{name: row[name] for name in columns} for row in mine], columns=columns)
+    return pd.DataFrame([{name: row.get(name) for name in columns} for row in mine], columns=columns)
 
 
 def remarks(protocol: Protocol, runs: pd.DataFrame, rows: Rows) -> list[str]:

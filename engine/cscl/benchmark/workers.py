@@ -178,17 +178,19 @@ def _done(
         else:
             tell(0.0)
 
+    def data(plan: Any) -> Any:
+        source = plan.protocol.folder, plan.season, plan.arm.reading, plan.recipe.data.finer
+        if source not in opened:
+            if len(opened) >= MOST_OPEN:
+                del opened[next(iter(opened))]
+            opened[source] = run(open_data(plan, cache), listen)
+        return opened[source]
+
     plan = task.plan
-    source = plan.protocol.folder, plan.season, plan.arm.reading, plan.recipe.data.finer
-    if source not in opened:
-        if len(opened) >= MOST_OPEN:
-            del opened[next(iter(opened))]
-        opened[source] = run(open_data(plan, cache), listen)
     folder.mkdir(parents=True, exist_ok=True)
     if task.steps is None:
-        before, after = run(step_seconds(plan, opened[source], folder, device), listen)
-        return {"pretrain_s": before, "train_s": after}
-    found = run(carry_out(plan, task.steps, opened[source], folder, device), listen)
+        return run(step_seconds(plan, data(plan), data(plan.baseline), folder, device), listen)
+    found = run(carry_out(plan, task.steps, data(plan), folder, device), listen)
     if task.keep is not None:
         task.keep.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, task.keep)
