@@ -77,6 +77,13 @@ def test_a_refined_grid_covers_the_same_ground_and_comes_back() -> None:
     assert same(crop(fine, window.refined(4)), refined(crop(grid, window), 4))
 
 
+def test_rasters_of_one_place_and_other_pixels_are_refused_with_what_helps() -> None:
+    grid = make_grid((101, 100), PLACE, "EPSG:32633", "x")
+    for a, b in ((grid, refined(grid, 4)), (refined(grid, 4), grid)):
+        with pytest.raises(GridError, match=r"the shapes differ .* cscl coarsen"):
+            require_same(a, b, "maps")
+
+
 @pytest.mark.parametrize("moved", [Affine.translation(3, 0), Affine.scale(1.01)])
 def test_a_grid_beside_the_refined_one_is_not_finer(moved: Affine) -> None:
     grid = make_grid((101, 100), PLACE, "EPSG:32633", "x")

@@ -194,6 +194,8 @@ def require_same(a: GeoBox, b: GeoBox, what: str) -> None:
     remedy = "Resample one onto the other first, e.g. with gdalwarp -t_srs -te -tr."
     if a.crs != b.crs:
         raise GridError(f"{what}: the coordinate reference systems differ ({a.crs} and {b.crs}). {remedy}")
+    if times_finer(a, b) or times_finer(b, a):  # the same ones are let go by below
+        remedy = "Bring the finer one to the pixels of the other; cscl coarsen does it for maps."
     if tuple(a.shape) != tuple(b.shape):
         raise GridError(f"{what}: the shapes differ ({tuple(a.shape)} and {tuple(b.shape)} pixels). {remedy}")
     offset = _offset_px(a, b)

@@ -16,6 +16,7 @@ from cscl.data.commands import Run, command_of, python_of
 from cscl.data.readers import ReadOptions, open_cube
 from cscl.data.scenes import LabelOptions, open_labels
 from cscl.events import run
+from cscl.grid import refined
 from cscl.products import Scene
 from cscl.recipe import Choice, Recipe
 from cscl.simulate import SeasonOptions, simulate, write_season
@@ -25,6 +26,7 @@ from cscl.training.segment import train
 TINY = Recipe().with_settings(
     [
         *("model.num_features=4", "data.patch_px=16", "data.block_px=16", "pretrain.loss.width=16", "seed=3"),
+        "data.finer=2",
         *("pretrain.steps=3", "pretrain.batch=2", "train.steps=3", "train.batch=2", "train.loss.class_weights=sqrt"),
     ]
 )
@@ -37,7 +39,7 @@ def test_both_forms_repeat_the_run(tmp_path: Path) -> None:
         reading=ReadOptions(bands=("B04", "B08")), device="cpu",
     )  # fmt: skip
     cube = open_cube(season, meant.reading)
-    scene = Scene(cube, open_labels(meant.labels, cube.grid, meant.labelling))
+    scene = Scene(cube, open_labels(meant.labels, refined(cube.grid, 2), meant.labelling))
     start = run(pretrain([scene], meant.pretrained, TINY, device="cpu"))
     run(train([scene], meant.out, TINY, start=start, device="cpu"))
     for line in command_of(replace(meant, out=tmp_path / "by command")).splitlines():
