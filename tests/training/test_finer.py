@@ -24,6 +24,7 @@ from cscl.products import Prediction
 from cscl.training.finetune import finetune
 from cscl.training.needs import needs
 from cscl.training.pretrain import pretrain
+from cscl.training.refine import refine
 from cscl.training.save import split_of
 from cscl.training.segment import train
 
@@ -162,6 +163,10 @@ def test_needs_of_finer_maps_are_estimated(tmp_path: Path) -> None:
         ),
         (
             lambda out, models: finetune(toys.scene(), models[1], out, np.ones((64, 64), bool)),
+            "cscl train --start",
+        ),
+        (
+            lambda out, models: refine(toys.scene(), models[1], out, np.ones((64, 64), bool), out.parent / "maps"),
             "cscl train --start",
         ),
     ],

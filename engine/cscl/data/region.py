@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from cscl.card import ModelCard
 from cscl.data.split import Side
 from cscl.errors import InputError
 from cscl.grid import GeoBox, Window
@@ -18,7 +19,10 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
-__all__ = ["drawn_region", "hold_back", "in_legend", "region_of", "region_sides", "require_region", "window_of"]
+__all__ = [
+    "drawn_region", "hold_back", "in_legend", "region_of", "region_sides", "require_plain", "require_region",
+    "window_of",
+]  # fmt: skip
 
 BLOCK_PX = 8
 
@@ -139,6 +143,21 @@ def region_sides(former_YX: NDArray[np.uint8] | None, region_YX: Mask, held_YX: 
     side[region_YX] = Side.TRAIN
     side[held_YX] = Side.VALIDATION
     return side
+
+
+def require_plain(folder: Path, card: ModelCard) -> None:
+    """Refuse a model whose maps are finer than the images: a region is drawn, and held back, in pixels of these.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    if card.finer > 1:
+        raise InputError(
+            f"{folder} maps {card.finer} times finer than the images, and regions are fine-tuned at the pixels of the "
+            "images. Go on training it with cscl train --start."
+        )
 
 
 def require_region(region_YX: Mask, labels: LabelMap) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cscl.card import ModelCard
 from cscl.data.batches import Patches, Source, held_in_memory, joined
 from cscl.data.network import build_network, fill, load_weights
-from cscl.data.region import hold_back, in_legend, region_sides, require_region, window_of
+from cscl.data.region import hold_back, in_legend, region_sides, require_plain, require_region, window_of
 from cscl.data.split import Side
 from cscl.errors import InputError, MissingError
 from cscl.events import Event, Finish, Job, Measure, Note, Progress
@@ -156,11 +156,7 @@ def _prepare(
     card = before.card
     if card.stage != "trained":
         raise InputError(f"{folder} is only pre-trained: its classifier knows nothing yet. Train it with cscl train.")
-    if card.finer > 1:
-        raise InputError(
-            f"{folder} maps {card.finer} times finer than the images, and regions are fine-tuned at the pixels of the "
-            "images. Go on training it with cscl train --start."
-        )
+    require_plain(folder, card)
     require_region(region_YX, scene.labels)
     cube, warnings = suit_cube(scene.cube, card, before.network.needs.least_dates)
     for warning in warnings:

@@ -111,7 +111,7 @@ def require_own_pixels(recipe: Recipe) -> None:
     """Refuse to compare views of images where embeddings are finer than these."""
     if recipe.data.finer > 1 and reads_views(recipe.pretrain.loss):
         raise InputError(
-            f"The scheme '{recipe.pretrain.loss.name}' compares views of the images at their own pixels. Pre-train with "
+            f"The scheme '{recipe.pretrain.loss.name}' compares views of images at their own pixels. Pre-train with "
             f"data.finer=1, and start a training with data.finer={recipe.data.finer} from that."
         )
 

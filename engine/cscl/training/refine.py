@@ -11,7 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cscl.data.region import in_legend, window_of
+from cscl.card import ModelCard
+from cscl.data.region import in_legend, require_plain, window_of
 from cscl.data.split import Side
 from cscl.events import Event, Finish, Job, Preview
 from cscl.inference.compare import Comparison, compare
@@ -79,6 +80,7 @@ def refine(
     A `Finish` ends the learning only: the maps are made all the same. Closed early, nothing of it is left.
     """
     out, maps = Path(out), Path(maps)
+    require_plain(Path(model), ModelCard.open(model))  # before a map is made
     if before is None:
         before = yield from predict(model, scene.cube, maps / "before", mapping, device=device, overwrite=True)
     tuned = yield from finetune(scene, model, out, region, options, device=device, overwrite=overwrite)
