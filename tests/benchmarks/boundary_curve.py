@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from compare_models import COMMON, neighbour
+import xarray as xr
 
-from cscl.cube import SITSCube
+from cscl.cube import Radiometry, SITSCube
 from cscl.events import run
 from cscl.inference.explore import explore
 from cscl.inference.predict import predict
-from cscl.parcels import Parcels
+from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap, Scene
 from cscl.recipe import Recipe
 from cscl.report.kinds import Kind
@@ -33,6 +33,23 @@ from cscl.training.segment import train
 STEP_RATIO = 1.3  # a contrastive step takes about 1.3 times as long
 PRETRAINED = 0.3  # share of the time
 LIMITS_M = (10.0, 20.0, 30.0, 50.0, 80.0)
+COMMON = ["data.validation_share=0.0", "data.test_share=0.0"]
+
+
+def neighbour(place: int, size_px: int, parcel_size: str) -> Scene:
+    """A simulated scene with the declared crops of its register."""
+    season = run(simulate(SeasonOptions(size_px=size_px, seed=3, mosaic_seed=place, parcel_size=parcel_size)))
+    stored = xr.DataArray(
+        season.reflectance,
+        dims=("time", "band", "y", "x"),
+        coords={"time": season.dates.astype("datetime64[ns]"), "band": list(season.bands)},
+    )
+    clear = xr.DataArray(~season.cloudy, dims=("time", "y", "x"))
+    count = len(season.dates)
+    radiometry = Radiometry((1e-4,) * count, (0.0,) * count, 0, "simulated")
+    cube = SITSCube(stored, season.grid, radiometry, clear, f"place {place}")
+    table = season.parcels.assign(code=season.parcels["crop"])
+    return Scene(cube, rasterise(Parcels(table, f"place {place}"), season.grid, season.legend))
 
 
 def few(scene: Scene, share: float, seed: int) -> Scene:
