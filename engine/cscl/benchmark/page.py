@@ -28,6 +28,8 @@ __all__ = ["write_benchmark"]
 
 MARK = "<!-- Written by cscl benchmark from its ledger: change the protocols, not this page. -->"
 ALL_ROWS = 1_000_000
+SAME = ("state", "device", "data", "versions", "revision")
+"""Columns of runs that are said once where they are the same in all."""
 TITLE = "Benchmark"
 ABOUT = (
     "Each part is a protocol, fixed before its runs, which says what is compared; this page is written from the ledger "
@@ -94,6 +96,7 @@ def _words(name: str) -> str:
 
 def _summary(protocol: Protocol, runs: pd.DataFrame, rows: Rows) -> Part:
     names = list(dict.fromkeys((protocol.primary, protocol.guard, "interior_accuracy", "accuracy")))
+    names += [name for name in ("coarse_boundary_accuracy", "coarse_common_miou") if runs[name].notna().any()]
     tables = {"arms": _arms(protocol)}
     gains = differences(runs, protocol.baseline, names)
     if len(gains):
@@ -205,15 +208,13 @@ def _listed(protocol: Protocol, runs: pd.DataFrame) -> Part:
         cpu_s=runs["cpu_s"].round(1), **{name: runs[name].round(2) for name in figures},
     )  # fmt: skip
     columns = ["id", "arm", "seed", *figures, "steps", "cpu_s"]
-    further = [name for name in ("state", "device", "data") if shown[name].nunique() > 1]
-    same = [
-        f"{name}: {shown[name].iloc[0]}" for name in ("state", "device", "data") if len(shown) and name not in further
-    ]
-    definition = (
-        "Every run, with its steps (of pre-training + of training) and processor seconds. All the same in them: "
-    )
+    further = [name for name in SAME if shown[name].nunique() > 1]
+    same = [f"{_words(name)}: {shown[name].iloc[0]}" for name in SAME if len(shown) and name not in further]
+    definition = "Every run, with its steps (of pre-training + of training) and processor seconds."
+    if same:
+        definition += f" All the same in them: {'; '.join(same)}."
     return Part(
-        f"{protocol.name}-runs", f"Runs of {protocol.name}", definition + "; ".join(same) + ".", (),
+        f"{protocol.name}-runs", f"Runs of {protocol.name}", definition, (),
         {"runs": _shown(shown, [*columns, *further])},
     )  # fmt: skip
 

@@ -48,8 +48,8 @@ def runs_of(protocol: Protocol, rows: Rows) -> pd.DataFrame:
 
 
 _COLUMNS = [
-    "id", "arm", *CASE, "seed", "state", *FIGURES, "pretrain_steps", "train_steps", "cpu_s", "device", "data", "when",
-    "error",
+    "id", "arm", *CASE, "seed", "state", *FIGURES, "pretrain_steps", "train_steps", "cpu_s", "device", "data",
+    "versions", "revision", "error",
 ]  # fmt: skip
 
 
@@ -72,7 +72,9 @@ def _flat(row: Mapping[str, Any], state: str, plan: Plan | None) -> dict[str, An
     values = {
         "id": row["id"], **names, "share": row["share"], "budget": row["budget"], "seed": row["seed"], "state": state,
         **known, "pretrain_steps": row["steps"]["pretrain"], "train_steps": row["steps"]["train"], "cpu_s": spent,
-        "device": row.get("device", ""), "data": row.get("told", {}).get("data", ""), "when": row["when"],
+        "device": row.get("device", ""), "data": row.get("told", {}).get("data", ""),
+        "revision": row.get("revision") or "",
+        "versions": ", ".join(f"{name} {value}" for name, value in (row.get("versions") or {}).items()),
         "error": row.get("error", ""),
     }  # fmt: skip
     return {name: values[name] for name in _COLUMNS}

@@ -47,7 +47,7 @@ def paired_differences(
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
-    axes.legend(fontsize=LABEL_PT - 1, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
+    axes.legend(fontsize=LABEL_PT - 1, labelcolor=INK, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
 
@@ -82,5 +82,5 @@ def mean_curves(
         axes.set_xticks(x, [f"{value:g}" for value in x])
         axes.set_title(label_text(heading), fontsize=LABEL_PT, color=INK)
         open_axes(axes, x_label, "per cent" if axes is every[0] else "")
-    every[-1].legend(fontsize=LABEL_PT - 1, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
+    every[-1].legend(fontsize=LABEL_PT - 1, labelcolor=INK, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
