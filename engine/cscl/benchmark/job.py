@@ -147,7 +147,9 @@ def _plan_of(protocols: Iterable[Protocol], run_id: str, ledger: str | Path) -> 
 
 def _one_kind(devices: Sequence[str]) -> str:
     names = {device_name(device) for device in devices}
-    if len(names) != 1:
+    if not names:
+        raise InputError("Nothing is there to run on. Give at least one worker.")
+    if len(names) > 1:
         raise InputError(f"Devices of one kind are needed, for steps take other times on others: {', '.join(names)}.")
     return names.pop()
 

@@ -16,6 +16,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -158,7 +159,7 @@ class Plan:
     budget: Budget
     seed: int
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Short name of all that bears on the outcome but share, budget and seed: those are beside it in the ledger."""
         protocol = self.protocol
@@ -169,12 +170,12 @@ class Plan:
         }  # fmt: skip
         return _short(known)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Short name of the run."""
         return _short([self.digest, f"{self.share:g}", str(self.budget), self.seed])
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
         """Settings of the run, but for its steps."""
         settings = (*self.protocol.settings, *self.network.settings, *self.arm.all_settings, f"seed={self.seed}")

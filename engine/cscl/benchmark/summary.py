@@ -54,8 +54,8 @@ _COLUMNS = [
 
 
 def _plans(protocol: Protocol, rows: Rows) -> dict[str, Plan]:
-    """Plans of the protocol by id, also with seeds and budgets that only the ledger has."""
-    mine = [row for row in rows if row.get("kind") == "run"]
+    """Plans of the protocol by id, also with seeds and budgets that only its runs in the ledger have."""
+    mine = [row for row in rows if row.get("kind") == "run" and row["protocol"] == protocol.name]
     seeds = sorted({*protocol.seeds, *(row["seed"] for row in mine)})
     budgets = list(dict.fromkeys([*protocol.budgets, *(row["budget"] for row in mine)]))
     return {plan.id: plan for plan in protocol.plans(seeds=seeds, budgets=budgets)}
