@@ -287,8 +287,8 @@ def _revision() -> str | None:
     """Revision of the source that runs, if it lies in a working tree of git; marked when its files differ from it."""
     git = ["git", "-C", str(Path(cscl.__file__).parent)]
     try:
-        found = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, timeout=10)
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True, timeout=10)
+        found = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, timeout=60)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() + (" and changes" if changed.returncode else "") if not found.returncode else None
