@@ -199,7 +199,7 @@ class SITSCube:
         middles = tuple(slice(step // 2, size // step * step, step) for size in self.shape)
         stored = self.stored[:, :, *middles]
         clear = None if self.clear is None else self.clear[:, *middles]
-        grid = GeoBox((stored.shape[2], stored.shape[3]), self.grid.transform * Affine.scale(step), self.grid.crs)
+        grid = GeoBox((stored.shape[2], stored.shape[3]), self.grid.transform @ Affine.scale(step), self.grid.crs)
         return replace(self, stored=stored, clear=clear, grid=grid)
 
     def unmasked(self) -> SITSCube:

@@ -163,13 +163,13 @@ def crop(grid: GeoBox, window: Window) -> GeoBox:
 def refined(grid: GeoBox, factor: int) -> GeoBox:
     """Cut each pixel of a grid into `factor` x `factor` pixels."""
     rows, cols = (factor * n for n in grid.shape)
-    return GeoBox((rows, cols), grid.transform * Affine.scale(1 / factor), grid.crs)
+    return GeoBox((rows, cols), grid.transform @ Affine.scale(1 / factor), grid.crs)
 
 
 def coarsened(grid: GeoBox, factor: int) -> GeoBox:
     """Join `factor` x `factor` pixels of a grid; what is left over at its right and lower edge is dropped."""
     rows, cols = (n // factor for n in grid.shape)
-    return GeoBox((rows, cols), grid.transform * Affine.scale(factor), grid.crs)
+    return GeoBox((rows, cols), grid.transform @ Affine.scale(factor), grid.crs)
 
 
 def times_finer(fine: GeoBox, coarse: GeoBox) -> int | None:

@@ -194,7 +194,7 @@ def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
     lines = shapely.clip_by_rect(_on(parcels, grid).geometry.boundary.to_numpy(), *grid.boundingbox.bbox)
     lines = shapely.get_parts(shapely.get_parts(lines))  # of collections, the lines that they are made of
     xy, line = shapely.get_coordinates(lines, return_index=True)
-    col, row = ~grid.transform * (xy[:, 0], xy[:, 1])
+    col, row = ~grid.transform @ (xy[:, 0], xy[:, 1])
     ends = np.stack([row, col], -1) - 0.5
     together = line[:-1] == line[1:]
     return np.stack([ends[:-1][together], ends[1:][together]], 1)

@@ -76,9 +76,9 @@ class PixelShares:
 
     def _points(self, window: Window) -> NDArray[np.int32]:
         """Parcels at the points of a window, axes (y, x), 8 along each side of a pixel; 0 outside of all."""
-        place = self.grid.transform * Affine.translation(window.col, window.row)
+        place = self.grid.transform @ Affine.translation(window.col, window.row)
         shape = window.height * POINTS, window.width * POINTS
-        corners = [place * xy for xy in ((0, 0), (window.width, 0), (window.width, window.height), (0, window.height))]
+        corners = [place @ xy for xy in ((0, 0), (window.width, 0), (window.width, window.height), (0, window.height))]
         bounds = shapely.Polygon(corners).bounds
         near = np.sort(self._tree.query(box(*bounds)))
         pieces = shapely.clip_by_rect(self.geometry[near], *bounds)
@@ -87,6 +87,6 @@ class PixelShares:
         if not burned:
             return np.zeros(shape, np.int32)
         points: NDArray[np.int32] = rasterize(
-            burned, shape, fill=0, transform=place * Affine.scale(1 / POINTS), dtype="int32"
+            burned, shape, fill=0, transform=place @ Affine.scale(1 / POINTS), dtype="int32"
         )
         return points

@@ -172,7 +172,7 @@ class _Clear(_Warped):
 
 def _cut(grid: GeoBox, step: int, y: Any, x: Any) -> GeoBox:
     """Grid of the rows and columns that are read."""
-    transform = grid.transform * Affine.translation(x.first, y.first) * Affine.scale(step)
+    transform = grid.transform @ Affine.translation(x.first, y.first) @ Affine.scale(step)
     return GeoBox((y.pixels, x.pixels), transform, grid.crs)
 
 
@@ -194,7 +194,7 @@ def _around(cube: SITSCube, target: GeoBox, coarse: bool) -> SITSCube | None:
 def _bounds_px(target: GeoBox, grid: GeoBox) -> tuple[float, float, float, float]:
     """First and last row, first and last column of a target, in pixels of a grid."""
     left, bottom, right, top = _bounds(target, grid)
-    (c0, r0), (c1, r1) = ~grid.transform * (left, top), ~grid.transform * (right, bottom)
+    (c0, r0), (c1, r1) = ~grid.transform @ (left, top), ~grid.transform @ (right, bottom)
     return r0, r1, c0, c1
 
 

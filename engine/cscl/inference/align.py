@@ -227,7 +227,7 @@ def outline_points(here: gpd.GeoSeries, grid: GeoBox, window: Window) -> Outline
     lines, of_piece = shapely.get_parts(lines, return_index=True)
     own = parcel[of_line[of_part[of_piece]]]
     xy, line = shapely.get_coordinates(lines, return_index=True)
-    col, row = ~grid.transform * (xy[:, 0], xy[:, 1])
+    col, row = ~grid.transform @ (xy[:, 0], xy[:, 1])
     ends = np.stack([row, col], -1) - 0.5
     together = line[:-1] == line[1:]
     begin, way, own = ends[:-1][together], np.diff(ends, axis=0)[together], own[line[:-1][together]]

@@ -123,7 +123,7 @@ class Offset:
         """
         if not by_tile:
             return np.full(np.shape(x), self.dx_m), np.full(np.shape(x), self.dy_m)
-        col, row = ~self.grid.transform * (np.asarray(x, float), np.asarray(y, float))
+        col, row = ~self.grid.transform @ (np.asarray(x, float), np.asarray(y, float))
         east, north = (_between(self.tiles, name, row, col) for name in ("smooth_east_m", "smooth_north_m"))
         return east, north
 

@@ -76,7 +76,7 @@ def overview(embedding: Embedding, most_px: int = MOST_PX) -> Job[Overview]:
         units_YXD[at] = part / np.where(length > 0, length, np.nan)[..., None]
         lengths_YX[at] = length
         yield Progress("reading the embedding", number, total, "block")
-    grid = GeoBox(size, embedding.grid.transform * Affine.scale(step), embedding.grid.crs)
+    grid = GeoBox(size, embedding.grid.transform @ Affine.scale(step), embedding.grid.crs)
     return Overview(embedding, units_YXD, lengths_YX, step, grid)
 
 
