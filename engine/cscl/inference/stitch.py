@@ -123,11 +123,8 @@ class Stitcher:
             sums[:, :, :blend] += self._beside
         if write.row and blend:
             sums[:, :blend, left:] += self._below[:, :, write.cols][:, :, left:]
-        last_row, last_col = (
-            write.row + write.height == self.shape[0],
-            write.col + write.width == self.shape[1],
-        )
-        height, width = write.height - (0 if last_row else blend), write.width - (0 if last_col else blend)
+        height = write.height - (blend if write.row + write.height < self.shape[0] else 0)
+        width = write.width - (blend if write.col + write.width < self.shape[1] else 0)
         self._beside = sums[:, :, width:].copy()
         self._below[:, : write.height - height, write.col : write.col + width] = sums[:, height:, :width]
         return Window(write.row, write.col, height, width), sums[:, :height, :width]
