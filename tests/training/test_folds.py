@@ -132,3 +132,19 @@ def test_what_a_dataset_cannot_give_is_said(pastis: Dataset, tmp_path: Path) -> 
     notes: list[Any] = []
     run(prepared_of(Folds.parse(pastis, "1,2/5/5"), RECIPE, tmp_path), notes.append)
     assert any(isinstance(n, Note) and "flatters" in n.text for n in notes)
+
+
+def test_of_few_labels_no_other_crop_is_read_while_all_outlines_are(pastis: Dataset, tmp_path: Path) -> None:
+    few = prepared(pastis, tmp_path, RECIPE.with_settings(["data.label_share=0.5"]), text="1,2,3,4//5")
+
+    def crops_by_look(target: str) -> dict[float, int]:
+        batch = few.patches(Side.TRAIN, target, augment=False).draw(0, 4)  # of as many entries, or twice of two
+        assert (batch.parcel_BHW > 0).flatten(1).any(1).all()
+        looks, crops = (tensor.flatten(1).sum(1) for tensor in (batch.x_BTCHW, batch.class_BHW))
+        return {round(float(look), 1): int(crop) for look, crop in zip(looks, crops, strict=True)}
+
+    by_class, both = crops_by_look("class"), crops_by_look("both")
+    assert (len(by_class), len(both)) == (2, 4)
+    assert both == {**dict.fromkeys(both, -24 * 24), **by_class}, "all outlines, and the crops of the two"
+    known = [e.open().labels.index() for e in few.patches(Side.TRAIN, "class", augment=False).entries]
+    assert few.class_counts().tolist() == sum(np.bincount(i[i >= 0], minlength=19) for i in known).tolist()

@@ -147,7 +147,8 @@ def _recipe(args: Arguments, stage: str, entries: int) -> Any:
     recipe = (Recipe.open(args.recipe) if args.recipe else Recipe()).with_settings(args.set)
     if args.epochs is None:
         return recipe
-    used = entries * (recipe.data.label_share if stage == "train" else 1)
+    by_crop = stage == "train" or recipe.pretrain.target == "class"
+    used = entries * (recipe.data.label_share if by_crop else 1)
     epoch = max(1, int(used) // getattr(recipe, stage).batch)
     looks = [f"train.validate_every={epoch}"] if stage == "train" else []
     return recipe.with_settings([f"{stage}.steps={args.epochs * epoch}", *looks])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ class PreparedFolds(Prepared):
                 "pretrain.target=class."
             )
         entries: Sequence[Entry] = self.folds.entries(side)
-        if side is Side.TRAIN and target == "class":
-            entries = _share(entries, data.label_share, card.recipe.seed)
+        if side is Side.TRAIN and target in ("class", "both"):
+            entries = _with_few_crops(entries, card.recipe, outlines=target == "both" and self.parcels)
         return EntryPatches(
             entries, side, target, patch_px or data.patch_px, dates or card.dates, np.array(card.mean),
             np.array(card.std), bands=card.bands, days_of=card.days_of, augment=augment, **self.drawing(target),
@@ -104,7 +105,7 @@ def prepared_of(
     sources = yield from _looked_at(_some(entries, LOOKS), card)
     if before is None:
         card = _with_facts(card, recipe, scenes, sources)
-    counts = yield from _counted(_some(entries, COUNTED), len(scenes.dataset.legend))
+    counts = yield from _counted(_some(_with_few_crops(entries, recipe), COUNTED), len(scenes.dataset.legend))
     card = replace(
         card, name=out.name, recipe=recipe, legend=scenes.dataset.legend, made=versions(),
         data=(_described(scenes, sources, counts),),
@@ -149,10 +150,24 @@ def _require_fitting(scene: Scene, recipe: Recipe) -> None:
         )
 
 
-def _share(entries: Sequence[Entry], share: float, seed: int) -> Sequence[Entry]:
-    """Choose the entries whose crops are used: as shares of few labels are published, by whole entries."""
-    chosen = np.random.default_rng([seed, 0xFE3]).permutation(len(entries))[: max(1, round(share * len(entries)))]
-    return [entries[place] for place in np.sort(chosen)]
+def _with_few_crops(entries: Sequence[Entry], recipe: Recipe, *, outlines: bool = False) -> list[Entry]:
+    """Choose the entries whose crops are used: shares of few labels are published by whole entries.
+
+    The others are left out, or kept without their crops for the sake of their outlines.
+    """
+    count = max(1, round(recipe.data.label_share * len(entries)))
+    known = {int(n) for n in np.random.default_rng([recipe.seed, 0xFE3]).permutation(len(entries))[:count]}
+    return [
+        entry if number in known else replace(entry, open=partial(_without_crops, entry))
+        for number, entry in enumerate(entries)
+        if outlines or number in known
+    ]
+
+
+def _without_crops(entry: Entry) -> Scene:
+    scene = entry.open()
+    ids = np.full_like(scene.labels.ids, scene.labels.legend.ignore)
+    return replace(scene, labels=replace(scene.labels, ids=ids))
 
 
 def _begun(scene: Scene, reference: dt.date, recipe: Recipe) -> ModelCard:
