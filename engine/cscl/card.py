@@ -16,9 +16,11 @@ from cscl.errors import InputError, MissingError
 from cscl.legend import Legend
 from cscl.recipe import Choice, Recipe, build, plain
 
-__all__ = ["ModelCard"]
+__all__ = ["CARRIED", "ModelCard", "affinity_folder"]
 
 FORMAT = 1
+CARRIED = "start"
+"""Folder inside a model's: the one that it started from, where that knows affinity and it does not itself."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,16 @@ class ModelCard:
         """How many pixels of its maps lie along a side of one of the images."""
         return self.recipe.data.finer
 
+    @property
+    def knows_affinity(self) -> bool:
+        """Whether its network is the one that its head of CSCL was learnt with; once trained further without, no more.
+
+        A network knows affinity when it was pre-trained by CSCL, or trained jointly with it and not tuned since.
+        """
+        if self.head is None or self.head["loss"]["name"] != "cscl":
+            return False
+        return self.stage == "pretrained" or (self.recipe.train.joint_weight > 0 and self.tuned is None)
+
     def days_of(self, dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
         """Days since the reference date, moved by whole years so that the season falls where the model knows it.
 
@@ -138,6 +150,23 @@ class ModelCard:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} is damaged ({error}). Train the model again or restore the file.") from error
+
+
+def affinity_folder(model: str | Path) -> Path | None:
+    """Return the folder of the network that knows affinity for a model: the model itself, or what it carries.
+
+    None where there is none: without pre-training by CSCL, after a change to finer maps, or in a folder that was made
+    before models carried what they started from.
+
+    Raises
+    ------
+    MissingError, InputError
+        If it is not a model folder, or is damaged.
+    """
+    if ModelCard.open(model).knows_affinity:
+        return Path(model)
+    carried = Path(model) / CARRIED
+    return carried if (carried / "card.json").is_file() else None
 
 
 def _anniversary(date: dt.date, year: int) -> dt.date:

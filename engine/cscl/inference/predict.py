@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +57,8 @@ class PredictOptions:
         int, {"min": 0, "max": 50, "tooltip": "How often each pixel takes over what alike neighbours say; 0 for never"}
     ] = 0
     sharpen_by: Annotated[
-        str | None, {"tooltip": "Model that knows which are alike: the pre-trained one that the model started from"}
+        str | None,
+        {"tooltip": "Model that knows which are alike, if not the pre-trained one that the model itself keeps"},
     ] = None
     sharpen_temperature: Annotated[
         float, {"min": 0.01, "max": 10.0, "tooltip": "What affinities are divided by; low: the most alike alone counts"}
@@ -115,17 +115,17 @@ def predict(
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     if loaded.finer > 1 and options.finer > 1:
         raise InputError(f"{model} maps {loaded.finer} times finer than the images by itself. Leave out --finer.")
-    for warning in warnings:
-        yield Note(warning, warning=True)
     sharp = None
     if options.sharpen:
-        by = options.sharpen_by or model
-        temperature = options.sharpen_temperature
-        sharp = yield from sharpener(by, given, loaded.finer, options.sharpen, temperature, device)
+        by, temperature = options.sharpen_by or model, options.sharpen_temperature
+        sharp, more = sharpener(by, given, loaded.finer, options.sharpen, temperature, device)
+        warnings = list(dict.fromkeys(warnings + more))
+    for warning in warnings:
+        yield Note(warning, warning=True)
     part = begin(out, overwrite=overwrite)
     try:
         yield from _stream(loaded, cube, part, options, sharp)
-        _write_facts(part, loaded, cube, str(Path(model).resolve()), options)
+        _write_facts(part, loaded, cube, str(Path(model).resolve()), options, sharp)
         put(part, out)
     except (OSError, rasterio.errors.RasterioIOError) as error:
         raise OutputError(
@@ -168,15 +168,17 @@ def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions,
 def _tiles(
     cube: SITSCube, model: Model, options: PredictOptions, finer: int, sharp: Sharpener | None
 ) -> list[list[Tile]]:
-    step_px = model.step_px if sharp is None else math.lcm(model.step_px, sharp.model.step_px)
+    step_px = model.step_px
     core_px = max(LEAST_TILE_PX, options.tile_px * 2 // finer) if finer > 1 else options.tile_px
     margin_px = max(model.margin_px, model.step_px) if options.finer > 1 else model.margin_px  # to interpolate from
     if sharp is not None:
-        margin_px = -(-(max(margin_px, sharp.model.margin_px) + sharp.margin_px) // step_px) * step_px
+        step_px, margin_px = sharp.around(step_px, margin_px)
     return overlapping_tiles(cube.shape, core_px, margin_px, options.blend_px, step_px, finer)
 
 
-def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str, options: PredictOptions) -> None:
+def _write_facts(
+    folder: Path, model: Model, cube: SITSCube, where: str, options: PredictOptions, sharp: Sharpener | None
+) -> None:
     card = model.card
     facts: Mapping[str, Any] = {
         "images": cube.name,
@@ -187,7 +189,7 @@ def _write_facts(folder: Path, model: Model, cube: SITSCube, where: str, options
         "model_made": dict(card.made),
         **({"finer": card.finer, "finer_by": "model"} if card.finer > 1 else {}),
         **({"finer": options.finer, "finer_by": options.finer_by} if options.finer > 1 else {}),
-        **({"sharpened": options.sharpen, "sharpened_by": options.sharpen_by or where} if options.sharpen else {}),
+        **(sharp.facts if sharp is not None else {}),
         "cscl": cscl.__version__,
         "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }

@@ -3,21 +3,24 @@
 The probabilities of a pixel are averaged over its window, weighed by the softmax of the affinity that CSCL learnt. In a
 mixed pixel at an edge that affinity is high towards one parcel and low towards the other, so the pixel joins the one
 that it is most alike. Only a network whose head was learnt with it knows this affinity: the pre-trained one, or one
-that was trained jointly. After plain training the head of the pre-training is an echo, and averaging by it does harm.
+that was trained jointly. After plain training the head of the pre-training is an echo, and averaging by it does harm;
+so a trained model carries the pre-trained one that it started from.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cscl.card import affinity_folder
 from cscl.cube import SITSCube
 from cscl.errors import InputError
-from cscl.events import Job, Note
 from cscl.grid import Window
 from cscl.losses.affinity import label_agreement
 from cscl.losses.cscl import CSCLLoss
@@ -35,6 +38,8 @@ class Sharpener:
 
     Parameters
     ----------
+    folder : Path
+        Model folder of the network.
     model : Model
         The network.
     loss : CSCLLoss
@@ -47,6 +52,7 @@ class Sharpener:
         What affinities are divided by before the softmax.
     """
 
+    folder: Path
     model: Model
     loss: CSCLLoss
     cube: SITSCube
@@ -54,10 +60,19 @@ class Sharpener:
     temperature: float
 
     @property
-    def margin_px(self) -> int:
-        """Pixels of the images around a tile whose probabilities must be known."""
-        reach_px = self.loss.options.window // 2 * self.loss.options.dilation
-        return -(-self.rounds * reach_px // self.model.finer)
+    def facts(self) -> dict[str, Any]:
+        """What a map that was sharpened says of it."""
+        by = str(self.folder)
+        return {"sharpened": self.rounds, "sharpened_by": by, "sharpen_temperature": self.temperature}
+
+    def around(self, step_px: int, margin_px: int) -> tuple[int, int]:
+        """Step and margin of tiles of a network whose answers are to be sharpened, from those without sharpening.
+
+        The margin, too, is in pixels of the images. Probabilities must be known as far as they can flow.
+        """
+        reach_px = -(-self.rounds * (self.loss.options.window // 2) * self.loss.options.dilation // self.model.finer)
+        step_px = math.lcm(step_px, self.model.step_px)
+        return step_px, -(-(max(margin_px, self.model.margin_px) + reach_px) // step_px) * step_px
 
     def __call__(
         self, probabilities: NDArray[np.float32], seen: NDArray[np.bool_], window: Window
@@ -76,7 +91,7 @@ class Sharpener:
         Returns
         -------
         ndarray
-            Like `probabilities`; right up to `margin_px` and the network's own margin from the window's edge.
+            Like `probabilities`; right but for the margin that `around` tells.
         """
         _, embedding, known = self.model.answer(self.cube, window)
         options, device = self.loss.options, self.model.device
@@ -95,13 +110,13 @@ class Sharpener:
 
 def sharpener(
     folder: str | Path, cube: SITSCube, finer: int, rounds: int, temperature: float, device: str = "auto"
-) -> Job[Sharpener]:
+) -> tuple[Sharpener, list[str]]:
     """Make ready to sharpen the maps of a cube.
 
     Parameters
     ----------
     folder : path
-        Model folder, pre-trained by CSCL or trained jointly with it.
+        Model folder, pre-trained by CSCL, trained jointly with it, or that carries such a one.
     cube : SITSCube
         Images.
     finer : int
@@ -109,24 +124,31 @@ def sharpener(
     rounds, temperature
         See `Sharpener`.
 
+    Returns
+    -------
+    Sharpener
+        Ready for tiles of the cube.
+    list of str
+        Warnings about what of the cube does not suit its network.
+
     Raises
     ------
     InputError
-        If the model holds no head of CSCL or one that is an echo, or answers at other pixels.
+        If the model neither knows affinity nor carries one that does, or answers at other pixels.
     """
-    model = load_model(folder, device)
-    loss = contrastive_head(folder, model)
-    if model.card.stage == "trained" and not model.card.recipe.train.joint_weight:
+    known = affinity_folder(folder)
+    if known is None:
         raise InputError(
-            f"The network of {folder} was trained further without its contrastive head, so it knows affinity no more. "
-            "Name the pre-trained model that it started from with --sharpen-by."
+            f"{folder} holds no network that knows which neighbours are alike: it did not start from one that was "
+            "pre-trained by CSCL for pixels of that size, or is older than models that keep it. Name a pre-trained "
+            "model with --sharpen-by, or train again with --start."
         )
+    model = load_model(known, device)
+    loss = contrastive_head(known, model)
     if model.finer != finer:
         raise InputError(
             f"{folder} knows pixels {model.finer} times finer than the images, and the map's are {finer} times finer. "
             "Sharpen by a model of the same pixels."
         )
     cube, warnings = suit_cube(cube, model.card, model.network.needs.least_dates)
-    for warning in warnings:
-        yield Note(warning, warning=True)
-    return Sharpener(model, loss, cube, rounds, temperature)
+    return Sharpener(known.resolve(), model, loss, cube, rounds, temperature), warnings

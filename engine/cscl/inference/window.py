@@ -68,7 +68,7 @@ class WindowHead:
         taps = options.window
         code_Akk = np.concatenate([np.repeat(row_Ak[:, :, None], taps, 2), np.repeat(col_Ak[:, None, :], taps, 1)])
         query_AD, key_AD = (weights[f"head.{name}.weight"][:, :, 0, 0] for name in ("query", "key"))
-        return cls(query_AD, key_AD, code_Akk, options, card.stage == "trained" and not card.recipe.train.joint_weight)
+        return cls(query_AD, key_AD, code_Akk, options, not card.knows_affinity)
 
 
 def affinity_at(seen: Overview, row: int, col: int, head: WindowHead) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ import rasterio
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cscl.card import ModelCard
+from cscl.card import CARRIED, ModelCard, affinity_folder
 from cscl.data.batches import Source
 from cscl.data.network import save_weights
 from cscl.data.split import Side
@@ -27,6 +27,9 @@ from .checkpoint import Workplace
 
 __all__ = ["copy_model", "finish_model", "split_of"]
 
+WHOLE = ("card.json", "*.safetensors", "recipe.toml", "split_*.tif")
+"""Files of a model folder that the model is not whole without."""
+
 
 def finish_model(
     place: Workplace,
@@ -38,13 +41,15 @@ def finish_model(
 ) -> None:
     """Write weights, card, recipe, log and split maps, then make the model folder appear under its name.
 
-    Split maps of the model that training started from come along: what that one saw, this one has seen.
+    Split maps of the model that training started from come along: what that one saw, this one has seen. So does the
+    network that knows affinity, where this one does not: maps can be sharpened by it.
     """
     try:
         save_weights(dict(weights), place.folder / "network.safetensors")
         (place.folder / "recipe.toml").write_text(card.recipe.to_toml(), encoding="utf-8")
         _write_log(history, place.folder / "log.csv")
         _write_splits(place.folder, sources, start)
+        _carry(start, card, place.folder)
         card.save(place.folder)
         place.finish()
     except CSCLError:
@@ -127,6 +132,17 @@ def _write_splits(folder: Path, sources: Sequence[Source], start: str | Path | N
     elsewhere = [path for path in inherited if not any(_is_of(facts(path).grid(), grid) for grid in grids)]
     for number, path in enumerate(elsewhere, len(grids) + 1):
         shutil.copyfile(path, folder / f"split_{number}.tif")
+
+
+def _carry(start: str | Path | None, card: ModelCard, folder: Path) -> None:
+    """Take along the model that knows affinity, whole, so that it can itself be looked at and started from."""
+    source = affinity_folder(start) if start is not None and not card.knows_affinity else None
+    if source is None or ModelCard.open(source).finer != card.finer:
+        return
+    (folder / CARRIED).mkdir(exist_ok=True)  # a run that failed here may be resumed
+    for pattern in WHOLE:
+        for path in source.glob(pattern):
+            shutil.copyfile(path, folder / CARRIED / path.name)
 
 
 def _write_log(history: Sequence[Mapping[str, float]], path: Path) -> None:

@@ -82,7 +82,8 @@ def train(
     Returns
     -------
     Path
-        The model folder, as `pretrain` writes it.
+        The model folder, as `pretrain` writes it. Where its network started from one that knows affinity, that one is
+        carried in ``start``.
 
     Raises
     ------
