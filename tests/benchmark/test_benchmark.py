@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cscl.benchmark.figures import judge
 from cscl.benchmark.job import benchmark
 from cscl.benchmark.ledger import append, read
 from cscl.benchmark.page import MARK, write_benchmark
+from cscl.benchmark.places import make_places, open_data
 from cscl.benchmark.protocol import Protocol
+from cscl.benchmark.run import Steps, carry_out
 from cscl.benchmark.settled import settled, spelled_out
 from cscl.benchmark.summary import differences, means, remarks, runs_of
 from cscl.cli import main
 from cscl.errors import CSCLError
 from cscl.events import Event, Note, run
+from cscl.inference.predict import PredictOptions, predict
 
 TEXT = """
 question = "Does it run?"
@@ -129,6 +133,25 @@ def test_a_stopped_benchmark_goes_on_and_a_failing_run_stops_no_other(asked: Pro
     assert [r["arm"] for r in rows_of(ledger) if "error" in r] == ["views"]
     (time,) = rows_of(ledger, "step time")
     assert time["arm"] == "joint" and time["train_s"] > 0.5 * time["plain_s"] > 0 and "pretrain_s" not in time
+
+
+def test_a_sharpened_arm_is_judged_by_the_map_that_predict_makes(cache: Path, tmp_path: Path) -> None:
+    text = TEXT + '[[arms]]\nname = "sharp"\npretrain_share = 0.5\nsharpen = 2\nsharpen_temperature = 0.1\n'
+    (tmp_path / "asked.toml").write_text(text, encoding="utf-8")
+    plans = Protocol.open(tmp_path / "asked.toml").plans(seeds=[1], budgets=["8steps"], only=["first", "sharp"])
+    run(make_places([plans[0].season], cache))
+    data = run(open_data(plans[0], cache))
+    first, sharp = (run(carry_out(plan, Steps(20, 40), data, tmp_path / plan.arm.name, "cpu")) for plan in plans)
+    assert first["recipe"] == sharp["recipe"] and plans[0].id != plans[1].id
+    (test,) = data.tests
+    for row, arm, options in (
+        (first, "first", None),
+        (sharp, "sharp", PredictOptions(sharpen=2, sharpen_temperature=0.1)),
+    ):
+        made = run(predict(tmp_path / arm / "model", test.cube, tmp_path / f"{arm} map", options, device="cpu"))
+        guess = test.truths[0].legend.to_index(made.ids.values).astype(np.int64)
+        assert judge(test.truths, [guess])["figures"] == row["figures"]
+    assert first["figures"] != sharp["figures"]
 
 
 def test_settings_that_nothing_has_are_refused_before_any_run(asked: Protocol, tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ def protocol(tmp_path: Path, text: str = TEXT) -> Protocol:
         ("[3, 4]", '[3]\nguard = "boundary_acuracy"', "Did you mean 'boundary_accuracy'"),
         ("dates = 4", "dats = 4", "Did you mean 'dates'"),
         ('name = "first"', 'name = "plain"', "name of its own"),
+        ("pretrain_share = 0.3", "sharpen = 3", "cannot be sharpened"),
+        ("pretrain.loss.mode=balanced", 'pretrain.loss=glcnet"]\nsharpen = 3 #', "cannot be sharpened"),
+        ('name = "first"', 'name = "first"\nsharpen_temperature = 0.1', "say sharpen = 3"),
     ],
 )
 def test_a_mistake_is_a_sentence(tmp_path: Path, old: str, new: str, sentence: str) -> None:

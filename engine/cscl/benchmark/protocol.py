@@ -132,6 +132,12 @@ class Arm:
     finer_by: Annotated[
         By, {"tooltip": "How its map gets pixels as fine as those of the truth, where it is coarser"}
     ] = "bilinear"
+    sharpen: Annotated[
+        int, {"min": 0, "max": 50, "tooltip": "Rounds by which its map is sharpened by what it knows of affinity"}
+    ] = 0
+    sharpen_temperature: Annotated[
+        float, {"min": 0.01, "max": 10.0, "tooltip": "What affinities are divided by when a map is sharpened"}
+    ] = 0.2
     pretrain_cost: Annotated[
         float, {"min": 0.0, "tooltip": "Time of a pre-training step in steps of plain training; 0: measure it"}
     ] = 0.0
@@ -140,6 +146,8 @@ class Arm:
     def __post_init__(self) -> None:
         if (self.shift_m or self.jitter_m) and self.outlines != "shifted":
             raise InputError(f"The arm '{self.name}' moves outlines: say so with outlines = \"shifted\".")
+        if self.sharpen_temperature != Arm.sharpen_temperature and not self.sharpen:
+            raise InputError(f"The arm '{self.name}' gives sharpen_temperature, but no rounds: say sharpen = 3.")
 
     @property
     def all_settings(self) -> tuple[str, ...]:
@@ -206,6 +214,23 @@ class Plan:
         own, plainly = self.recipe, self.baseline.recipe
         return own.train.joint_weight == 0 and replace(own, pretrain=plainly.pretrain) == plainly
 
+    def check(self) -> None:
+        """Refuse what is known to fail before it is run.
+
+        Raises
+        ------
+        UnknownNameError, InputError
+            A setting that nothing has; maps to sharpen though the run never learns which pixels are alike.
+        """
+        recipe, arm = self.recipe, self.arm
+        label_options((*self.season.reading, *arm.reading))
+        contrasts = arm.pretrain_share > 0 or recipe.train.joint_weight > 0
+        if arm.sharpen and not (contrasts and recipe.pretrain.loss.name == "cscl"):
+            raise InputError(
+                f"Maps of the arm '{arm.name}' cannot be sharpened: it never learns by CSCL which pixels are alike. "
+                "Give it a pretrain_share, or train.joint_weight, with pretrain.loss=cscl; or leave out sharpen."
+            )
+
     @property
     def words(self) -> str:
         """What it is, for a line of text."""
@@ -270,8 +295,7 @@ class Protocol:
                 raise nearest(figure, FIGURES, "figure", where)
         self.arm(self.baseline)
         for plan in self.plans(seeds=(0,)):
-            plan.recipe  # noqa: B018 (an unknown setting is an error here, before any run)
-            label_options((*plan.season.reading, *plan.arm.reading))
+            plan.check()
 
     def arm(self, name: str) -> Arm:
         """Return the arm of a name.

@@ -17,6 +17,7 @@ from cscl.cube import SITSCube
 from cscl.device import pick
 from cscl.events import Event, Job, Progress
 from cscl.inference.enlarge import By, enlarged
+from cscl.inference.sharpen import Sharpener, sharpener
 from cscl.inference.stitch import overlapping_tiles
 from cscl.inference.tiles import Model, load_model, suit_cube
 from cscl.products import Scene
@@ -26,7 +27,7 @@ from cscl.training.segment import train
 
 from .figures import FIGURES, judge
 from .places import Data, Test
-from .protocol import Plan
+from .protocol import Arm, Plan
 from .regimes import scenes_of
 from .settled import spelled_out
 
@@ -88,7 +89,7 @@ def carry_out(plan: Plan, steps: Steps, data: Data, folder: Path, device: str) -
         seconds["pretraining"] = clock.lap()
     model = yield from train(scenes, folder / "model", recipe, start=start, device=device)
     seconds["training"] = clock.lap()
-    found = yield from _judged(load_model(model, device), data.tests, plan.arm.finer_by)
+    found = yield from _judged(model, data.tests, plan.arm, device)
     seconds["judging"] = clock.lap()
     told = {"data": data.checksum, **_told(scenes)}
     return {**found, "seconds": seconds, "told": told, "recipe": spelled_out(recipe)}
@@ -99,14 +100,18 @@ def _with_steps(recipe: Recipe, steps: Steps) -> Recipe:
     return replace(recipe, pretrain=pretraining, train=replace(recipe.train, steps=steps.train))
 
 
-def _judged(model: Model, tests: Sequence[Test], finer_by: By) -> Generator[Event, None, dict[str, Any]]:
+def _judged(folder: Path, tests: Sequence[Test], arm: Arm, device: str) -> Generator[Event, None, dict[str, Any]]:
     """Map the test scenes, and compare each map with the truth, in its pixels and in those of the images."""
+    model = load_model(folder, device)
     truths = list(zip(*(test.truths for test in tests), strict=True))
     guesses: list[list[NDArray[np.int64]]] = [[] for _ in truths]
     for test in tests:
-        probabilities, seen = yield from _mapped(model, test.cube)
+        sharp = None
+        if arm.sharpen:
+            sharp, _ = sharpener(folder, test.cube, model.finer, arm.sharpen, arm.sharpen_temperature, device)
+        probabilities, seen = yield from _mapped(model, test.cube, sharp)
         for truth, maps in zip(test.truths, guesses, strict=True):
-            index = _index(probabilities, seen, truth.grid.shape[0], finer_by)
+            index = _index(probabilities, seen, truth.grid.shape[0], arm.finer_by)
             maps.append(truth.legend.to_index(model.card.legend.to_ids(index)).astype(np.int64))
     found, *coarse = (judge(truth, guess) for truth, guess in zip(truths, guesses, strict=True))
     for again in coarse:
@@ -114,14 +119,21 @@ def _judged(model: Model, tests: Sequence[Test], finer_by: By) -> Generator[Even
     return found
 
 
-def _mapped(model: Model, cube: SITSCube) -> Generator[Event, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def _mapped(
+    model: Model, cube: SITSCube, sharp: Sharpener | None
+) -> Generator[Event, None, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Map a scene in memory: probabilities, axes (class, y, x), and where anything was seen, axes (y, x)."""
     cube, _ = suit_cube(cube, model.card, model.network.needs.least_dates)
     shape = [model.finer * n for n in cube.shape]
     found, seen = np.zeros((len(model.card.legend), *shape), np.float32), np.zeros(shape, bool)
-    for strip in overlapping_tiles(cube.shape, TILE_PX, model.margin_px, 0, model.step_px, model.finer):
+    step_px, margin_px = model.step_px, model.margin_px
+    if sharp is not None:
+        step_px, margin_px = sharp.around(step_px, margin_px)
+    for strip in overlapping_tiles(cube.shape, TILE_PX, margin_px, 0, step_px, model.finer):
         for tile in strip:
             probabilities, _, there = model.answer(cube, tile.read)
+            if sharp is not None:
+                probabilities = sharp(probabilities, there, tile.read)
             found[:, *tile.write.slices], seen[tile.write.slices] = probabilities[:, *tile.inner], there[tile.inner]
             yield Progress("mapping", 1, 0, "tile")
     return found, seen
