@@ -135,7 +135,7 @@ class UnlabelledSettings:
 
     weight: Annotated[
         float, {"min": 0.0, "max": 100.0, "tooltip": "Weight of what parcels without a crop teach; 0 for nothing"}
-    ] = 0.0
+    ] = 1.0
     average: Annotated[
         Literal["parcel", "pixel"], {"tooltip": "Whether pixels of a parcel share one answer, or have each its own"}
     ] = "parcel"
