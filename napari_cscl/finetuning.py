@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cscl.card import affinity_folder
 from cscl.events import Job
 from cscl.products import Prediction, Scene
 
@@ -71,7 +72,7 @@ def fine_tune(
     try:
         found = yield from refine(
             scene, model, out, region_YX, out.with_name("maps"), FinetuneOptions(**learning),
-            before=before, mapping=PredictOptions(tile_px=tile_px), device=device,
+            before=before, mapping=PredictOptions(tile_px=tile_px, **_sharpening(before)), device=device,
         )  # fmt: skip
         for prediction in (found.before, found.after):
             prediction.ids.load()
@@ -83,9 +84,18 @@ def fine_tune(
 
 
 def map_of_the_model(session: Session) -> Prediction | None:
-    """Return the open map if the open model made it of the open images."""
+    """Return the open map if the open model made it of the open images, and can sharpen another like it."""
     made, model, cube = session.prediction, session.model, session.cube
     if made is None or model is None or cube is None:
         return None
     own = made.facts.get("model_made") == dict(model.card.made) and made.facts.get("images") == cube.name
-    return made if own else None
+    again = not _sharpening(made) or affinity_folder(model.folder) is not None
+    return made if own and again else None
+
+
+def _sharpening(before: Prediction | None) -> dict[str, Any]:
+    """Options by which maps are sharpened as the one before, so that fine-tuning alone makes the difference."""
+    facts = before.facts if before is not None else {}
+    if not facts.get("sharpened"):
+        return {}
+    return {"sharpen": facts["sharpened"], "sharpen_temperature": facts["sharpen_temperature"]}

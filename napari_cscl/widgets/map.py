@@ -15,19 +15,22 @@ from qtpy.QtWidgets import (
     QGroupBox,
     QLineEdit,
     QPushButton,
+    QSpinBox,
     QVBoxLayout,
 )
 
+from cscl.card import affinity_folder
 from cscl.events import Event, Job, Note
 from cscl.export.bundle import exported
 from cscl.grid import GeoBox
 from cscl.products import Prediction
 from napari_cscl.bridge import LayerData, confidence_layer, prediction_layer, role_of
+from napari_cscl.session import Model
 from napari_cscl.settings import preferences, recall, remember
 
 from .offer import Offer
 from .panel import Panel
-from .parts import group, row, words
+from .parts import form, group, row, words
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -42,6 +45,7 @@ PARTS = {
     "figures": ("Figures", "PNG: the map; with labels also its errors, accuracy by distance, and confusion of crops"),
 }
 NO_FOLDER = "Choose a folder first."
+NO_AFFINITY = "The open model does not know which pixels are alike: train from one that was pre-trained by CSCL."
 
 
 class MapPanel(Panel):
@@ -53,6 +57,7 @@ class MapPanel(Panel):
     def __init__(self, dock: CSCLDock) -> None:
         super().__init__(dock)
         self.former: Prediction | None = None
+        self._knows_affinity = False
         layout = QVBoxLayout(self)
         layout.addWidget(self._build_map())
         layout.addWidget(self._build_export())
@@ -60,6 +65,7 @@ class MapPanel(Panel):
         self._connect()
         self.needs = {
             self.predict: ("cube", "model"),
+            self.rounds: ("model",),
             self.back: ("prediction",),
             self.sure: ("prediction",),
             self.export: ("prediction",),
@@ -70,6 +76,12 @@ class MapPanel(Panel):
     def _build_map(self) -> QGroupBox:
         self.predict = QPushButton("Predict crops")
         self.predict.setToolTip("Map the whole scene with the open model")
+        self.rounds = QSpinBox(minimum=0, maximum=50, specialValueText="not at all", suffix=" times")
+        self.rounds.setAccessibleName("Sharpen")
+        self.rounds.setToolTip(
+            "How often each pixel takes over what neighbours say that the pre-trained network finds alike. "
+            "For models that learnt from few labels; where all crops are known it can do harm"
+        )
         self.sure = QCheckBox("Show how sure the model is")
         self.sure.setToolTip(
             "A layer above the map: the probability of the predicted crop, from dark (0) to bright (1)"
@@ -79,7 +91,7 @@ class MapPanel(Panel):
         self.back.setToolTip("Show the map before the last prediction again; press once more for the newer one")
         self.warning = words()
         self.warning.hide()
-        return group("Map", self.predict, self.sure, self.warning, self.back)
+        return group("Map", form(("Sharpen", self.rounds)), self.predict, self.sure, self.warning, self.back)
 
     def _build_export(self) -> QGroupBox:
         self.folder = QLineEdit(recall("export_folder", ""))
@@ -119,12 +131,16 @@ class MapPanel(Panel):
         self.folder.textChanged.connect(lambda _: self.refresh())
         for box in self.parts.values():
             box.toggled.connect(lambda _: self.refresh())
+        self.session.model_changed.connect(self._model_changed)
         self.session.cube_changed.connect(self._cube_changed)
         self.session.prediction_changed.connect(self._prediction_changed)
 
     def refresh(self) -> None:
         """Enable what can be done now; an export needs a folder and a part."""
         super().refresh()
+        if self.rounds.isEnabled() and not self._knows_affinity:
+            self.rounds.setEnabled(False)
+            self.rounds.setToolTip(NO_AFFINITY)
         parcels = self.session.parcels is not None
         box = self.parts["parcels"]
         box.setEnabled(parcels)
@@ -147,7 +163,7 @@ class MapPanel(Panel):
         session = self.session
         if session.cube is None or session.model is None:
             return
-        options = PredictOptions(tile_px=preferences().tile_px, blend_px=16)
+        options = PredictOptions(tile_px=preferences().tile_px, blend_px=16, sharpen=self.rounds.value())
         job = predict(
             session.model.folder, session.cube, self._free_place(), options, device=self.dock.device, overwrite=True
         )
@@ -209,6 +225,12 @@ class MapPanel(Panel):
         """Drop the confidence on show: it is that of another map."""
         if self._drop_confidence():
             self._tick(False)
+
+    def _model_changed(self, model: Model) -> None:
+        self._knows_affinity = affinity_folder(model.folder) is not None
+        if not self._knows_affinity:
+            self.rounds.setValue(0)
+        self.refresh()
 
     def _cube_changed(self, *_: Any) -> None:
         self.former = None

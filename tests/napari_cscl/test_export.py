@@ -1,5 +1,6 @@
 """Predict, look at the confidence, go back, and take the map away: by button, with files checked against the engine."""
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import toys
 from qtpy.QtGui import QDesktopServices
 from window import finish, press
 
-from cscl.events import Event, Note, Progress
-from cscl.products import Prediction
+from cscl.events import Event, Note, Progress, run
+from cscl.inference.predict import PredictOptions, predict
+from cscl.products import Prediction, Scene
 from napari_cscl.bridge import role_of
+from napari_cscl.finetuning import fine_tune, map_of_the_model
 
 MAP, SURE = "predicted crops (prediction)", "confidence (prediction)"
 
@@ -136,6 +139,34 @@ def test_the_former_map_can_be_had_back(mapped: Any, qtbot: Any) -> None:
     assert mapped.session.prediction.path == first.path and np.array_equal(mapped.viewer.layers[MAP].data, values)
     press(mapped, qtbot, mapped.map.back)
     assert mapped.session.prediction.path == second.path
+
+
+def test_a_map_is_sharpened_where_the_model_knows_how_and_fine_tuned_as_it_is(
+    toy: Any, qtbot: Any, started_model: Path, tmp_path: Path
+) -> None:
+    panel, session = toy.map, toy.session
+    toy.pages.turn_to(panel)
+    assert not panel.rounds.isEnabled() and "pre-trained by CSCL" in panel.rounds.toolTip()
+    session.open_model(started_model)
+    assert panel.rounds.isEnabled() and "few labels" in panel.rounds.toolTip()
+    panel.rounds.setValue(2)
+    press(toy, qtbot, panel.predict)
+    options = PredictOptions(tile_px=128, sharpen=2)
+    wanted = run(predict(started_model, session.cube, tmp_path / "map", options, device="cpu"))
+    assert np.array_equal(session.prediction.ids.values, wanted.ids.values)
+    before, region_YX = map_of_the_model(session), np.ones((64, 64), bool)
+    assert before is session.prediction
+    step = run(
+        fine_tune(
+            Scene(session.cube, session.labels), started_model, region_YX, tmp_path / "step" / "tuned",
+            scope="head", seconds=1, before=before, tile_px=128, device="cpu",
+        )
+    )  # fmt: skip
+    assert step.found.after.facts["sharpened"] == 2
+    shutil.copytree(started_model, tmp_path / "older", ignore=shutil.ignore_patterns("start"))
+    session.open_model(tmp_path / "older")
+    assert panel.rounds.value() == 0 and not panel.rounds.isEnabled()
+    assert map_of_the_model(session) is None, "it could make none like it"
 
 
 def test_warnings_stay_to_be_read(toy: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

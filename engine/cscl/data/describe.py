@@ -110,6 +110,8 @@ def _prediction(prediction: Prediction) -> Iterator[str]:
     yield f"{prediction.name}: prediction of {rows} x {cols} pixels, {prediction.grid.crs}"
     yield f"  images      {facts.get('images')}, {len(facts.get('dates', []))} dates"
     yield f"  model       {facts.get('model')} ({facts.get('model_folder')})"
+    if facts.get("sharpened"):
+        yield f"  sharpened   {facts['sharpened']} times by {facts['sharpened_by']}"
     yield from _legend(prediction.legend)
 
 

@@ -216,7 +216,8 @@ def _facts(matched: Matched, window: Window) -> dict[str, Any]:
     prediction, labels = matched.prediction, matched.labels
     height_m, width_m = pixel_size_m(labels.grid)
     crs = labels.grid.crs
-    source: dict[str, Any] = {key: prediction.facts[key] for key in ("images", "model") if key in prediction.facts}
+    told = ("images", "model", "sharpened")
+    source: dict[str, Any] = {key: prediction.facts[key] for key in told if key in prediction.facts}
     return {
         "prediction": prediction.name,
         "labels": labels.name,
