@@ -127,6 +127,8 @@ def test_what_a_dataset_cannot_give_is_said(pastis: Dataset, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"Set data.patch_px=24"):
         prepared(pastis, tmp_path, RECIPE.with_settings(["data.patch_px=32"]))
     windows = open_dataset(fake.pastis24(tmp_path / "d"))
+    spread = RECIPE.with_settings(["train.steps=1", "unlabelled.weight=1.0", "data.label_share=0.5"])
+    run(train(Folds.parse(windows, "1,2,3/4/5"), tmp_path / "m", spread, device="cpu"))  # nothing to spread over
     with pytest.raises(InputError, match="does not know its parcels"):
         prepared(windows, tmp_path).patches(Side.TRAIN, "parcel", augment=False)
     notes: list[Any] = []

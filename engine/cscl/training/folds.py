@@ -73,6 +73,11 @@ class PreparedFolds(Prepared):
         return self.counts
 
     @property
+    def outlined(self) -> bool:
+        """Whether the entries know their parcels."""
+        return self.parcels
+
+    @property
     def smallest_px(self) -> int:
         """Shorter side of an entry."""
         return min(self.shape)

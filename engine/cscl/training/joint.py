@@ -79,7 +79,8 @@ def settled(prepared: Prepared, recipe: Recipe) -> Generator[Event, None, Recipe
     """
     if not recipe.unlabelled.weight:
         return recipe
-    inside, known = (prepared.patches(Side.TRAIN, target, augment=False).pixels for target in ("parcel", "class"))
+    inside = prepared.patches(Side.TRAIN, "parcel", augment=False).pixels if prepared.outlined else 0
+    known = prepared.patches(Side.TRAIN, "class", augment=False).pixels
     unknown = 1 - known / inside if inside else 0.0
     if unknown < LEAST_UNKNOWN:
         return replace(recipe, unlabelled=replace(recipe.unlabelled, weight=0.0))

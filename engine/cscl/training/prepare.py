@@ -67,6 +67,11 @@ class Prepared:
         return counts
 
     @property
+    def outlined(self) -> bool:
+        """Whether the labels know their parcels."""
+        return any(source.scene.labels.parcel_ids is not None for source in self.sources)
+
+    @property
     def smallest_px(self) -> int:
         """Shorter side of the smallest scene, in pixels of its images."""
         return int(min(min(source.scene.cube.shape) for source in self.sources))
