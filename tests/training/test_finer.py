@@ -21,6 +21,7 @@ from cscl.inference.embed import affinity, embed
 from cscl.inference.judging import held_out
 from cscl.inference.predict import PredictOptions, predict
 from cscl.products import Prediction
+from cscl.training.begin import inherited
 from cscl.training.finetune import finetune
 from cscl.training.needs import needs
 from cscl.training.pretrain import pretrain
@@ -78,6 +79,9 @@ def test_a_model_of_coarser_maps_can_be_started_from(models: tuple[Path, Path, P
     seen = split_of(models[2], scene.labels.grid)
     held = np.isin(split_of(folder, scene.labels.grid), (Side.VALIDATION, Side.TEST))
     assert held.any() and not (held & (seen == Side.TRAIN)).any()
+    finest = replace(ModelCard.open(folder), recipe=FINER.with_settings(["data.finer=4"]))
+    with pytest.raises(InputError, match=r"maps 4 times finer than the images, and data\.finer is 2"):
+        inherited(FINER, finest)
 
 
 def test_sides_are_known_at_either_kind_of_pixels(models: tuple[Path, Path, Path]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cscl.card import ModelCard
 from cscl.data.network import load_weights
+from cscl.errors import InputError
 from cscl.models import Network
 from cscl.recipe import Choice, Recipe
 
@@ -21,7 +22,17 @@ def inherited(recipe: Recipe, before: ModelCard) -> Recipe:
     Its maps stay as fine as they were, or get finer if the recipe says so: then the network begins to learn that.
     A network that attends to neighbours goes on doing so. Where it does, its head is the one of the pre-training, so
     the options of that loss are taken over.
+
+    Raises
+    ------
+    InputError
+        If the recipe asks for finer maps, but for coarser ones than that model's.
     """
+    if 1 < recipe.data.finer < before.finer:
+        raise InputError(
+            f"{before.name} maps {before.finer} times finer than the images, and data.finer is {recipe.data.finer}. "
+            "Leave out data.finer, or start from a model of coarser maps."
+        )
     data = recipe.data if recipe.data.finer > before.finer else replace(recipe.data, finer=before.recipe.data.finer)
     recipe = replace(recipe, model=before.model, data=data, aggregate=recipe.aggregate or before.recipe.aggregate)
     if not recipe.aggregate:
