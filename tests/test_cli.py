@@ -218,3 +218,12 @@ def test_a_full_memory_is_a_sentence_and_other_faults_go_on(
     stop_at(RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"):
         main(["doctor"])
+
+
+def test_a_place_that_is_taken_is_refused_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "map.tif").touch()
+    for command in ("pretrain", "train"):
+        assert main([command, "no-images", "no-parcels.gpkg", str(tmp_path)]) == 2
+        assert "exists already" in capsys.readouterr().err

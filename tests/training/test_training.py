@@ -76,6 +76,15 @@ def test_a_killed_run_resumes_bit_for_bit(stage: str, step: int, tmp_path: Path)
     assert not (tmp_path / "cut.part").exists()
 
 
+def test_what_a_killed_process_left_without_a_checkpoint_is_named_and_dropped_on_request(tmp_path: Path) -> None:
+    recipe, out = toys.QUICK.with_settings(["train.steps=1"]), tmp_path / "m"
+    (tmp_path / "m.part").mkdir()
+    for resume, remedy in ((False, "Add --overwrite to drop it"), (True, "Use --overwrite instead of --resume")):
+        with pytest.raises(CSCLError, match=remedy):
+            run(train([toys.scene()], out, recipe, device="cpu", resume=resume))
+    run(train([toys.scene()], out, recipe, device="cpu", overwrite=True))
+
+
 def _run_until(job: Generator[Any, None, Any], stage: str, step: int) -> None:
     for event in job:
         if isinstance(event, Progress) and event.stage == stage and event.done >= step:

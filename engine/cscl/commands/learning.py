@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from cscl.options import add_fields, read_fields
@@ -18,7 +19,7 @@ def pretrain(args: Arguments) -> None:
     from cscl.grid import Window
     from cscl.training.pretrain import pretrain
 
-    recipe = _recipe(args)
+    recipe = _begun(args)
     scenes = _scenes(args, recipe.data.finer, classes=recipe.pretrain.target != "parcel")
     window = Window.parse(args.window, scenes[0].cube.shape) if args.window else None
     job = pretrain(
@@ -34,7 +35,7 @@ def train(args: Arguments) -> None:
     from cscl.training.begin import inherited
     from cscl.training.segment import train
 
-    recipe = _recipe(args)
+    recipe = _begun(args)
     recipe = inherited(recipe, ModelCard.open(args.start)) if args.start else recipe
     scenes = _scenes(args, recipe.data.finer, classes=True)
     window = Window.parse(args.window, scenes[0].cube.shape) if args.window else None
@@ -112,11 +113,14 @@ def finetune_arguments(parser: argparse.ArgumentParser) -> None:
     add_labels(parser, images=True)
 
 
-def _recipe(args: Arguments) -> Any:
+def _begun(args: Arguments) -> Any:
+    """Read the recipe, and look at the place of the model before large images are read for it."""
     from cscl.recipe import Recipe
+    from cscl.training.checkpoint import require_workplace
 
-    recipe = Recipe.open(args.recipe) if args.recipe else Recipe()
-    return recipe.with_settings(args.set)
+    recipe = (Recipe.open(args.recipe) if args.recipe else Recipe()).with_settings(args.set)
+    require_workplace(Path(args.out), resume=args.resume, overwrite=args.overwrite)
+    return recipe
 
 
 def _scenes(args: Arguments, finer: int, *, classes: bool) -> list[Any]:

@@ -17,7 +17,7 @@ from cscl.errors import InputError, MissingError, OutputError
 from cscl.recipe import plain
 from cscl.results import put, require_place
 
-__all__ = ["Workplace", "load_state", "require_same_run", "run_facts", "save_state", "workplace"]
+__all__ = ["Workplace", "load_state", "require_same_run", "require_workplace", "run_facts", "save_state", "workplace"]
 
 DATA = "the images, the labels or the blocks held back"
 
@@ -100,11 +100,8 @@ class Workplace:
         put(self.folder, self.out)
 
 
-@contextlib.contextmanager
-def workplace(out: Path, *, resume: bool, overwrite: bool) -> Generator[Workplace, None, None]:
-    """Open the folder of a run.
-
-    An unfinished run is kept when it stops with a checkpoint, so that it can be resumed; else its folder goes.
+def require_workplace(out: Path, *, resume: bool, overwrite: bool) -> Workplace:
+    """Refuse a place that a run cannot have, before anything is read for it.
 
     Raises
     ------
@@ -115,13 +112,34 @@ def workplace(out: Path, *, resume: bool, overwrite: bool) -> Generator[Workplac
     """
     require_place(out, "card.json", overwrite=overwrite)
     place = Workplace(out)
-    if resume and not place.checkpoint.is_file():
-        raise MissingError(f"There is no unfinished run to resume at {place.folder}. Leave out --resume to start one.")
+    left, stopped = place.folder.exists(), place.checkpoint.is_file()
+    if resume and not stopped:
+        remedy = "Use --overwrite instead of --resume to start anew." if left else "Leave out --resume to start one."
+        raise MissingError(f"There is no unfinished run to resume at {place.folder}. {remedy}")
+    if left and not resume and not overwrite:
+        told = (
+            f"An unfinished run lies at {place.folder}. Add --resume to go on with it or --overwrite to drop it."
+            if stopped
+            else f"A run was killed before its first checkpoint at {place.folder}, or one is at work there now. Add "
+            "--overwrite to drop it, or choose another place."
+        )
+        raise OutputError(told)
+    return place
+
+
+@contextlib.contextmanager
+def workplace(out: Path, *, resume: bool, overwrite: bool) -> Generator[Workplace, None, None]:
+    """Open the folder of a run.
+
+    An unfinished run is kept when it stops with a checkpoint, so that it can be resumed; else its folder goes.
+
+    Raises
+    ------
+    OutputError, MissingError
+        As `require_workplace`.
+    """
+    place = require_workplace(out, resume=resume, overwrite=overwrite)
     if place.folder.exists() and not resume:
-        if not overwrite:
-            raise OutputError(
-                f"An unfinished run lies at {place.folder}. Add --resume to go on with it or --overwrite to drop it."
-            )
         shutil.rmtree(place.folder)
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
