@@ -76,7 +76,7 @@ class MapPanel(Panel):
     def _build_map(self) -> QGroupBox:
         self.predict = QPushButton("Predict crops")
         self.predict.setToolTip("Map the whole scene with the open model")
-        self.rounds = QSpinBox(minimum=0, maximum=50, specialValueText="not at all", suffix=" times")
+        self.rounds = QSpinBox(minimum=0, maximum=50, specialValueText="not at all", suffix=" ×")
         self.rounds.setAccessibleName("Sharpen")
         self.rounds.setToolTip(
             "How often each pixel takes over what neighbours say that the pre-trained network finds alike. "
