@@ -101,7 +101,10 @@ def test_what_is_done_is_not_done_again(done: Path, capsys: pytest.CaptureFixtur
     assert all(row["id"] in text for row in rows_of(done / "ledger.jsonl"))
     assert "(asked_budget_0.png)" in text and (done / "page" / "asked_budget_0.png").is_file()
     assert "Differences to plain" in (done / "page" / "index.html").read_text(encoding="utf-8")
-    assert main([*words[:2], "--dry-run", "--seeds", "1-3", "--only", "first"]) == 0
+    for none in ("0", "9-3"):
+        assert main([*words[:2], "--seeds", none]) == 2
+        assert "no seed to run" in capsys.readouterr().err
+    assert main([*words[:2], "--dry-run", "--seeds", "1-3,2", "--only", "first"]) == 0
     assert "2 of 6 runs are left." in capsys.readouterr().out
 
 

@@ -51,7 +51,7 @@ class Budget:
         InputError
             If it is neither.
         """
-        found = re.fullmatch(r"\s*([0-9.]+)\s*(steps|s)\s*", text)
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(steps|s)\s*", text)
         if not found or not float(found[1]):
             raise InputError(f"'{text}' is no budget. Give steps of plain training, as in 600steps, or seconds: 90s.")
         return cls(float(found[1]), "steps" if found[2] == "steps" else "s")
@@ -288,6 +288,9 @@ class Protocol:
             names = [thing.name for thing in things]
             if not names or not all(names) or max(Counter(names).values()) > 1:
                 raise InputError(f"{where} needs at least one {what}, and each needs a name of its own ({names}).")
+        for what, values in (("seeds", self.seeds), ("budgets", self.budgets), ("shares", self.shares)):
+            if not values or len(set(values)) < len(values):
+                raise InputError(f"{where} needs at least one of its {what}, and each of them once ({list(values)}).")
         if not all(0 < share <= 1 for share in self.shares):
             raise InputError(f"{where} has shares of known crops that are not above 0 and at most 1: {self.shares}.")
         for figure in (self.primary, self.guard):

@@ -66,9 +66,15 @@ def _seeds(args: Arguments, protocol: Any) -> list[int] | None:
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", args.seeds):
         raise InputError(f"'{args.seeds}' names no seeds. Give how many (5), or which ones (3-9, or 3,5,8).")
     if args.seeds.isdigit():
-        return list(protocol.seeds[: int(args.seeds)])
-    spans = [[int(end) for end in part.split("-")] for part in args.seeds.split(",")]
-    return [seed for span in spans for seed in range(span[0], span[-1] + 1)]
+        seeds = list(protocol.seeds[: int(args.seeds)])
+    else:
+        spans = [[int(end) for end in part.split("-")] for part in args.seeds.split(",")]
+        seeds = list(dict.fromkeys(seed for span in spans for seed in range(span[0], span[-1] + 1)))
+    if not seeds:
+        raise InputError(
+            f"With '{args.seeds}' there is no seed to run. Give how many (5), or which ones (3-9; 0-0 is seed 0 alone)."
+        )
+    return seeds
 
 
 def benchmark_arguments(parser: argparse.ArgumentParser) -> None:
