@@ -273,6 +273,12 @@ def one_date(scene: Scene) -> Scene:
     return Scene(scene.cube.select(times=[0]), scene.labels)
 
 
+def lone(scene: Scene) -> Scene:
+    """The scene with one parcel, of one crop."""
+    labels = scene.labels
+    return replace(scene, labels=replace(labels, ids=labels.ids * 0, parcel_ids=np.ones_like(labels.parcel_ids)))
+
+
 @pytest.mark.parametrize(
     ("job", "sentence"),
     [
@@ -296,6 +302,11 @@ def one_date(scene: Scene) -> Scene:
         (lambda out: train([toys.scene()], out, toys.QUICK.with_settings(["model.knot=3"])), "Did you mean 'knots'"),
         (lambda out: train([toys.scene()], out, toys.QUICK, device="tpu"), "not available here"),
         (lambda out: train([toys.scene()], out, toys.QUICK, resume=True), "no unfinished run"),
+        (lambda out: pretrain([lone(toys.scene())], out, toys.QUICK), r"one parcel only.*pretrain\.loss=glcnet"),
+        (
+            lambda out: pretrain([lone(toys.scene())], out, toys.QUICK.with_settings(["pretrain.target=class"])),
+            r"one crop only.*pretrain\.target=parcel",
+        ),
     ],
 )
 def test_mistakes_get_a_sentence_and_leave_nothing(job: Any, sentence: str, tmp_path: Path) -> None:

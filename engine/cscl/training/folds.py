@@ -78,6 +78,11 @@ class PreparedFolds(Prepared):
         return self.parcels
 
     @property
+    def several_parcels(self) -> bool:
+        """Taken for granted of entries that know their parcels at all."""
+        return self.parcels
+
+    @property
     def smallest_px(self) -> int:
         """Shorter side of an entry."""
         return min(self.shape)

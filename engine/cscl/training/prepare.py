@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import cscl
 from cscl.card import ModelCard
-from cscl.data.batches import Patches, Source, held_in_memory, statistics
+from cscl.data.batches import STRIP_PX, Patches, Source, held_in_memory, statistics
 from cscl.data.split import Side, split_blocks, split_window
 from cscl.errors import InputError, MissingError
 from cscl.events import Event, Note, Progress
@@ -72,9 +72,29 @@ class Prepared:
         return any(source.scene.labels.parcel_ids is not None for source in self.sources)
 
     @property
+    def several_parcels(self) -> bool:
+        """Whether some labels hold more than one parcel in the training part."""
+        return any(_several_parcels(source) for source in self.sources)
+
+    @property
     def smallest_px(self) -> int:
         """Shorter side of the smallest scene, in pixels of its images."""
         return int(min(min(source.scene.cube.shape) for source in self.sources))
+
+
+def _several_parcels(source: Source) -> bool:
+    """Whether a scene does; most show it in their first rows, so that a whole tile is not read for it."""
+    ids_YX, ends = source.scene.labels.parcel_ids, set[int]()
+    if ids_YX is None:
+        return False
+    for row in range(0, len(ids_YX), STRIP_PX):
+        rows = slice(row, row + STRIP_PX)
+        ids = ids_YX[rows][source.side_YX[rows] == Side.TRAIN]
+        ids = ids[ids > 0]
+        ends |= {int(ids.min()), int(ids.max())} if ids.size else set()
+        if len(ends) > 1:
+            return True
+    return False
 
 
 def prepare(

@@ -139,6 +139,7 @@ def _by_labels(prepared: Prepared, settings: PretrainSettings, network: Network)
     require_possible(settings)
     patches = prepared.patches(Side.TRAIN, settings.target, augment=prepared.card.recipe.data.augment)
     _require_targets(prepared, settings.target, patches.pixels)
+    _require_unlike(prepared, settings.target)
     head = make_loss(settings.loss, "embedding", network.embedding_width)
 
     def loss(network: nn.Module, batch: Batch, done: float) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -176,3 +177,19 @@ def _require_targets(prepared: Prepared, target: str, pixels: int) -> None:
             "crop class with --set pretrain.target=class."
         )
     raise InputError(f"The labels {names} hold no known class in the training part. Check the class column.")
+
+
+def _require_unlike(prepared: Prepared, target: str) -> None:
+    """Refuse a training part in which all pairs are alike: there an embedding learns nothing but to be constant."""
+    classes = int((prepared.class_counts() > 0).sum()) if target != "parcel" else 0
+    if classes > 1 or (target != "class" and prepared.several_parcels):
+        return
+    what, remedy = (
+        ("crop", "by parcel, with --set pretrain.target=parcel")
+        if target == "class"
+        else ("parcel", "from images alone, with --set pretrain.loss=glcnet")
+    )
+    raise InputError(
+        f"The training part holds one {what} only: no two pixels are unlike, so there is nothing to tell apart. Give "
+        f"labels of more, or pre-train {remedy}."
+    )
