@@ -40,6 +40,8 @@ def protocol(tmp_path: Path, text: str = TEXT) -> Protocol:
         ('"plain"\nshares', '"plan"\nshares', "Did you mean 'plain'"),
         ("[0.1, 1.0]", "[0.0]", "shares"),
         ("test = [9]", "test = [2]", "not among its training places"),
+        ("test = [9]", "test = [9]\noutlines_only = [7]", "leave others their crops"),
+        ("test = [9]", "test = [9]\noutlines_only = [1, 2]", "leave others their crops"),
         ("pretrain_share = 0.3", "pretrain_share = 1.0", "from 0.0 to 0.99"),
         ("pretrain.loss.mode", "pretrain.los.mode", "Did you mean 'loss'"),
         ("[3, 4]", '[3]\nbudgets = ["ten"]', "no budget"),

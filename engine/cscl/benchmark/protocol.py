@@ -97,6 +97,12 @@ class SeasonSpec:
             raise InputError(f"The season '{self.name}' needs either places to simulate (train, test) or scenes.")
         if self.train and (not self.test or {*self.train} & {*self.test}):
             raise InputError(f"The season '{self.name}' needs test places that are not among its training places.")
+        teaching = self.train or tuple(n for n, scene in enumerate(self.scenes, 1) if not scene.test)
+        if not {*self.outlines_only} < {*teaching}:
+            raise InputError(
+                f"The season '{self.name}' has outlines_only = {list(self.outlines_only)}, and {list(teaching)} teach. "
+                "Name some of these, and leave others their crops."
+            )
         if self.train and self.finer not in (1, 4):
             raise InputError(
                 f"The truth of simulated places is known at 10 m and 2.5 m: set finer of {self.name} to 4."
