@@ -124,11 +124,16 @@ def test_statistics_and_seasons_are_those_of_the_training_entries(pastis: Datase
 
 
 def test_what_a_dataset_cannot_give_is_said(pastis: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"have the pixels of their images, and data.finer is 2. Set data.finer=1"):
+        prepared(pastis, tmp_path, RECIPE.with_settings(["data.finer=2"]))
     with pytest.raises(InputError, match=r"Set data.patch_px=24"):
         prepared(pastis, tmp_path, RECIPE.with_settings(["data.patch_px=32"]))
     windows = open_dataset(fake.pastis24(tmp_path / "d"))
     spread = RECIPE.with_settings(["train.steps=1", "unlabelled.weight=1.0", "data.label_share=0.5"])
     run(train(Folds.parse(windows, "1,2,3/4/5"), tmp_path / "m", spread, device="cpu"))  # nothing to spread over
+    beside = spread.with_settings(["pretrain.target=parcel", "train.joint_weight=0.5"])
+    with pytest.raises(InputError, match=r"set pretrain\.target=class and train\.joint_samples=shared"):
+        run(train(Folds.parse(windows, "1,2,3/4/5"), tmp_path / "n", beside, device="cpu"))
     with pytest.raises(InputError, match="does not know its parcels"):
         prepared(windows, tmp_path).patches(Side.TRAIN, "parcel", augment=False)
     notes: list[Any] = []

@@ -121,7 +121,7 @@ def test_a_contrastive_loss_with_samples_of_its_own(tmp_path: Path) -> None:
         ),
         (
             train, Scene(toys.scene().cube, replace(toys.scene().labels, parcel_ids=None)),
-            ["train.joint_weight=1.0", "train.joint_samples=own"], "hold no parcel ids",
+            ["train.joint_weight=1.0", "train.joint_samples=own"], "compares parcels, and the labels know none",
         ),
         (pretrain, polygons(), ["pretrain.target=both", "pretrain.loss.mode=reference"], "compares one map"),
     ],

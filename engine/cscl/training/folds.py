@@ -115,7 +115,10 @@ def prepared_of(
     sources = yield from _looked_at(_some(entries, LOOKS), card)
     if before is None:
         card = _with_facts(card, recipe, scenes, sources)
-    counts = yield from _counted(_some(_with_few_crops(entries, recipe), COUNTED), len(scenes.dataset.legend))
+    known = _with_few_crops(entries, recipe)
+    if len(known) < len(entries):
+        yield Note(f"Crops of {len(known)} of {len(entries)} entries are used, as data.label_share says.")
+    counts = yield from _counted(_some(known, COUNTED), len(scenes.dataset.legend))
     card = replace(
         card, name=out.name, recipe=recipe, legend=scenes.dataset.legend, made=versions(),
         data=(_described(scenes, sources, counts),),
@@ -154,9 +157,10 @@ def _require_fitting(scene: Scene, recipe: Recipe) -> None:
             f"{recipe.data.patch_px} x {recipe.data.patch_px}. Set data.patch_px={min(scene.cube.shape)}."
         )
     if recipe.data.finer != scene.finer:
+        have = f"{scene.finer} times finer pixels than" if scene.finer > 1 else "the pixels of"
         raise InputError(
-            f"The labels of the entries have {scene.finer} times finer pixels than their images, and data.finer is "
-            f"{recipe.data.finer}. Set data.finer={scene.finer}, or name another layout, such as t31tfm_x4."
+            f"The labels of the entries have {have} their images, and data.finer is {recipe.data.finer}. Set "
+            f"data.finer={scene.finer}, or name a layout of finer labels, if there is one: t31tfm_x4."
         )
 
 

@@ -46,9 +46,14 @@ def samples_of(prepared: Prepared, recipe: Recipe) -> Callable[[int, int], Batch
     Raises
     ------
     InputError
-        If the contrastive loss has its own samples, but reads crops alone; or there are no outlines.
+        If the contrastive loss compares parcels and there are none, or has its own samples and compares crops alone.
     """
     augment, settings = recipe.data.augment, recipe.train
+    if settings.joint_weight and recipe.pretrain.target == "parcel" and not prepared.outlined:
+        raise InputError(
+            "The contrastive loss beside the classes compares parcels, and the labels know none. Give parcels as "
+            "polygons, or set pretrain.target=class and train.joint_samples=shared."
+        )
     labelled = prepared.patches(Side.TRAIN, "class", augment=augment)
     if not has_outlined(recipe):
         return labelled.draw
