@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cscl.errors import CSCLError
 from cscl.events import Job, Preview, Progress
-from cscl.grid import Window
+from cscl.grid import GeoBox, Window
 from cscl.legend import Legend
 from cscl.report.kinds import Kind
 
@@ -54,6 +54,8 @@ class Case:
         Rows and columns that it covers.
     window : Window
         What is shown: the bounds and what lies around, square where the scene allows.
+    grid : GeoBox
+        Whose rows and columns these are: that of the map, which may have finer pixels than the images.
     sides : ndarray
         Outline, axes (side, start and step, coordinate): row and column from the upper left corner of the window, in
         pixels.
@@ -66,6 +68,7 @@ class Case:
     units: tuple[int, ...]
     bounds: Window
     window: Window
+    grid: GeoBox
     sides: NDArray[np.float64] = field(repr=False)
     name: str
     row: pd.Series[Any] = field(repr=False)
@@ -79,7 +82,7 @@ class Case:
         sides = outlines(atlas, row)
         sides[:, 0] += 0.5 - np.array([window.row, window.col])  # from the centre of the first pixel to its corner
         name = f"{atlas.unit} {units[0]}" if len(units) == 1 else f"edge {units[0]} | {units[1]}"
-        return cls(units, bounds, window, sides, name, row)
+        return cls(units, bounds, window, atlas.grid, sides, name, row)
 
 
 def units_of(row: pd.Series[Any]) -> tuple[int, ...]:
@@ -219,11 +222,11 @@ def season_pictures(image: SeasonImage, dates: NDArray[np.datetime64], case: Cas
     outwards, until one is clear in the window; after a few the clearest of them is taken. Each yields a `Preview`,
     whose stage is the position of the date.
     """
-    found = []
+    found, finer = [], int(case.grid.shape[0]) // image.shape[1]
     for parts, times in enumerate(dates_to_try(len(dates)), 1):
         best: tuple[float, Picture] | None = None
         for time in times:
-            share, picture = _look(image, dates, case.window, time)
+            share, picture = _look(image, dates, case.window, time, finer)
             if best is None or share > best[0]:
                 best = share, picture
             yield Progress("reading the season of the case", parts, DATES, "date")
@@ -244,13 +247,19 @@ def dates_to_try(count: int) -> list[list[int]]:
     return [sorted(part.tolist(), key=lambda time, part=part: abs(time - part.mean()))[:TRIES] for part in parts]
 
 
-def _look(image: SeasonImage, dates: NDArray[np.datetime64], window: Window, time: int) -> tuple[float, Picture]:
+def _look(
+    image: SeasonImage, dates: NDArray[np.datetime64], window: Window, time: int, finer: int
+) -> tuple[float, Picture]:
+    """Read a window of a date; where it counts in finer pixels, those of the images are repeated."""
     name = str(dates[time].astype("datetime64[D]"))
+    seen = window.coarsened(finer)
     try:
-        colours, share = image.look(time, window)
+        colours, share = image.look(time, seen)
     except CSCLError as error:
         return 0.0, Picture(name, None, time=time, note=str(error))
     note = "" if share >= CLEAR else f"{share:.0%} of the window usable"
+    if finer > 1:
+        colours = colours.repeat(finer, 0).repeat(finer, 1)[window.within(seen.refined(finer)).slices]
     return share, Picture(name, colours, time=time, note=note)
 
 

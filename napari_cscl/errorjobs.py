@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from cscl.events import Job
 
+from .finer import labels_at
+
 if TYPE_CHECKING:
     from cscl.inference.errorcounts import ErrorCounts
     from cscl.inference.explore import ErrorAtlas, ExploreOptions
@@ -28,7 +30,7 @@ def find_errors(
     prediction : Prediction
         The map.
     labels : LabelMap
-        The truth.
+        The truth; where the map has finer pixels it is made of the polygons at these.
     parcels : Parcels or None
         The polygons behind the labels.
     model : Path or None
@@ -40,6 +42,7 @@ def find_errors(
     """
     from cscl.inference.explore import ExploreOptions, everything, held_out
 
+    labels = yield from labels_at(labels, parcels, prediction.grid)
     judged = (everything if everywhere else held_out)(labels, model)
     return (yield from counted_errors(prediction, labels, parcels, judged, ExploreOptions(reach_m=reach_m)))
 

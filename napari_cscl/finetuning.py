@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cscl.card import affinity_folder
 from cscl.events import Job
+from cscl.grid import same
 from cscl.products import Prediction, Scene
 
 from .session import Session
@@ -84,13 +85,13 @@ def fine_tune(
 
 
 def map_of_the_model(session: Session) -> Prediction | None:
-    """Return the open map if the open model made it of the open images, and can sharpen another like it."""
+    """Return the open map if the open model made it of the open images, with their pixels, and can sharpen so again."""
     made, model, cube = session.prediction, session.model, session.cube
     if made is None or model is None or cube is None:
         return None
     own = made.facts.get("model_made") == dict(model.card.made) and made.facts.get("images") == cube.name
     again = not _sharpening(made) or affinity_folder(model.folder) is not None
-    return made if own and again else None
+    return made if own and again and same(made.grid, cube.grid) else None
 
 
 def _sharpening(before: Prediction | None) -> dict[str, Any]:

@@ -236,6 +236,9 @@ def labels_facts_of(labels: LabelMap, parcels: Parcels | None) -> tuple[tuple[st
     crops = f"{len(labels.legend)} crops, known for {known:.0%} of the pixels" if len(labels.legend) else "none"
     told = [("Crops", crops)]
     if labels.parcel_ids is not None and parcels is not None:
-        here = np.count_nonzero(np.unique(labels.parcel_ids))
-        told.insert(0, ("Parcels", f"{here} on the images, {len(parcels)} in the file"))
+        table, codes = parcels.table, labels.legend.id_by_code()
+        here = table["parcel_id"].isin(np.unique(labels.parcel_ids))
+        bare = int((here & ~table["code"].isin(codes)).sum()) if codes else 0
+        without = f" ({bare} without a crop)" if bare else ""
+        told.insert(0, ("Parcels", f"{int(here.sum())} on the images{without}, {len(parcels)} in the file"))
     return tuple(told)

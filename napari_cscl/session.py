@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
-from cscl.grid import GeoBox, require_same, same
+from cscl.grid import GeoBox, require_same, same, times_finer
 from cscl.parcels import Parcels
 from cscl.products import LabelMap, Prediction
 
@@ -82,14 +82,15 @@ class Session:
         self.model_changed.emit(self.model)
 
     def open_prediction(self, prediction: Prediction) -> None:
-        """Take a prediction of the open cube.
+        """Take a prediction of the open cube, whose pixels may be finer.
 
         Raises
         ------
         GridError
-            If it does not lie on the cube's grid.
+            If it lies neither on the cube's grid nor on a finer one of the same place.
         """
-        self._require_here(prediction.grid, "prediction")
+        if self.cube is None or times_finer(prediction.grid, self.cube.grid) is None:
+            self._require_here(prediction.grid, "prediction")
         self.prediction = prediction
         self.prediction_changed.emit(prediction)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from cscl.grid import GeoBox
+from cscl.grid import GeoBox, pixel_there
 from napari_cscl.bridge import LayerData, frame
 from napari_cscl.looking import Seen
 from napari_cscl.stage import Stage
@@ -45,6 +45,11 @@ class Sights:
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self._changed)
 
+    @property
+    def grid(self) -> GeoBox | None:
+        """Grid whose pixels can be picked: the finest of those that the models see; None if nothing was seen."""
+        return max((one.view.embedding.grid for one in self.seen), key=lambda grid: grid.shape[0], default=None)
+
     def show(self, seen: Sequence[Seen], origin: GeoBox | None) -> None:
         """Take up what was seen, in the place of what was seen before."""
         self.clear()
@@ -54,9 +59,13 @@ class Sights:
             self._put(side, "colours", one.colours(origin))
 
     def pick(self, row: int, col: int) -> bool:
-        """Show how alike a pixel is to the scene and to its window; return whether a layer had to be made."""
-        made = [self._similarity(side, row, col) for side in range(len(self.seen))]
-        made += [self._window(side, row, col) for side in range(len(self.seen))]
+        """Show how alike a pixel of `grid` is to the scene and to its window; return whether a layer had to be made."""
+        grid = self.grid
+        if grid is None:
+            return False
+        places = [pixel_there(row, col, grid, one.view.embedding.grid) for one in self.seen]
+        made = [self._similarity(side, *place) for side, place in enumerate(places)]
+        made += [self._window(side, *place) for side, place in enumerate(places)]
         return any(made)
 
     def arrange(self, kind: str, sides: Sequence[int]) -> None:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from cscl.data.commands import Run
-from cscl.data.scenes import LabelOptions
+from cscl.data.scenes import LabelOptions, label_bytes
 from cscl.errors import InputError
 from cscl.events import Job, Progress
+from cscl.grid import GeoBox, refined, same
+from cscl.parcels import Parcels
 from cscl.products import Scene
 from cscl.recipe import Recipe
 
+from .finer import labels_at, require_polygons
 from .session import Session
 
 __all__ = ["estimate", "free_name", "is_unfinished", "list_choices", "make", "repeatable", "run_of"]
@@ -32,10 +35,13 @@ def run_of(
     stages : tuple of bool
         Whether it pre-trains and whether it trains.
     start : Path or None
-        Folder of the open model if training goes on with it; its network is taken whatever the recipe says.
+        Folder of the open model if training goes on with it; its network is taken whatever the recipe says, and maps
+        stay as fine as its own.
     """
     if start is not None and session.model is not None:
-        recipe = replace(recipe, model=session.model.card.model)
+        card = session.model.card
+        finer: Any = max(recipe.data.finer, card.finer)
+        recipe = replace(recipe, model=card.model, data=replace(recipe.data, finer=finer))
     parcels = session.parcels
     labelling = LabelOptions() if parcels is None else LabelOptions(parcels.class_column, align=parcels.aligned)
     return Run(
@@ -75,19 +81,44 @@ def list_choices() -> Job[Mapping[str, Mapping[str, type]]]:
     return choices()
 
 
-def estimate(scene: Scene, meant: Run) -> Job[Any]:
-    """Estimate what a run takes."""
+def estimate(scene: Scene, parcels: Parcels | None, meant: Run) -> Job[Any]:
+    """Estimate what a run takes, with the labels that it reads anew at finer pixels.
+
+    Raises
+    ------
+    CSCLError
+        As `make` does for labels and recipes that cannot be used.
+    """
     from cscl.training.needs import needs
 
     stages = {"pretraining": meant.pretraining, "training": meant.training}
-    return (yield from needs(scene, meant.out, meant.recipe, **stages, device=meant.device))
+    grid = _labelled(scene, meant)
+    anew = not same(scene.labels.grid, grid)
+    if anew:
+        require_polygons(scene.labels, parcels, grid)
+    found = yield from needs(scene, meant.out, meant.recipe, **stages, device=meant.device)
+    # Labels lie in the computer's memory: beside a GPU they take nothing of what is counted.
+    more = label_bytes(grid) if anew and found.device == "cpu" else 0
+    return replace(found, memory_bytes=found.memory_bytes + more)
 
 
-def make(meant: Run, scene: Scene, resume: bool) -> Job[Path]:
-    """Carry a run out."""
+def make(meant: Run, scene: Scene, parcels: Parcels | None, resume: bool) -> Job[Path]:
+    """Carry a run out; for finer maps, labels are made of the polygons at the finer pixels first.
+
+    Raises
+    ------
+    CSCLError
+        As `labels_at` and `cscl.training.stages.carry_out` do.
+    """
     from cscl.training.stages import carry_out
 
-    return (yield from carry_out(meant, [scene], resume=resume))
+    labels = yield from labels_at(scene.labels, parcels, _labelled(scene, meant))
+    return (yield from carry_out(meant, [Scene(scene.cube, labels)], resume=resume))
+
+
+def _labelled(scene: Scene, meant: Run) -> GeoBox:
+    """Grid of the labels that a run learns from."""
+    return refined(scene.cube.grid, meant.recipe.data.finer)
 
 
 def is_unfinished(folder: Path) -> bool:

@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cscl.card import ModelCard
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Note
-from cscl.grid import GeoBox, require_same
+from cscl.grid import GeoBox, refined, require_same, times_finer
 from cscl.products import Prediction
 
 from .bridge import KEY, LayerData, frame, prediction_layer
 from .casecolumns import Column
 from .errorjobs import counted_errors
+from .finer import labels_at
 
 if TYPE_CHECKING:
     from cscl.inference.errorcounts import ErrorCounts
@@ -135,9 +137,10 @@ def compare(
     Raises
     ------
     GridError
-        If B lies on another grid.
+        If B lies on another grid, or its model maps other pixels than those of A.
     InputError, MissingError
-        If the folder is neither a prediction nor a model, or no pixel can judge both.
+        If labels are a raster and the maps have finer pixels; if the folder is neither a prediction nor a model; or if
+        no pixel can judge both.
     """
     from cscl.inference.judging import Judged
     from cscl.inference.versus import held_out_of_all, versus
@@ -145,8 +148,9 @@ def compare(
     first, labels, parcels = session.prediction, session.labels, session.parcels
     if first is None or labels is None:
         raise MissingError("There is no map to compare with. Predict the crops and open labels first.")
-    second = yield from _second(session, rival)
-    require_same(labels.grid, second.grid, f"The labels {labels.name} and the map {second.name}")
+    labels = known[0].labels if known else (yield from labels_at(labels, parcels, first.grid))
+    second = yield from _second(session, rival, first)
+    require_same(first.grid, second.grid, f"The map {name_of(first)} and the map {second.name}")
     models = [_model_of(first) or (session.model.folder if session.model else None), _model_of(second)]
     if everywhere:
         judged = known[0].judged if known and known[0].judged.where_YX is None else Judged(None, "with a label")
@@ -218,8 +222,8 @@ def versus_rows(versus: Versus) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _second(session: Session, rival: Rival) -> Job[Prediction]:
-    """Open the second map, or make it."""
+def _second(session: Session, rival: Rival, first: Prediction) -> Job[Prediction]:
+    """Open the second map, or make it with pixels of the size of the first."""
     source = rival.source
     if isinstance(source, Prediction):
         return source
@@ -234,7 +238,11 @@ def _second(session: Session, rival: Rival) -> Job[Prediction]:
         raise MissingError("Open the images first: the other model is to map them.")
     from cscl.inference.predict import PredictOptions, predict
 
-    options = PredictOptions(tile_px=rival.tile_px, blend_px=16)
+    wanted = times_finer(first.grid, session.cube.grid) or 1
+    own = ModelCard.open(source).finer
+    if own not in (1, wanted):
+        require_same(first.grid, refined(session.cube.grid, own), f"The open map and those of the model {source.name}")
+    options = PredictOptions(tile_px=rival.tile_px, blend_px=16, **{"finer": wanted} if own == 1 else {})
     return (yield from predict(source, session.cube, rival.place, options, device=rival.device, overwrite=True))
 
 

@@ -13,6 +13,7 @@ from cscl.grid import (
     crop,
     make_grid,
     pixel_size_m,
+    pixel_there,
     refined,
     require_same,
     same,
@@ -75,6 +76,16 @@ def test_a_refined_grid_covers_the_same_ground_and_comes_back() -> None:
     assert (times_finer(fine, grid), times_finer(grid, grid), times_finer(grid, fine)) == (4, 1, None)
     window = Window(3, 5, 10, 20)
     assert same(crop(fine, window.refined(4)), refined(crop(grid, window), 4))
+    assert window.refined(4).coarsened(4) == window
+    assert Window(13, 23, 3, 6).coarsened(4) == Window(3, 5, 1, 3), "whatever it touches"
+
+
+def test_a_pixel_is_found_on_other_grids_of_the_place() -> None:
+    grid = make_grid((101, 100), PLACE, "EPSG:32633", "x")
+    fine, moved = refined(grid, 4), make_grid((9, 9), PLACE @ Affine.translation(-2.2, 3.3), "EPSG:32633", "x")
+    assert {pixel_there(r, c, fine, grid) for r in range(40, 44) for c in range(396, 400)} == {(10, 99)}
+    assert pixel_there(100, 99, grid, fine) == (402, 398) and pixel_there(100, 99, grid, grid) == (100, 99)
+    assert pixel_there(3, 0, grid, moved) == (0, 2) and pixel_there(2, 0, grid, moved) == (-1, 2)
 
 
 def test_rasters_of_one_place_and_other_pixels_are_refused_with_what_helps() -> None:

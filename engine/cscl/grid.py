@@ -19,8 +19,8 @@ from pyproj.exceptions import CRSError
 from cscl.errors import GridError, InputError
 
 __all__ = [
-    "GeoBox", "Window", "coarsened", "crop", "make_grid", "pixel_size_m", "refined", "require_same", "same",
-    "tile_count", "tiles", "times_finer",
+    "GeoBox", "Window", "coarsened", "crop", "make_grid", "pixel_size_m", "pixel_there", "refined", "require_same",
+    "same", "tile_count", "tiles", "times_finer",
 ]  # fmt: skip
 
 _SAME_PX = 1e-3
@@ -84,6 +84,12 @@ class Window:
     def refined(self, factor: int) -> Window:
         """Return the same place on a grid of finer pixels, `factor` along a side of one."""
         return Window(*(factor * n for n in (self.row, self.col, self.height, self.width)))
+
+    def coarsened(self, factor: int) -> Window:
+        """Return the smallest window that holds this one on a grid of pixels `factor` times as large."""
+        row, col = self.row // factor, self.col // factor
+        end_row, end_col = -(-(self.row + self.height) // factor), -(-(self.col + self.width) // factor)
+        return Window(row, col, end_row - row, end_col - col)
 
     def within(self, outer: Window) -> Window:
         """Return the same place, counted from the corner of `outer`."""
@@ -176,6 +182,15 @@ def times_finer(fine: GeoBox, coarse: GeoBox) -> int | None:
     """How many pixels of one grid lie along a side of another's: 1 for the same grid, None where that has no answer."""
     factor = round(fine.shape[0] / coarse.shape[0])
     return factor if factor and same(fine, refined(coarse, factor)) else None
+
+
+def pixel_there(row: int, col: int, grid: GeoBox, there: GeoBox) -> tuple[int, int]:
+    """Row and column of the pixel of another grid in which the centre of a pixel lies; of two, the next.
+
+    They may lie outside the other grid.
+    """
+    x, y = ~there.transform @ (grid.transform @ (col + 0.5, row + 0.5))
+    return int(np.floor(y + _SAME_PX)), int(np.floor(x + _SAME_PX))
 
 
 def same(a: GeoBox, b: GeoBox) -> bool:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from cscl.data.profiles import facts_at
+from cscl.grid import GeoBox, pixel_there
 from napari_cscl.looking import ALIKE, Lens, Seen, look_with, origins
 from napari_cscl.sights import KINDS, Sights
 
@@ -106,6 +107,11 @@ class AffinityPanel(Panel):
 
     # --- what can be asked of it -----------------------------------------------------------------------------------
 
+    @property
+    def grid(self) -> GeoBox | None:
+        """Grid whose pixels can be picked; a model of finer maps sees finer ones."""
+        return self.sights.grid or self.session.origin
+
     def start_looking(self) -> None:
         """See the scene with the model, and with the one to compare with, if any; what was seen before is at hand."""
         if self.session.cube is None or self.session.model is None:
@@ -168,9 +174,10 @@ class AffinityPanel(Panel):
 
     def _looked(self, seen: Sequence[Seen]) -> None:
         self._held = {one.lens.key: one for one in seen}
+        before = self.grid
         self.sights.show(seen, self.session.origin)
-        if self.point is not None:
-            self._pick(*self.point)
+        if self.point is not None and before is not None and self.grid is not None:
+            self._pick(*pixel_there(*self.point, before, self.grid))
         else:
             self._arrange()
 
@@ -210,9 +217,9 @@ class AffinityPanel(Panel):
                 button.setToolTip(f"Show {name} alone")
 
     def _facts(self, row: int, col: int) -> str:
-        if self.session.cube is None:
+        if self.grid is None:
             return ""
-        place = facts_at(self.session.cube.grid, row, col, self.session.labels)
+        place = facts_at(self.grid, row, col, self.session.labels)
         crop = f", {place.crop}" if place.crop else ""
         return f"Picked: row {row}, column {col}{crop}\nE {place.easting:.0f}, N {place.northing:.0f}"
 

@@ -11,6 +11,7 @@ import pandas as pd
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QPushButton, QTabWidget, QVBoxLayout, QWidget
 
+from cscl.grid import GeoBox
 from cscl.inference.subset import Selection, Subset, choose, chosen_pairs, edge_near, select, sure
 from napari_cscl.boundaryview import crossing, displacement_layer, near_px, pair_of, subset_in_words
 from napari_cscl.errorjobs import find_errors
@@ -117,6 +118,11 @@ class BoundaryPanel(Panel):
         self.views.currentChanged.connect(lambda _: self._freshen())
         for signal in (self.session.cube_changed, self.session.labels_changed, self.session.prediction_changed):
             signal.connect(self.forget)
+
+    @property
+    def grid(self) -> GeoBox | None:
+        """Grid whose pixels can be picked: that of the map that is judged."""
+        return self.atlas.grid if self.atlas is not None else self.session.origin
 
     @property
     def at_rest(self) -> bool:

@@ -107,7 +107,7 @@ class CSCLDock(QWidget):
         for signal in (session.cube_changed, session.labels_changed, session.model_changed, session.prediction_changed):
             signal.connect(self._refresh)
         self.filler = Filler(self.viewer, self)
-        self.pointer = Pointer(self.viewer, session, self._picked, self._hovered)
+        self.pointer = Pointer(self.viewer, session, lambda: self.pages.current.grid, self._picked, self._hovered)
         self.keys = Keys(self)
         self.help.list_keys(self.keys.shortcuts)
 

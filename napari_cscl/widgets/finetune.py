@@ -34,6 +34,10 @@ __all__ = ["FinetunePanel"]
 
 CURVES = {"region_loss": "loss in the region", "rehearsal_loss": "outside"}
 NOTHING = "Fine-tune first."
+FINER = (
+    "The open model maps {} times finer than the images, and regions are fine-tuned at the pixels of the images. Go on "
+    "training it in the Train panel, with Start from the open model."
+)
 
 
 class FinetunePanel(Panel):
@@ -59,6 +63,7 @@ class FinetunePanel(Panel):
     # --- making ----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
+        self.cannot = words()
         self.region = RegionTools(self.dock)
         self.scope = QComboBox()
         self.scope.addItems(list(SCOPES))
@@ -74,8 +79,8 @@ class FinetunePanel(Panel):
         self.keep, self.undo = QPushButton("Keep ..."), QPushButton("Undo")
         layout = QVBoxLayout(self)
         for widget in (
-            self.region, form(("Learns", self.scope), ("Effort", self.seconds)), self.start, self.curve, self.verdict,
-            self.table, self.former, row(self.keep, self.undo),
+            self.cannot, self.region, form(("Learns", self.scope), ("Effort", self.seconds)), self.start, self.curve,
+            self.verdict, self.table, self.former, row(self.keep, self.undo),
         ):  # fmt: skip
             layout.addWidget(widget)
         layout.addStretch()
@@ -94,6 +99,7 @@ class FinetunePanel(Panel):
     def refresh(self) -> None:
         """Enable what can be done now; what was fine-tuned can be kept, undone, or compared with what was."""
         super().refresh()
+        self._say_whether()
         idle = not self.dock.runner.busy
         model = self.session.model
         passing = model is not None and model.folder.is_relative_to(self.dock.folder)
@@ -106,6 +112,18 @@ class FinetunePanel(Panel):
             can = bool(self.steps) or (widget is self.keep and passing)
             widget.setEnabled(can and idle)
             widget.setToolTip(tip if can else NOTHING)
+
+    def _say_whether(self) -> None:
+        """Switch off what a model of finer maps cannot learn, and say why."""
+        model = self.session.model
+        finer = model.card.finer if model is not None else 1
+        self.cannot.setText(FINER.format(finer))
+        self.cannot.setVisible(finer > 1)
+        for widget in (self.region, self.scope, self.seconds):
+            widget.setEnabled(finer == 1)
+        if finer > 1:
+            self.start.setEnabled(False)
+            self.start.setToolTip(self.cannot.text())
 
     # --- learning --------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from qtpy.QtCore import QLocale, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QCheckBox,
+    QComboBox,
     QFileDialog,
     QGroupBox,
     QLineEdit,
@@ -20,11 +21,13 @@ from qtpy.QtWidgets import (
 )
 
 from cscl.card import affinity_folder
+from cscl.data.scenes import require_room
 from cscl.events import Event, Job, Note
 from cscl.export.bundle import exported
-from cscl.grid import GeoBox
+from cscl.grid import GeoBox, refined
 from cscl.products import Prediction
 from napari_cscl.bridge import LayerData, confidence_layer, prediction_layer, role_of
+from napari_cscl.finer import deliver_map
 from napari_cscl.session import Model
 from napari_cscl.settings import preferences, recall, remember
 
@@ -37,6 +40,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MapPanel"]
 
+# How the pixels of a map are cut: words in the list, and options of a prediction.
+PIXELS: dict[str, dict[str, Any]] = {
+    "as the model maps them": {},
+    "2 × 2 in each, interpolated": {"finer": 2},
+    "4 × 4 in each, interpolated": {"finer": 4},
+    "2 × 2 in each, repeated": {"finer": 2, "finer_by": "nearest"},
+    "4 × 4 in each, repeated": {"finer": 4, "finer_by": "nearest"},
+}
+FINER_BY_ITSELF = "The open model maps finer pixels than those of the images by itself."
+SHOWN_BYTES = 12  # of a pixel of the map, while its layers are made; up to 10 were measured
 # Part of an export: words on its box, and what it is written as.
 PARTS = {
     "crop map": ("Crop map", "GeoTIFF with class names and colours, a QGIS style beside it, and the legend as CSV"),
@@ -65,6 +78,7 @@ class MapPanel(Panel):
         self._connect()
         self.needs = {
             self.predict: ("cube", "model"),
+            self.pixels: ("model",),
             self.rounds: ("model",),
             self.back: ("prediction",),
             self.sure: ("prediction",),
@@ -76,6 +90,9 @@ class MapPanel(Panel):
     def _build_map(self) -> QGroupBox:
         self.predict = QPushButton("Predict crops")
         self.predict.setToolTip("Map the whole scene with the open model")
+        self.pixels = QComboBox()
+        self.pixels.setToolTip("Cut the pixels of the map, e.g. to hold it beside the finer map of another model")
+        self.pixels.addItems(list(PIXELS))
         self.rounds = QSpinBox(minimum=0, maximum=50, specialValueText="not at all", suffix=" ×")
         self.rounds.setAccessibleName("Sharpen")
         self.rounds.setToolTip(
@@ -91,7 +108,14 @@ class MapPanel(Panel):
         self.back.setToolTip("Show the map before the last prediction again; press once more for the newer one")
         self.warning = words()
         self.warning.hide()
-        return group("Map", form(("Sharpen", self.rounds)), self.predict, self.sure, self.warning, self.back)
+        return group(
+            "Map",
+            form(("Pixels", self.pixels), ("Sharpen", self.rounds)),
+            self.predict,
+            self.sure,
+            self.warning,
+            self.back,
+        )
 
     def _build_export(self) -> QGroupBox:
         self.folder = QLineEdit(recall("export_folder", ""))
@@ -141,6 +165,9 @@ class MapPanel(Panel):
         if self.rounds.isEnabled() and not self._knows_affinity:
             self.rounds.setEnabled(False)
             self.rounds.setToolTip(NO_AFFINITY)
+        if self.pixels.isEnabled() and self._is_finer():
+            self.pixels.setEnabled(False)
+            self.pixels.setToolTip(FINER_BY_ITSELF)
         parcels = self.session.parcels is not None
         box = self.parts["parcels"]
         box.setEnabled(parcels)
@@ -163,7 +190,10 @@ class MapPanel(Panel):
         session = self.session
         if session.cube is None or session.model is None:
             return
-        options = PredictOptions(tile_px=preferences().tile_px, blend_px=16, sharpen=self.rounds.value())
+        finer: dict[str, Any] = PIXELS[self.pixels.currentText()]
+        options = PredictOptions(tile_px=preferences().tile_px, blend_px=16, sharpen=self.rounds.value(), **finer)
+        grid = refined(session.cube.grid, session.model.card.finer * options.finer)
+        require_room(grid, "The layers of the map", SHOWN_BYTES)
         job = predict(
             session.model.folder, session.cube, self._free_place(), options, device=self.dock.device, overwrite=True
         )
@@ -226,7 +256,13 @@ class MapPanel(Panel):
         if self._drop_confidence():
             self._tick(False)
 
+    def _is_finer(self) -> bool:
+        """Whether the open model maps finer pixels than the images by itself."""
+        return self.session.model is not None and self.session.model.card.finer > 1
+
     def _model_changed(self, model: Model) -> None:
+        if self._is_finer():
+            self.pixels.setCurrentIndex(0)
         self._knows_affinity = affinity_folder(model.folder) is not None
         if not self._knows_affinity:
             self.rounds.setValue(0)
@@ -255,8 +291,6 @@ class MapPanel(Panel):
 
     def export_to(self, folder: str | Path) -> None:
         """Write the chosen parts into a folder, over those of a former export."""
-        from cscl.inference.deliver import deliver
-
         session = self.session
         if session.prediction is None:
             return
@@ -265,10 +299,7 @@ class MapPanel(Panel):
         self.written.hide()
         self.open.hide()
         model = session.model.folder if session.model is not None else None
-        job = deliver(
-            session.prediction, folder, self._chosen(), parcels=session.parcels, labels=session.labels, model=model,
-            overwrite=True,
-        )  # fmt: skip
+        job = deliver_map(session.prediction, Path(folder), self._chosen(), session.labels, session.parcels, model)
         self.dock.run(job, "Exporting", self._exported)
 
     def _exported(self, files: list[Path]) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtWidgets import QWidget
 
+from cscl.grid import GeoBox
+
 if TYPE_CHECKING:
     from .dock import CSCLDock
 
@@ -32,6 +34,11 @@ class Panel(QWidget):
         self.needs: dict[QWidget, tuple[str, ...]] = {}
         self._tips: dict[QWidget, str] = {}
 
+    @property
+    def grid(self) -> GeoBox | None:
+        """Grid whose pixels `picked` and `hovered` are told: that of the images, unless a panel shows finer ones."""
+        return self.session.origin
+
     def refresh(self) -> None:
         """Enable what can be done now; what cannot says why. Called when the session changes and around jobs."""
         for widget, needed in self.needs.items():
@@ -44,10 +51,10 @@ class Panel(QWidget):
         """Get ready to be looked at: this panel comes to the top."""
 
     def picked(self, row: int, col: int, modifiers: frozenset[str]) -> None:
-        """Answer a click on a pixel of the open images while this panel is on top."""
+        """Answer a click on a pixel of `grid` while this panel is on top."""
 
     def hovered(self, row: int, col: int, modifiers: frozenset[str]) -> None:
-        """Answer the mouse above a pixel of the open images while this panel is on top."""
+        """Answer the mouse above a pixel of `grid` while this panel is on top."""
 
     def shut(self) -> None:
         """Leave the viewer as it would be without the panel."""

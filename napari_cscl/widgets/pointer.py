@@ -1,4 +1,4 @@
-"""The mouse in the scene: clicks that are no drags, as pixels of the open images."""
+"""The mouse in the scene: clicks that are no drags, as pixels of what is on show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cscl.grid import GeoBox
 from napari_cscl.bridge import pixel_at
 from napari_cscl.session import Session
 
@@ -28,12 +29,16 @@ class Pointer:
         Whose mouse it listens to.
     session : Session
         Whose images lie in the scene.
+    grid : callable
+        Says of which grid pixels are told now.
     clicked, moved : callable
         Called with row, column and the held modifier keys, e.g. ``{"Shift"}``.
     """
 
-    def __init__(self, viewer: Viewer, session: Session, clicked: Heard, moved: Heard) -> None:
-        self.viewer, self.session = viewer, session
+    def __init__(
+        self, viewer: Viewer, session: Session, grid: Callable[[], GeoBox | None], clicked: Heard, moved: Heard
+    ) -> None:
+        self.viewer, self.session, self._grid = viewer, session, grid
         self._heard_click, self._heard_move = clicked, moved
         viewer.mouse_drag_callbacks.append(self._press)
         viewer.mouse_move_callbacks.append(self._move)
@@ -61,9 +66,9 @@ class Pointer:
         self._tell(event, self._heard_move)
 
     def _tell(self, event: Any, heard: Heard) -> None:
-        active = self.viewer.layers.selection.active
-        if self.session.cube is None or str(getattr(active, "mode", "pan_zoom")) not in ("pan_zoom", "transform"):
+        active, grid = self.viewer.layers.selection.active, self._grid()
+        if grid is None or str(getattr(active, "mode", "pan_zoom")) not in ("pan_zoom", "transform"):
             return
-        pixel = pixel_at(self.session.cube.grid, self.session.origin, event.position)
+        pixel = pixel_at(grid, self.session.origin, event.position)
         if pixel is not None:
             heard(*pixel, frozenset(str(key.name) for key in event.modifiers))

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from cscl.cube import SITSCube
 from cscl.errors import GridError
-from cscl.grid import GeoBox, same
+from cscl.grid import GeoBox, same, times_finer
 from napari_cscl.bridge import KEY, grid_of, role_of
 from napari_cscl.opening import place_in_words
 
@@ -53,7 +53,7 @@ class Strays(QObject):
     def arrived(self, layer: Any) -> bool:
         """Say whether a layer that came into the viewer lies on the open scene; what does not is set aside."""
         scene, grid = self.session.origin, grid_of(layer.metadata)
-        if scene is None or grid is None or same(scene, grid):
+        if scene is None or grid is None or _lies_on(scene, layer):
             return True
         self._aside.append(layer)
         self._soon.start()
@@ -104,7 +104,7 @@ class Strays(QObject):
             return layer.metadata[KEY]["cube"] is scene
         if role == "prediction" and layer.metadata[KEY].get("prediction") is self.session.prediction:
             return True
-        return same(grid, scene.grid) and (role in WITH_THE_PLACE or not self._replaced)
+        return _lies_on(scene.grid, layer) and (role in WITH_THE_PLACE or not self._replaced)
 
     # --- what is asked ---------------------------------------------------------------------------------------------
 
@@ -160,3 +160,10 @@ class Strays(QObject):
         )
         self.dock.say("Other labels would remove your corrections. Choose in the Data panel what to do.")
         self.dock.pages.turn_to(self.panel)
+
+
+def _lies_on(scene: GeoBox, layer: Any) -> bool:
+    """Whether a layer of ours lies on the grid of a scene; what is no images or labels may have finer pixels."""
+    held = layer.metadata[KEY]
+    exact = "cube" in held or "labels" in held
+    return same(scene, held["grid"]) if exact else times_finer(held["grid"], scene) is not None

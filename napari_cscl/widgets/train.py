@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from cscl.card import ModelCard
 from cscl.data.commands import Run, command_of, python_of
 from cscl.errors import CSCLError, InputError, MemoryLimitError, OutputError
-from cscl.events import Event, Measure, run
+from cscl.events import Event, Measure, Note, run
 from cscl.products import Scene
 from cscl.recipe import Recipe
 from napari_cscl.forms import Form
@@ -51,6 +51,7 @@ TITLES = {
     **{"pretrain.loss": "Pre-training scheme", "train.loss": "Segmentation loss", "": "Run", "num_features": "Width"},
     **dict.fromkeys(("pretrain.ema", "train.ema"), "Averaging"),
     **dict.fromkeys(("pretrain.clip", "train.clip"), "Gradient limit"),
+    **{"unlabelled": "Parcels without a crop", "data.finer": "Times finer maps", "aggregate": "See alike neighbours"},
 }
 CURVES = {"loss": "loss", "similarity_gap": "similarity gap", "overall accuracy": "validation accuracy"}
 SETTLE_MS = 500
@@ -96,6 +97,8 @@ class TrainPanel(Panel):
         self.start.setToolTip("Make the model, and use it then")
         self.curves = LiveLine()
         self.curves.hide()
+        self.notes = words(selectable=True)
+        self.notes.hide()
         self.command, self.python = QPushButton("Copy as command line"), QPushButton("Copy as Python")
         self.command.setToolTip("Copy lines for a terminal that do the same run")
         self.python.setToolTip("Copy a script that does the same run")
@@ -103,7 +106,7 @@ class TrainPanel(Panel):
         for widget in (
             form(("Stages", self.stages)), self.from_model, self.waiting,
             form(("Model folder", row(self.out, self.browse, wide=(self.out,)))), self.resume, self.said, self.start,
-            self.curves, row(self.command, self.python, wide=(self.python,)),
+            self.curves, self.notes, row(self.command, self.python, wide=(self.python,)),
         ):  # fmt: skip
             layout.addWidget(widget)
         layout.addStretch()
@@ -121,8 +124,9 @@ class TrainPanel(Panel):
         self._estimator.failed.connect(self._cannot)
         self.dock.runner.failed.connect(self._failed)
         self.dock.runner.finished.connect(self._changed)
-        for signal in (self.session.cube_changed, self.session.labels_changed, self.session.model_changed):
+        for signal in (self.session.cube_changed, self.session.labels_changed):
             signal.connect(self._changed)
+        self.session.model_changed.connect(self._stage_changed)
 
     def shown(self) -> None:
         """Build the form when it is first looked at: what it lists comes with torch, which takes a second."""
@@ -161,7 +165,11 @@ class TrainPanel(Panel):
         pretraining, training = STAGES[self.stages.currentText()]
         self.from_model.setVisible(training and not pretraining)
         if self.form is not None:
-            hidden = {"pretrain": not pretraining, "train": not training, "model": self._start_from() is not None}
+            start = self.session.model.card if self._start_from() is not None and self.session.model else None
+            hidden = {
+                "pretrain": not pretraining, **dict.fromkeys(("train", "unlabelled"), not training),
+                "model": start is not None, "data.finer": start is not None and start.finer > 1,
+            }  # fmt: skip
             self.form.hide_parts(place for place, out_of_use in hidden.items() if out_of_use)
         self._changed()
 
@@ -210,7 +218,7 @@ class TrainPanel(Panel):
             self._settled.start()
         elif not self.dock.runner.busy:
             try:
-                job = estimate(Scene(session.cube, session.labels), self.run_meant())
+                job = estimate(Scene(session.cube, session.labels), session.parcels, self.run_meant())
             except CSCLError as error:
                 self._cannot(error)
             else:
@@ -260,12 +268,17 @@ class TrainPanel(Panel):
         self._estimator.close()
         self.curves.clear()
         self.curves.show()
+        self.notes.clear()
+        self.notes.hide()
         self._hint, self._stage = "", ""
-        job = make(replace(meant, overwrite=True), Scene(session.cube, session.labels), resume)
+        job = make(replace(meant, overwrite=True), Scene(session.cube, session.labels), session.parcels, resume)
         self._mine = self.dock.run(job, "Training", self._made, on_event=self._follow, can_finish=True)
 
     def _follow(self, event: Event) -> None:
-        """Draw the figures of the run; another stage begins other curves."""
+        """Draw the figures of the run, and keep what it says; another stage begins other curves."""
+        if isinstance(event, Note):
+            self.notes.setText("\n".join(filter(None, [self.notes.text(), event.text])))
+            self.notes.show()
         if isinstance(event, Measure):
             stage = event.stage.removesuffix(" validation")
             if stage != self._stage:

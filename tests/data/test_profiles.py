@@ -13,6 +13,7 @@ from cscl.data.indices import index_values, offered_indices
 from cscl.data.profiles import class_profiles, facts_at, parcel_profile, pixel_profile, quantities
 from cscl.errors import InputError
 from cscl.events import run
+from cscl.grid import refined
 from cscl.products import Prediction, Scene
 
 S2 = ("B02", "B03", "B04", "B08", "B11")
@@ -151,6 +152,19 @@ def test_a_place_knows_where_it_lies_and_what_grows_there(scene: Scene) -> None:
     assert unknown.crop is None and unknown.parcel is not None and unknown.predicted is None
     assert names[4] and facts_at(grid, *map(int, np.argwhere(labels.ids == 4)[0]), labels, prediction).predicted is None
     assert facts_at(grid, 0, 0).parcel is None
+
+
+def test_a_place_on_labels_and_maps_of_other_pixels(scene: Scene) -> None:
+    labels, grid = scene.labels, scene.cube.grid
+    fine = refined(grid, 4)
+    ids = xr.DataArray(np.full(fine.shape, 9, np.uint8), dims=("y", "x"))
+    ids[40:44, 80:83] = 4
+    sure = xr.DataArray(np.full(fine.shape, 50, np.uint8), dims=("y", "x"))
+    sure[40:44, 80:82], sure[40:44, 82] = 100, 250
+    prediction = Prediction(ids, sure, fine, labels.legend)
+    place = facts_at(grid, 10, 20, labels, prediction)
+    assert place.predicted == "winter wheat" and place.confidence == pytest.approx((0.4 + 0.4 + 1) / 3)
+    assert facts_at(fine, 43, 83, labels).parcel == labels.parcel_ids[10, 20] == facts_at(grid, 10, 20, labels).parcel
 
 
 @pytest.mark.slow

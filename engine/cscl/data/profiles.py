@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cscl.cube import SITSCube
 from cscl.errors import InputError
 from cscl.events import Job, Progress
-from cscl.grid import GeoBox, Window
+from cscl.grid import GeoBox, Window, pixel_there, times_finer
 from cscl.legend import Legend
 from cscl.products import LabelMap, Prediction
 
@@ -102,7 +102,11 @@ class Place:
 def facts_at(
     grid: GeoBox, row: int, col: int, labels: LabelMap | None = None, prediction: Prediction | None = None
 ) -> Place:
-    """Say what is known about a pixel of a grid; labels and prediction lie on that grid."""
+    """Say what is known about a pixel of a grid.
+
+    Labels lie on that grid, or on a finer or coarser one of the same place, where the centre of the pixel counts. A
+    prediction lies on that grid or on a finer one: then the class of most of its pixels there counts.
+    """
     assert grid.crs is not None  # no grid is made without
     t = grid.transform
     easting, northing = (
@@ -111,12 +115,14 @@ def facts_at(
     longitude, latitude = grid.crs.transformer_to_crs("EPSG:4326")(easting, northing)
     parcel = crop = predicted = confidence = None
     if labels is not None:
-        crop = _name(labels.legend, int(labels.ids[row, col]))
-        parcel = int(labels.parcel_ids[row, col]) or None if labels.parcel_ids is not None else None
+        there = pixel_there(row, col, grid, labels.grid)
+        crop = _name(labels.legend, int(labels.ids[there]))
+        parcel = int(labels.parcel_ids[there]) or None if labels.parcel_ids is not None else None
     if prediction is not None:
-        ids, share = prediction.read(Window(row, col, 1, 1))
-        predicted = _name(prediction.legend, int(ids[0, 0]))
-        confidence = float(share[0, 0]) if np.isfinite(share[0, 0]) else None
+        ids, share = prediction.read(Window(row, col, 1, 1).refined(times_finer(prediction.grid, grid) or 1))
+        most = int(np.bincount(ids.ravel()).argmax())
+        mean = share[ids == most].mean()
+        predicted, confidence = _name(prediction.legend, most), float(mean) if np.isfinite(mean) else None
     return Place(row, col, easting, northing, float(latitude), float(longitude), parcel, crop, predicted, confidence)
 
 

@@ -14,7 +14,10 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
-__all__ = ["LabelOptions", "is_vector", "label_map", "open_labels", "open_parcels", "with_crops"]
+__all__ = [
+    "LabelOptions", "is_vector", "label_bytes", "label_map", "open_labels", "open_parcels", "require_room",
+    "with_crops",
+]  # fmt: skip
 
 BYTES_A_PIXEL = 12  # class, parcel and side, and what comes and goes while they are made
 VECTOR = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet"}
@@ -84,7 +87,7 @@ def open_labels(
         )
     if not Path(path).exists():
         raise MissingError(f"There is no label file {path}.")
-    _require_room(grid, str(path))
+    require_room(grid, f"The labels {path}")
     if not is_vector(path):
         legend = Legend.from_csv(options.legend) if options.legend else None
         return LabelMap.open(path, grid, legend, options.label_nodata)
@@ -117,7 +120,7 @@ def label_map(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Lege
     CSCLError
         If the legend file cannot be read, no parcel lies on the grid, or the memory does not hold its pixels.
     """
-    _require_room(grid, parcels.name)
+    require_room(grid, f"The labels {parcels.name}")
     if options.legend:
         return rasterise(parcels, grid, Legend.from_csv(options.legend))
     own = parcels.legend(options.name_column) if options.class_column else Legend(())
@@ -125,13 +128,25 @@ def label_map(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Lege
     return rasterise(parcels, grid, known.extended(parcels.codes, names) if known is not None else own)
 
 
-def _require_room(grid: GeoBox, what: str) -> None:
-    """Refuse more pixels than the memory holds: at 2.5 m a scene has 16 times those of its images."""
+def label_bytes(grid: GeoBox) -> int:
+    """Memory that labels take on a grid, and what learns from them holds beside them."""
     rows, cols = grid.shape
-    needed, free = BYTES_A_PIXEL * rows * cols, psutil.virtual_memory().available
+    return int(BYTES_A_PIXEL * rows * cols)
+
+
+def require_room(grid: GeoBox, what: str, bytes_a_pixel: int = BYTES_A_PIXEL) -> None:
+    """Refuse more pixels than the memory holds: at 2.5 m a scene has 16 times those of its images.
+
+    Raises
+    ------
+    MemoryLimitError
+        The message names `what`, a plural, and what they take.
+    """
+    (rows, cols), free = grid.shape, psutil.virtual_memory().available
+    needed = bytes_a_pixel * rows * cols
     if needed > free:
         raise MemoryLimitError(
-            f"The labels {what} take about {needed / 1e9:.0f} GB of memory at {rows} x {cols} pixels, and "
+            f"{what} take about {needed / 1e9:.0f} GB of memory at {rows} x {cols} pixels, and "
             f"{free / 1e9:.0f} GB are free. Cut the images to the part that matters, e.g. with gdal_translate -srcwin, "
-            "or take coarser pixels (data.finer)."
+            "or take coarser pixels (data.finer, or finer of a map)."
         )
