@@ -79,6 +79,10 @@ def test_a_model_of_coarser_maps_can_be_started_from(models: tuple[Path, Path, P
     seen = split_of(models[2], scene.labels.grid)
     held = np.isin(split_of(folder, scene.labels.grid), (Side.VALIDATION, Side.TEST))
     assert held.any() and not (held & (seen == Side.TRAIN)).any()
+    parcels, side = scene.labels.parcel_ids, split_of(folder, scene.labels.grid)
+    assert parcels is not None
+    sides = [set(np.unique(side[parcels == parcel])) - {Side.NONE} for parcel in np.unique(parcels)]
+    assert max(map(len, sides)) == 1, "rims of parcels, which the former pixels cut off, lie on no side"
     finest = replace(ModelCard.open(folder), recipe=FINER.with_settings(["data.finer=4"]))
     with pytest.raises(InputError, match=r"maps 4 times finer than the images, and data\.finer is 2"):
         inherited(FINER, finest)

@@ -12,7 +12,7 @@ from cscl.errors import InputError
 from cscl.grid import Window
 from cscl.products import LabelMap
 
-__all__ = ["Side", "only", "split_blocks", "split_window"]
+__all__ = ["Side", "only", "split_blocks", "split_window", "without_strays"]
 
 
 class Side(IntEnum):
@@ -94,6 +94,17 @@ def only(labels: LabelMap, side_YX: NDArray[np.uint8], side: Side) -> LabelMap:
     return replace(labels, ids=ids, parcel_ids=parcels)
 
 
+def without_strays(side_YX: NDArray[np.uint8], parcel_ids: NDArray[np.int32] | None) -> NDArray[np.uint8]:
+    """Take away the side of pixels that lie on another one than most of their parcel.
+
+    A split that was made for other pixels or outlines cuts off rims of parcels: where one side learnt what grows there,
+    the other must not judge it.
+    """
+    if parcel_ids is None:
+        return side_YX
+    return np.where(_keep_parcels_whole(side_YX, parcel_ids) == side_YX, side_YX, np.uint8(Side.NONE))
+
+
 def _class_histogram(labels: LabelMap, block_px: int) -> NDArray[np.float64]:
     """Pixels of each class in each block, axes (block, class); one row of blocks at a time, for the sake of memory."""
     (height, width), classes = labels.ids.shape, len(labels.legend)
@@ -126,6 +137,8 @@ def _keep_parcels_whole(side: NDArray[np.uint8], parcel_ids: NDArray[np.int32]) 
     length = np.diff(starts, append=ids.size)
     parcel, of_run = np.unique(ids[starts], return_inverse=True)
     votes = np.bincount(of_run * len(Side) + sides[starts], length, minlength=len(parcel) * len(Side))
-    most = votes.reshape(-1, len(Side)).argmax(axis=1).astype(np.uint8)
+    votes = votes.reshape(-1, len(Side))
+    votes[:, Side.NONE] = 0
+    most = votes.argmax(axis=1).astype(np.uint8)
     winner = np.where(ids[starts] > 0, most[of_run], sides[starts])
     return np.repeat(winner, length).reshape(side.shape)

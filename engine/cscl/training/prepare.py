@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import cscl
 from cscl.card import ModelCard
 from cscl.data.batches import STRIP_PX, Patches, Source, held_in_memory, statistics
-from cscl.data.split import Side, split_blocks, split_window
+from cscl.data.split import Side, split_blocks, split_window, without_strays
 from cscl.errors import InputError, MissingError
 from cscl.events import Event, Note, Progress
 from cscl.grid import GeoBox, Window, pixel_size_m
@@ -221,7 +221,7 @@ def _sides(
     if window is not None:
         side = split_window(scene.labels.ids.shape, window.refined(scene.finer))
     elif former is not None and all((former == s).any() for s, share in wanted.items() if share):
-        return former
+        return without_strays(former, scene.labels.parcel_ids)
     else:
         side = split_blocks(
             scene.labels, data.block_px, data.validation_share, data.test_share, recipe.seed + number, scene.finer
