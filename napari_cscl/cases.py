@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ __all__ = [
     "season_pictures", "spot_of",
 ]  # fmt: skip
 
+T = TypeVar("T", bound=np.generic)
 AROUND = 1.6  # side of the window, as a multiple of the longer side of the case
 LEAST_PX, MOST_PX = 24, 400
 DATES, TRIES = 5, 4
@@ -169,7 +170,10 @@ def annotated(atlas: ErrorAtlas, frame: pd.DataFrame, notes: Notes, map_name: st
 
 
 def map_pictures(atlas: ErrorAtlas, case: Case, edges_YX: NDArray[np.float32] | None = None) -> tuple[Picture, ...]:
-    """Picture the truth, the map and the kinds of error of a case, and the edge strength (y, x) where it is known."""
+    """Picture the truth, the map and the kinds of error of a case, and the edge strength (y, x) where it is known.
+
+    The edge strength has the pixels of the atlas, or coarser ones; of finer ones nothing is shown.
+    """
     part = case.window.slices
     truth = atlas.legend.to_index(atlas.labels.ids[part])
     truth = np.where(atlas.labels.ids[part] == atlas.labels.legend.ignore, -1, truth)
@@ -180,8 +184,20 @@ def map_pictures(atlas: ErrorAtlas, case: Case, edges_YX: NDArray[np.float32] | 
         _crops("truth", truth, atlas.legend),
         _crops("map", atlas.guess_YX[part], atlas.legend),
         errors,
-        _edges(None if edges_YX is None else edges_YX[part]),
+        _edges(None if edges_YX is None else _part(edges_YX, case)),
     )
+
+
+def _part(values_YX: NDArray[np.float32], case: Case) -> NDArray[np.float32] | None:
+    """Cut the window of a case out of a raster of its pixels or of coarser ones; None out of one of finer ones."""
+    finer = int(case.grid.shape[0]) // len(values_YX)
+    seen = case.window.coarsened(max(1, finer))
+    return _repeated(values_YX[seen.slices], seen, case.window, finer) if finer else None
+
+
+def _repeated(values: NDArray[T], seen: Window, window: Window, finer: int) -> NDArray[T]:
+    """Repeat pixels of a coarse window, so that they are those of a window in it; axes (y, x, ...)."""
+    return values.repeat(finer, 0).repeat(finer, 1)[window.within(seen.refined(finer)).slices]
 
 
 def _crops(name: str, index_YX: NDArray[Any], legend: Legend) -> Picture:
@@ -258,9 +274,7 @@ def _look(
     except CSCLError as error:
         return 0.0, Picture(name, None, time=time, note=str(error))
     note = "" if share >= CLEAR else f"{share:.0%} of the window usable"
-    if finer > 1:
-        colours = colours.repeat(finer, 0).repeat(finer, 1)[window.within(seen.refined(finer)).slices]
-    return share, Picture(name, colours, time=time, note=note)
+    return share, Picture(name, _repeated(colours, seen, window, finer), time=time, note=note)
 
 
 def _around(bounds: Window, shape: tuple[int, int]) -> Window:

@@ -154,6 +154,39 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
     dock.map.export_to(walk.scratch / "export")
     walk.settle()
     walk.picture("export")
+    if args.finer:
+        finer_maps(walk)
+
+
+def finer_maps(walk: Walk) -> None:
+    """Learn maps four times finer than the images, for a moment only, and look at one of them and at its errors."""
+    from cscl.recipe import Recipe
+
+    dock, viewer = walk.dock, walk.viewer
+    viewer.reset_view()
+    walk.turn_to(dock.train)
+    recipe = Recipe().with_settings(["data.finer=4", "train.steps=60", "train.batch=4", "data.label_share=0.5"])
+    dock.train.train_into(walk.scratch / "fine", recipe, (False, True))
+    walk.settle()
+    dock.train.form.more.setChecked(True)
+    walk.picture("finer-train")
+    walk.turn_to(dock.map)
+    walk.press(dock.map.predict)
+    viewer.scene.camera.zoom *= 4
+    walk.picture("finer-map")
+    walk.turn_to(dock.boundary)
+    dock.boundary.judged.setCurrentIndex(1)
+    walk.press(dock.boundary.find)
+    walk.picture("finer-errors")
+    dock.boundary.walk.step(1)
+    walk.picture("finer-worst-parcel")
+    viewer.scene.camera.zoom /= 2
+    walk.turn_to(dock.affinity)
+    walk.press(dock.affinity.look)
+    walk.click(*(n // 2 for n in dock.session.cube.shape))
+    walk.picture("finer-affinity")
+    walk.turn_to(dock.finetune)
+    walk.picture("finer-finetune")
 
 
 def explore_errors(walk: Walk) -> None:
@@ -229,6 +262,7 @@ def main() -> None:
     parser.add_argument("--images", help="images other than the sample season")
     parser.add_argument("--labels", help="their parcels or labels")
     parser.add_argument("--column", help="column of the parcels that holds the crop")
+    parser.add_argument("--finer", action="store_true", help="end with maps four times finer than the images")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"))
     parser.add_argument("--size", default="1366x768", help="width and height of the window (default: 1366x768)")
     args = parser.parse_args()

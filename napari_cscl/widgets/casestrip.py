@@ -139,8 +139,7 @@ class CaseStrip(QWidget):
         if case is None or atlas is None:
             return
         seen = self.dock.affinity.sights.seen
-        edges = seen[0].edges_YX if seen and seen[0].edges_YX.shape == atlas.kinds_YX.shape else None
-        self.maps = map_pictures(atlas, case, edges)
+        self.maps = map_pictures(atlas, case, seen[0].edges_YX if seen else None)
         self.season = [Picture("", None) for _ in dates_to_try(len(cube.dates))] if cube is not None else []
         self._show()
         if self.runner.busy:

@@ -51,7 +51,9 @@ TITLES = {
     **{"pretrain.loss": "Pre-training scheme", "train.loss": "Segmentation loss", "": "Run", "num_features": "Width"},
     **dict.fromkeys(("pretrain.ema", "train.ema"), "Averaging"),
     **dict.fromkeys(("pretrain.clip", "train.clip"), "Gradient limit"),
-    **{"unlabelled": "Parcels without a crop", "data.finer": "Times finer maps", "aggregate": "See alike neighbours"},
+    "unlabelled": "Parcels without a crop",
+    "data.finer": "Maps, times finer",
+    "aggregate": "Attention to neighbours",
 }
 CURVES = {"loss": "loss", "similarity_gap": "similarity gap", "overall accuracy": "validation accuracy"}
 SETTLE_MS = 500

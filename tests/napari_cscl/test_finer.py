@@ -172,7 +172,13 @@ def test_pixels_of_a_plain_model_are_cut_to_be_compared(polygons: Any, fine_mode
     dock.pages.turn_to(dock.boundary)
     dock.boundary.judged.setCurrentIndex(1)
     press(dock, qtbot, dock.boundary.find)
-    labels = dock.boundary.atlas.labels
+    labels, strip = dock.boundary.atlas.labels, dock.boundary.casebox.strip
+    dock.affinity.start_looking()
+    finish(dock, qtbot)
+    dock.boundary.parcels.selectRow(0)
+    case, edges = strip.case, dock.affinity.sights.seen[0].edges_YX
+    assert strip.maps[3].values_YX.shape == strip.maps[0].colours_YXC.shape[:2]
+    assert strip.maps[3].values_YX[5, 6] == edges[(case.window.row + 5) // 4, (case.window.col + 6) // 4]
     dock.boundary.versus.start_comparing(fine_model)
     finish(dock, qtbot)
     duel = dock.boundary.versus.duel
