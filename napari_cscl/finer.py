@@ -69,6 +69,5 @@ def deliver_map(
         except InputError as error:
             yield Note(f"The figures show the map alone. {error}", warning=True)
             labels = None
-    return (
-        yield from deliver(prediction, out, parts, parcels=parcels, labels=labels, model=model, overwrite=True)
-    )  # fmt: skip
+    job = deliver(prediction, out, parts, parcels=parcels, labels=labels, model=model, overwrite=True)
+    return (yield from job)

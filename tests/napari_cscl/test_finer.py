@@ -184,3 +184,9 @@ def test_pixels_of_a_plain_model_are_cut_to_be_compared(polygons: Any, fine_mode
     duel = dock.boundary.versus.duel
     assert duel.names == ("model", "fine") and duel.atlases[1].labels is labels
     require_same(duel.maps[1].grid, session.prediction.grid, "both maps")
+    dock.map.pixels.setCurrentIndex(0)
+    press(dock, qtbot, dock.map.predict)
+    dock.boundary.versus.start_comparing(fine_model)
+    finish(dock, qtbot)
+    text = dock.jobbar.status.text()
+    assert "those of the model fine: the shapes differ" in text and "cscl coarsen" in text, "before it is mapped"
