@@ -120,7 +120,9 @@ def test_a_run_is_repeated_exactly(done: Path, cache: Path, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_a_stopped_benchmark_goes_on_and_a_failing_run_stops_no_other(asked: Protocol, cache: Path) -> None:
+def test_a_stopped_benchmark_goes_on_and_a_failing_run_stops_no_other(
+    asked: Protocol, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ledger = Path(asked.folder) / "ledger.jsonl"
     (Path(asked.folder) / "asked.toml").write_text(TEXT + FAILING, encoding="utf-8")
     plans = Protocol.open(Path(asked.folder) / "asked.toml").plans(budgets=["2steps"], seeds=[1])
@@ -135,6 +137,9 @@ def test_a_stopped_benchmark_goes_on_and_a_failing_run_stops_no_other(asked: Pro
     assert any(isinstance(e, Note) and e.warning and "compares views" in e.text for e in failed)
     assert [r["arm"] for r in rows_of(ledger) if "error" in r] == ["views"]
     (time,) = rows_of(ledger, "step time")
+    words = ["--budget", "2steps", "--seeds", "1-1", "--cache", str(cache), "--quiet"]
+    assert main(["benchmark", str(ledger.with_name("asked.toml")), *words]) == 2
+    assert "1 runs failed" in capsys.readouterr().err
     assert time["arm"] == "joint" and time["train_s"] > 0.5 * time["plain_s"] > 0 and "pretrain_s" not in time
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cscl.errors import InputError
+from cscl.errors import CSCLError, InputError
 from cscl.terminal import drive
 
 from .shared import Arguments, warn
@@ -28,7 +28,7 @@ def benchmark(args: Arguments) -> None:
     if args.repeat:
         return _repeat(args, protocols, ledger)
     plans = [plan for p in protocols for plan in p.plans(seeds=_seeds(args, p), budgets=args.budget, only=args.only)]
-    devices = args.devices.split(",") if args.devices else ["cpu"] * args.workers
+    devices, failed = args.devices.split(",") if args.devices else ["cpu"] * args.workers, 0
     if args.dry_run:
         held = settled(plans, read(ledger)[0])
         for plan in plans:
@@ -37,9 +37,14 @@ def benchmark(args: Arguments) -> None:
     else:
         job = benchmark(plans, ledger, devices=devices, cache=args.cache, keep=args.keep)
         done = drive(job, args.quiet)
+        failed = done.failed
         print(f"{done.finished} runs finished, {done.failed} failed, {done.held} were in the ledger: {ledger}")
     if args.page:
         print(drive(write_benchmark(protocols, ledger, args.page), args.quiet))
+    if failed:
+        raise CSCLError(
+            f"{failed} runs failed: the lines of {ledger} that hold an error say why. The next start tries them again."
+        )
     return None
 
 
