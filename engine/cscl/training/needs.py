@@ -31,7 +31,7 @@ __all__ = ["Needs", "needs"]
 COPIES = 8  # of each weight: itself, its gradient, two moments, the average, the best, two while looking
 KERNELS = 1.5  # what kernels and gradients take besides what is remembered for the way back; measured
 FORWARD = 3  # tensors of the largest kind that live at once where nothing is remembered; measured
-OTHERS = 40e6  # what reading, splitting and writing take, bytes; measured
+OTHERS = 120e6  # what reading, splitting, writing and the first step of a process take, bytes; measured
 LOOK_PX = 16 * 64 * 64  # pixels of a batch of the validation blocks
 FREE_SHARE = 0.25  # cubes larger than this share of the free memory are read from disk, see `held_in_memory`
 
@@ -85,8 +85,9 @@ def needs(
 ) -> Job[Needs]:
     """Estimate what pre-training and training on a scene will take.
 
-    On CPUs the memory was 0.8 to 1.4 times what runs of seven kinds took (both networks, 4 to 64 samples a step), the
-    time 0.7 to 1.4 times. On GPUs, which compute in shorter numbers, the memory is an upper bound.
+    On CPUs the memory was 0.9 to 1.0 times what runs of the compact network took (8 to 48 samples a step, also at finer
+    pixels), and up to 1.4 times for larger networks; the time was 0.7 to 1.4 times. On GPUs, which compute in shorter
+    numbers, the memory is an upper bound.
 
     Parameters
     ----------
