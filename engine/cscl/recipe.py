@@ -137,7 +137,8 @@ class UnlabelledSettings:
         float, {"min": 0.0, "max": 100.0, "tooltip": "Weight of what parcels without a crop teach; 0 for nothing"}
     ] = 1.0
     average: Annotated[
-        Literal["parcel", "pixel"], {"tooltip": "Whether pixels of a parcel share one answer, or have each its own"}
+        Literal["parcel", "edge", "pixel"],
+        {"tooltip": "Which pixels of a parcel share the answer of its inside: all of them, those at its edge, or none"},
     ] = "parcel"
     rise: Annotated[float, {"min": 0.0, "max": 1.0, "tooltip": "Share of the steps over which the weight rises"}] = 0.3
     date_dropout: Annotated[

@@ -17,7 +17,7 @@ from cscl.data.split import Side
 from cscl.errors import CSCLError
 from cscl.events import Job, Measure, Note, run
 from cscl.inference.tiles import load_model
-from cscl.losses.consistency import answers_of_parcels
+from cscl.losses.consistency import answers_of_parcels, inside
 from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe, UnlabelledSettings
@@ -61,6 +61,9 @@ def test_the_teacher_answers_by_its_own_weights_and_leaves_the_network_alone(tmp
     assert torch.allclose(answer, answers_of_parcels(p, batch.parcel_BHW))
     by_pixel = Teacher(network, UnlabelledSettings(weight=1.0, average="pixel"))
     assert torch.allclose(by_pixel.answer(None, batch), p) and not torch.allclose(p, answer)
+    at_edge = Teacher(network, UnlabelledSettings(weight=1.0, average="edge")).answer(None, batch)
+    where = inside(batch.parcel_BHW)[:, None].expand_as(p)
+    assert torch.equal(at_edge[where], p[where]) and torch.equal(at_edge[~where], answer[~where])
 
 
 def test_samples_are_thinned_but_keep_a_date_that_shows_something(tmp_path: Path) -> None:

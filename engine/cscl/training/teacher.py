@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cscl.data.batches import Batch
-from cscl.losses.consistency import answers_of_parcels, consistency
+from cscl.losses.consistency import answers_of_parcels, consistency, inside
 from cscl.recipe import UnlabelledSettings
 
 __all__ = ["MEMORY", "Teacher"]
@@ -60,8 +60,13 @@ class Teacher:
         finally:
             for module, mode in modes:
                 module.training = mode
-        probability = logits.float().softmax(1)
-        return probability if self.settings.average == "pixel" else answers_of_parcels(probability, batch.parcel_BHW)
+        probability: Tensor = logits.float().softmax(1)
+        if self.settings.average == "pixel":
+            return probability
+        shared = answers_of_parcels(probability, batch.parcel_BHW)
+        if self.settings.average == "parcel":
+            return shared
+        return torch.where(inside(batch.parcel_BHW)[:, None], probability, shared)
 
     def thinned(self, batch: Batch, items: slice) -> Batch:
         """Hide some dates of some items, but never all that show something; drawn from torch's generator."""
@@ -74,8 +79,8 @@ class Teacher:
 
     def loss(self, logits: Tensor, answer: Tensor, batch: Batch, done: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of the network's logits against the answers inside parcels, weighed, and measures."""
-        inside = batch.parcel_BHW >= 0
-        found = consistency(logits, answer, inside)
-        agreed = (logits.argmax(1) == answer.argmax(1)) & inside
-        measures = {"unlabelled": found.detach(), "agreement": agreed.sum() / inside.sum().clamp_min(1)}
+        counts = batch.parcel_BHW >= 0
+        found = consistency(logits, answer, counts)
+        agreed = (logits.argmax(1) == answer.argmax(1)) & counts
+        measures = {"unlabelled": found.detach(), "agreement": agreed.sum() / counts.sum().clamp_min(1)}
         return self.weight(done) * found, measures
