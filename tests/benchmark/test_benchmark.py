@@ -85,6 +85,7 @@ def test_all_runs_are_in_the_ledger_with_what_repeats_them(done: Path) -> None:
     assert first["steps"] == {"pretrain": 3, "train": 4}
     assert first["recipe"]["train"]["steps"] == 4 and first["recipe"]["seed"] == first["seed"]
     assert 0 < first["told"]["parcels_with_crop"] < first["told"]["parcels"] and first["versions"]["torch"]
+    assert first["command"] == f"cscl benchmark asked.toml --repeat {first['id']} --ledger ledger.jsonl"
     pair = [r for r in rows if r["seed"] == first["seed"]]
     assert len({json.dumps(r["told"]) for r in pair}) == 1  # the same data, the same parcels known
     assert {r["content"]["baseline"] for r in rows_of(done / "ledger.jsonl", "protocol")} == {"plain"}

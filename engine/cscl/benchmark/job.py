@@ -92,7 +92,7 @@ def benchmark(
                 if task is None:
                     yield found
                     continue
-                row = {**_row(task, found, ledger), **made}
+                row = {**_row(task, found, ledger.name), **made}
                 append(ledger, row)
                 good, bad = good + ("figures" in row), bad + ("error" in row)
                 yield _said(task.plan, row)
@@ -259,14 +259,14 @@ def _claimed(queue: list[Plan], claims: dict[str, IO[bytes]], ledger: Path, cach
     return None
 
 
-def _row(task: Task, found: Mapping[str, Any], ledger: Path) -> dict[str, Any]:
+def _row(task: Task, found: Mapping[str, Any], ledger: str) -> dict[str, Any]:
+    """Return the line of a run; its command is for the folder that holds ledger and protocol, wherever that is."""
     plan: Plan = task.plan
-    path = Path(plan.protocol.folder) / f"{plan.protocol.name}.toml"
     return {
         "kind": "run", "id": plan.id, "digest": plan.digest, "protocol": plan.protocol.name, "arm": plan.arm.name,
         "network": plan.network.name, "season": plan.season.name, "share": plan.share, "budget": str(plan.budget),
         "seed": plan.seed, "steps": vars(task.steps), **found,
-        "command": f"cscl benchmark {path} --repeat {plan.id} --ledger {ledger}", "when": _now(),
+        "command": f"cscl benchmark {plan.protocol.name}.toml --repeat {plan.id} --ledger {ledger}", "when": _now(),
     }  # fmt: skip
 
 
