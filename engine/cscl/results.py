@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cscl.errors import OutputError
 
-__all__ = ["begin", "put", "require_name", "require_place"]
+__all__ = ["in_the_making", "put", "require_name", "require_place"]
 
 
 def require_name(out: Path) -> None:
@@ -53,7 +55,7 @@ def require_place(out: Path, mark: str, *, overwrite: bool) -> None:
         )
 
 
-def begin(out: Path, *, overwrite: bool) -> Path:
+def _begin(out: Path, *, overwrite: bool) -> Path:
     """Make the folder ``<out>.part`` for a result in the making.
 
     Raises
@@ -80,3 +82,33 @@ def put(part: Path, out: Path) -> None:
     if out.exists():
         shutil.rmtree(out)
     part.replace(out)
+
+
+@contextmanager
+def in_the_making(out: Path, what: str, *, overwrite: bool) -> Iterator[Path]:
+    """Lend the folder ``<out>.part``, which gets its name when all went well, and goes when not.
+
+    Parameters
+    ----------
+    out : Path
+        Folder to be; `require_place` has looked at it.
+    what : str
+        What the result is, for messages, such as "The map".
+    overwrite : bool
+        Whether a folder that a killed run left may go.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made, or something in it cannot be written.
+    """
+    part = _begin(out, overwrite=overwrite)
+    try:
+        yield part
+        put(part, out)
+    except OSError as error:
+        raise OutputError(
+            f"{what} {out} cannot be written ({error}). Make room on the disk or choose another place."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
-from cscl.errors import InputError, OutputError
+from cscl.errors import InputError
 from cscl.events import Event, Job, Note, Progress
 from cscl.grid import Window, coarsened, tile_count, tiles
 from cscl.products import Prediction
-from cscl.results import begin, put, require_place
+from cscl.results import in_the_making, require_place
 
 from .mapfiles import FULL_CONFIDENCE, NO_CONFIDENCE, MapFiles, write_facts
 
@@ -74,17 +72,9 @@ def coarsen(
         raise InputError(
             f"{prediction.name} holds no probabilities. Map again with --probabilities, or join by majority."
         )
-    part = begin(out, overwrite=overwrite)
-    try:
+    with in_the_making(out, "The map", overwrite=overwrite) as part:
         yield from _write(prediction, part, options)
         write_facts(part, prediction.legend, _facts(prediction, options))
-        put(part, out)
-    except (OSError, rasterio.errors.RasterioIOError) as error:
-        raise OutputError(
-            f"The map {out} cannot be written ({error}). Make room on the disk or choose another place."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Prediction.open(out)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.data.network import fill, load_weights, make_loss
-from cscl.errors import InputError, OutputError
+from cscl.errors import InputError
 from cscl.events import Event, Job, Note, Progress
 from cscl.grid import GeoBox, Window, crop, refined, tile_count, tiles
 from cscl.losses.cscl import CSCLLoss
 from cscl.products import AffinityMap, Embedding
 from cscl.recipe import Choice
-from cscl.results import begin, put, require_place
+from cscl.results import in_the_making, require_place
 
 from .tiles import Model, load_model, suit_cube
 
@@ -65,8 +64,7 @@ def embed(
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     for warning in warnings:
         yield Note(warning, warning=True)
-    part = begin(out, overwrite=overwrite)
-    try:
+    with in_the_making(out, "The embedding", overwrite=overwrite) as part:
         store = _new_store(part, loaded, cube, "untrained" if untrained else loaded.card.stage)
         tile_px = CHUNK_PX if loaded.finer == 1 else CHUNK_PX * 2 // loaded.finer  # whole chunks
         total = tile_count(cube.shape, tile_px)
@@ -74,13 +72,6 @@ def embed(
             there = window.refined(loaded.finer).slices
             store[:, *there] = _embedding_of(loaded, cube, window).astype(np.float16)
             yield Progress("embedding", number, total, "tile")
-        put(part, out)
-    except OSError as error:
-        raise OutputError(
-            f"The embedding {out} cannot be written ({error}). Make room on the disk or choose another place."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Embedding.open(out)
 
 

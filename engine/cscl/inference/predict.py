@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import rasterio
 
 import cscl
 from cscl.cube import SITSCube
-from cscl.errors import InputError, OutputError
+from cscl.errors import InputError
 from cscl.events import Job, Note, Progress
 from cscl.grid import refined
 from cscl.products import Prediction
-from cscl.results import begin, put, require_place
+from cscl.results import in_the_making, require_place
 
 from .enlarge import By, enlarged
 from .mapfiles import MapFiles, write_facts
@@ -122,17 +120,9 @@ def predict(
         warnings = list(dict.fromkeys(warnings + more))
     for warning in warnings:
         yield Note(warning, warning=True)
-    part = begin(out, overwrite=overwrite)
-    try:
+    with in_the_making(out, "The map", overwrite=overwrite) as part:
         yield from _stream(loaded, cube, part, options, sharp)
         _write_facts(part, loaded, cube, str(Path(model).resolve()), options, sharp)
-        put(part, out)
-    except (OSError, rasterio.errors.RasterioIOError) as error:
-        raise OutputError(
-            f"The map {out} cannot be written ({error}). Make room on the disk or choose another place."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Prediction.open(out)
 
 

@@ -21,7 +21,7 @@ from cscl.data.split import Side
 from cscl.errors import CSCLError, MissingError, OutputError
 from cscl.grid import GeoBox, times_finer
 from cscl.raster import facts
-from cscl.results import begin, put, require_place
+from cscl.results import in_the_making, require_place
 
 from .checkpoint import Workplace
 
@@ -91,15 +91,9 @@ def copy_model(model: str | Path, out: str | Path) -> Path:
     model, out = Path(model), Path(out)
     card = ModelCard.open(model)
     require_place(out, "card.json", overwrite=False)
-    part = begin(out, overwrite=False)
-    try:
+    with in_the_making(out, "The model", overwrite=False) as part:
         shutil.copytree(model, part, dirs_exist_ok=True)
         replace(card, name=out.name).save(part)
-        put(part, out)
-    except OSError as error:
-        raise OutputError(f"The model {out} cannot be written ({error}). Make room on the disk.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return out
 
 
