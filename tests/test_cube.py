@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import xarray as xr
 from affine import Affine
 
-from cscl.cube import Radiometry, SITSCube
+from cscl.cube import Acquisition, Radiometry, SITSCube
 from cscl.errors import InputError, UnknownNameError
 from cscl.grid import Window, make_grid
 
@@ -78,6 +79,24 @@ def test_from_afar_a_cube_shows_the_middle_of_each_block() -> None:
     assert whole.unmasked().read()[1].all()
 
 
+def test_scale_and_offset_may_differ_by_band_and_go_along_with_selections() -> None:
+    whole = cube()
+    bands = replace(
+        whole,
+        radiometry=Radiometry((0.5, (0.5, 0.1), 1.0), ((0.0, -1.0), 0.0, (1.0, 2.0)), None, "declared"),
+        acquisitions=tuple(Acquisition(f"product {n}", baseline="05.10", shifted=True) for n in range(3)),
+    )
+    stored = whole.stored.values.astype(np.float32)
+    reflectance = bands.read()[0]
+    np.testing.assert_allclose(reflectance[0], stored[0] * 0.5 + np.array([0, -1])[:, None, None])
+    np.testing.assert_allclose(reflectance[1], stored[1] * np.array([0.5, 0.1])[:, None, None], rtol=1e-6)
+    np.testing.assert_allclose(reflectance[2], stored[2] + np.array([1, 2])[:, None, None])
+    part = bands.select(bands=["B08"], times=[0, 2])
+    assert part.radiometry == Radiometry((0.5, 1.0), ((-1.0,), (2.0,)), None, "declared")
+    assert part.acquisitions is not None and [a.product for a in part.acquisitions] == ["product 0", "product 2"]
+    np.testing.assert_array_equal(part.read()[0], reflectance[[0, 2]][:, [1]])
+
+
 def test_days_run_across_new_year() -> None:
     assert cube().days(dt.date(2021, 1, 1)).tolist() == [-2, 0, 151]
 
@@ -110,5 +129,11 @@ def test_cubes_that_cannot_be() -> None:
         SITSCube(plain.stored.transpose("band", ...), plain.grid, plain.radiometry)
     with pytest.raises(InputError, match="one value for each of 3 dates"):
         SITSCube(plain.stored, plain.grid, Radiometry((1.0,), (0.0,), None, ""))
+    for wrong, why in (
+        ({"radiometry": Radiometry(((1.0,),) * 3, (0.0,) * 3, None, "")}, "one for each of 2 bands"),
+        ({"acquisitions": (Acquisition("one"),)}, "one acquisition for each of 3 dates"),
+    ):
+        with pytest.raises(InputError, match=why):
+            replace(plain, **wrong)
     with pytest.raises(InputError, match="no dates or no bands"):
         plain.select(bands=[])

@@ -17,7 +17,10 @@ from cscl.errors import InputError
 from cscl.grid import GeoBox, Window, crop, tiles
 from cscl.registry import nearest
 
-__all__ = ["Radiometry", "SITSCube"]
+__all__ = ["Acquisition", "Factor", "Radiometry", "SITSCube"]
+
+Factor = float | tuple[float, ...]
+"""Scale or offset of one date: one for all bands, or one a band."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,64 @@ class Radiometry:
 
     Parameters
     ----------
-    scale, offset : tuple of float
-        One value a date.
+    scale, offset : tuple of float, or of tuples of float
+        One value a date, or for each date one value a band.
     nodata : float or None
         Stored value that means missing; None when every value counts. NaN always means missing.
     source : str
         Where these values come from, in words: declared by the file, given by the user, or assumed.
     """
 
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
+    scale: tuple[Factor, ...]
+    offset: tuple[Factor, ...]
     nodata: float | None
     source: str
+
+    def taken(self, times: Sequence[int] | None = None, bands: Sequence[int] | None = None) -> Radiometry:
+        """Return that of some dates and some bands, by position."""
+        scale, offset = (
+            tuple(_of_bands(factors[t], bands) for t in (range(len(factors)) if times is None else times))
+            for factors in (self.scale, self.offset)
+        )
+        return replace(self, scale=scale, offset=offset)
+
+    def factors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scale and offset as arrays with axes (time, band), float32; one band where it stands for all."""
+        return _as_array(self.scale), _as_array(self.offset)
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Where the image of a date comes from, as far as the files say; None where they do not.
+
+    Parameters
+    ----------
+    product : str
+        Name of the product, or of several that were merged, joined by " + ".
+    satellite : str or None
+        ``S2A``, ``S2B``, ``S2C``.
+    level : str or None
+        ``L1C`` (top of atmosphere) or ``L2A`` (surface reflectance).
+    baseline : str or None
+        Processing baseline of Sentinel-2, such as ``05.10``: from 04.00 on stored values are shifted by 1000.
+    orbit : int or None
+        Relative orbit, 1 to 143.
+    tile : str or None
+        Tile of the military grid, such as ``31UFS``.
+    provider : str or None
+        Who delivers it, e.g. the host of its catalogue: some take the shift out before.
+    shifted : bool or None
+        Whether the stored values carry the shift of the baseline, which the offset of the cube undoes.
+    """
+
+    product: str
+    satellite: str | None = None
+    level: str | None = None
+    baseline: str | None = None
+    orbit: int | None = None
+    tile: str | None = None
+    provider: str | None = None
+    shifted: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +110,8 @@ class SITSCube:
         What opening it decided: duplicates merged, values assumed.
     path : Path or None
         Where it was opened; None for what was made in memory.
+    acquisitions : tuple of Acquisition, or None
+        One a date; None where the format tells nothing of the kind.
 
     Raises
     ------
@@ -75,6 +126,7 @@ class SITSCube:
     name: str = "cube"
     notes: tuple[str, ...] = field(default=())
     path: Path | None = None
+    acquisitions: tuple[Acquisition, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.stored.dims != ("time", "band", "y", "x"):
@@ -89,6 +141,14 @@ class SITSCube:
             raise InputError(f"{self.name}: the dates do not ascend. Sort them and merge identical ones first.")
         if len(self.radiometry.scale) != len(self.dates) or len(self.radiometry.offset) != len(self.dates):
             raise InputError(f"{self.name}: scale and offset must hold one value for each of {len(self.dates)} dates.")
+        for factor in (*self.radiometry.scale, *self.radiometry.offset):
+            if isinstance(factor, tuple) and len(factor) != len(self.bands):
+                raise InputError(
+                    f"{self.name}: the scales and offsets of a date must be one for all bands, or one for each of "
+                    f"{len(self.bands)} bands."
+                )
+        if self.acquisitions is not None and len(self.acquisitions) != len(self.dates):
+            raise InputError(f"{self.name}: there must be one acquisition for each of {len(self.dates)} dates.")
 
     @property
     def dates(self) -> NDArray[np.datetime64]:
@@ -129,10 +189,9 @@ class SITSCube:
         valid: NDArray[np.bool_] = ~np.asarray(self.missing(stored).any(axis=1))
         if self.clear is not None:
             valid &= np.asarray(self.clear[:, rows, cols].values, bool)
-        scale, offset = (
-            np.asarray(v, np.float32)[:, None, None, None] for v in (self.radiometry.scale, self.radiometry.offset)
-        )
-        reflectance: NDArray[np.float32] = stored.astype(np.float32) * scale + offset
+        scale_TC, offset_TC = self.radiometry.factors()
+        reflectance: NDArray[np.float32] = stored.astype(np.float32) * scale_TC[..., None, None]
+        reflectance += offset_TC[..., None, None]
         reflectance[np.broadcast_to(~valid[:, None], reflectance.shape)] = 0
         return reflectance, valid
 
@@ -176,12 +235,15 @@ class SITSCube:
                 if band not in cube.bands:
                     raise nearest(band, cube.bands, "band", cube.name)
             if tuple(bands) != cube.bands:  # a list of indices makes a copy
-                cube = replace(cube, stored=cube.stored[:, [cube.bands.index(b) for b in bands]])
+                at = [cube.bands.index(b) for b in bands]
+                cube = replace(cube, stored=cube.stored[:, at], radiometry=cube.radiometry.taken(bands=at))
         if times is not None:
-            r = cube.radiometry
-            kept = replace(r, scale=tuple(r.scale[t] for t in times), offset=tuple(r.offset[t] for t in times))
             clear = None if cube.clear is None else cube.clear[list(times)]
-            cube = replace(cube, stored=cube.stored[list(times)], clear=clear, radiometry=kept)
+            known = None if cube.acquisitions is None else tuple(cube.acquisitions[t] for t in times)
+            cube = replace(
+                cube, stored=cube.stored[list(times)], clear=clear, radiometry=cube.radiometry.taken(times),
+                acquisitions=known,
+            )  # fmt: skip
         if window is not None:
             clear = None if cube.clear is None else cube.clear[:, *window.slices]
             cube = replace(cube, stored=cube.stored[:, :, *window.slices], clear=clear, grid=crop(cube.grid, window))
@@ -228,6 +290,15 @@ class SITSCube:
         yield from self.iter_facts()
         for date, share in zip(self.dates, self.valid_share(), strict=True):
             yield f"  {_time(date)}  {share:6.1%} usable{'  EMPTY' if share == 0 else ''}"
+
+
+def _as_array(factors: Sequence[Factor]) -> NDArray[np.float32]:
+    bands = max((len(f) for f in factors if isinstance(f, tuple)), default=1)
+    return np.array([f if isinstance(f, tuple) else (f,) * bands for f in factors], np.float32)
+
+
+def _of_bands(factor: Factor, bands: Sequence[int] | None) -> Factor:
+    return tuple(factor[b] for b in bands) if bands is not None and isinstance(factor, tuple) else factor
 
 
 def _day(date: np.datetime64) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cscl.cube import Radiometry, SITSCube
+from cscl.cube import Acquisition, Factor, Radiometry, SITSCube
 from cscl.errors import InputError
 from cscl.grid import GeoBox
 
@@ -37,12 +37,14 @@ class Found:
         Band names.
     grid : GeoBox
         Where the pixels lie.
-    scales, offsets : tuple of float or None
-        One a date; None where the file declares nothing.
+    scales, offsets : tuple of float, tuple or None
+        One a date, or for a date one a band; None where the file declares nothing.
     nodata : float or None
         As declared.
     clear : Variable or None
         Axes (time, y, x), bool, lazy.
+    acquisitions : tuple of Acquisition, or None
+        One a date, if the format tells of them.
     """
 
     name: str
@@ -51,11 +53,12 @@ class Found:
     labels: tuple[str, ...]
     bands: tuple[str, ...]
     grid: GeoBox
-    scales: tuple[Number, ...]
-    offsets: tuple[Number, ...]
+    scales: tuple[Factor | None, ...]
+    offsets: tuple[Factor | None, ...]
     nodata: Number
     clear: xr.Variable | None = None
     notes: tuple[str, ...] = ()
+    acquisitions: tuple[Acquisition, ...] | None = None
 
 
 def band_names(
@@ -112,6 +115,7 @@ def assemble(found: Found, options: ReadOptions) -> SITSCube:
     else:
         stored = stored.isel(time=order)
         clear = None if clear is None else clear.isel(time=order)
+    known = found.acquisitions
     time = ("time", found.times[[group[0] for group in groups]])
     cube = SITSCube(
         xr.DataArray(stored, coords={"time": time, "band": ("band", list(found.bands))}),
@@ -120,6 +124,7 @@ def assemble(found: Found, options: ReadOptions) -> SITSCube:
         None if clear is None else xr.DataArray(clear, coords={"time": time}),
         found.name,
         tuple(notes),
+        acquisitions=None if known is None else tuple(_joined([known[i] for i in group]) for group in groups),
     )
     return cube if options.bands is None or options.bands == cube.bands else cube.select(bands=options.bands)
 
@@ -151,12 +156,20 @@ def _radiometry(found: Found, groups: Sequence[Sequence[int]], options: ReadOpti
     ), notes
 
 
-def _settle(what: str, declared: Sequence[Number], given: Number, assumed: float, says: list[str]) -> tuple[float, ...]:
+def _joined(parts: Sequence[Acquisition]) -> Acquisition:
+    """Acquisition of images that become one: that of the first, which the others only fill."""
+    return replace(parts[0], product=" + ".join(dict.fromkeys(part.product for part in parts)))
+
+
+def _settle(
+    what: str, declared: Sequence[Factor | None], given: Number, assumed: float, says: list[str]
+) -> tuple[Factor, ...]:
     """Value of each date: given, else declared, else assumed; `says` learns which."""
     if given is not None:
         says.append(f"{what} {given:g} given by the user")
         return (given,) * len(declared)
-    known = sorted({value for value in declared if value is not None})
+    told = [value if isinstance(value, tuple) else (value,) for value in declared if value is not None]
+    known = sorted({number for numbers in told for number in numbers})
     if known:
         says.append(f"{what} {' and '.join(f'{value:g}' for value in known)} declared")
     lacking = sum(value is None for value in declared)
