@@ -31,12 +31,13 @@ from cscl.recipe import Recipe, plain
 from .begin import attention_of, inherited
 from .checkpoint import run_facts, workplace
 from .folds import prepared_of
-from .joint import Parts, samples_of, settled
+from .joint import samples_of, settled
 from .loop import Learner, fit
 from .partly import Partly
 from .prepare import Prepared, require_scenes, suited
 from .save import finish_model
-from .schemes import require_possible, told_of
+from .schemes import require_possible
+from .supervised import Supervised
 from .teacher import MEMORY, Teacher
 
 __all__ = ["train"]
@@ -126,24 +127,7 @@ def train(
         memory = settings.ema or (MEMORY if teacher else 0.0)
         learner = Learner.start(modules.to(where), replace(settings, ema=memory))
         segmentation.to(where)
-
-        def objective(batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-            part = Parts.of(len(batch.class_BHW), recipe)
-            outlined = batch.map(lambda t: t[part.outlined])
-            if teacher:
-                answer = teacher.answer(learner.averages, outlined)
-                batch = teacher.thinned(batch, part.outlined)
-            logits, embedding = network(batch.x_BTCHW, batch.day_BT, batch.valid_BTHW)
-            loss, measures = segmentation(logits[part.labelled], batch.class_BHW[part.labelled])
-            if settings.joint_weight:
-                told = told_of(batch.map(lambda t: t[part.contrasted]), recipe.pretrain)
-                contrast, more = modules["head"](embedding[part.contrasted], told)
-                loss, measures = loss + settings.joint_weight * contrast, {**measures, **more}
-            if teacher:
-                spread, more = teacher.loss(logits[part.outlined], answer, outlined, learner.step / settings.steps)
-                loss, measures = loss + spread, {**measures, **more}
-            return loss, measures
-
+        objective = Supervised(network, segmentation, recipe, learner, teacher)
         yield from fit(
             "training", learner, settings,
             samples_of(prepared, recipe), objective, place.checkpoint, where, seed=recipe.seed,
