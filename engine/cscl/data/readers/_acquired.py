@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cscl.cube import Acquisition
+from cscl.grid import GeoBox
 
 __all__ = ["Image", "Layer"]
 
@@ -29,6 +30,11 @@ class Layer:
         Reflectance is ``stored * scale + offset``; None where nothing says so.
     nodata : float or None
         Stored value that means missing; None where nothing says so, not even the file.
+    grid : GeoBox or None
+        Where its pixels lie, as a catalogue tells; None: the header of the file says so. With grid and `dtype` no
+        header is read at opening, which counts where each one is a request over the network.
+    dtype : str or None
+        Type of the stored values, such as ``uint16``, as a catalogue tells.
     """
 
     path: str
@@ -36,6 +42,8 @@ class Layer:
     scale: float | None = None
     offset: float | None = None
     nodata: float | None = None
+    grid: GeoBox | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
