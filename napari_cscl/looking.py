@@ -125,7 +125,7 @@ class Seen:
     def window_grid(self, size: int, row: int, col: int) -> GeoBox:
         """Grid of a window of `size` pixels around a pixel; it may reach beyond the scene."""
         grid = self.view.embedding.grid
-        corner = grid.transform * Affine.translation(col - size // 2, row - size // 2)
+        corner = grid.transform @ Affine.translation(col - size // 2, row - size // 2)
         return GeoBox((size, size), corner, grid.crs)
 
 

@@ -98,7 +98,7 @@ def test_rasters_of_one_place_and_other_pixels_are_refused_with_what_helps() -> 
 @pytest.mark.parametrize("moved", [Affine.translation(3, 0), Affine.scale(1.01)])
 def test_a_grid_beside_the_refined_one_is_not_finer(moved: Affine) -> None:
     grid = make_grid((101, 100), PLACE, "EPSG:32633", "x")
-    beside = make_grid((404, 400), refined(grid, 4).transform * moved, "EPSG:32633", "x")
+    beside = make_grid((404, 400), refined(grid, 4).transform @ moved, "EPSG:32633", "x")
     assert times_finer(beside, grid) is None
     assert times_finer(make_grid((404, 399), refined(grid, 4).transform, "EPSG:32633", "x"), grid) is None
 

@@ -17,7 +17,7 @@ SHAPE = 7, 9
 
 def placed(shapes: dict[int, Polygon], transform: Affine = CORNER) -> PixelShares:
     """Polygons that are given in pixels (column, row)."""
-    world = [shapely.transform(s, lambda xy: np.array([transform * p for p in xy])) for s in shapes.values()]
+    world = [shapely.transform(s, lambda xy: np.array([transform @ p for p in xy])) for s in shapes.values()]
     return PixelShares(np.array(world), np.array(list(shapes), np.int32), GeoBox(SHAPE, transform, "EPSG:32631"))
 
 

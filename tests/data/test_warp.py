@@ -34,9 +34,9 @@ def test_another_zone_agrees_with_an_interpolation_by_hand() -> None:
     target = cube.grid.to_crs("EPSG:32632")
     col, row = np.meshgrid(np.arange(target.shape[1]) + 0.5, np.arange(target.shape[0]) + 0.5)
     places = Transformer.from_crs("EPSG:32632", "EPSG:32631", always_xy=True).transform(
-        *(target.transform * (col, row))
+        *(target.transform @ (col, row))
     )
-    x, y = ~cube.grid.transform * places
+    x, y = ~cube.grid.transform @ places
     values, valid = warped(cube, target).read()
     assert np.array_equal(valid[0], (x > 0) & (x < 64) & (y > 0) & (y < 64))
     inside = (x > 1) & (x < 63) & (y > 1) & (y < 63)

@@ -127,7 +127,7 @@ def test_edge_strength_map(prediction: Prediction, parcels: Parcels) -> None:
     lines = outlined.axes[0].collections[0].get_segments()
     assert len(lines) == len(parcels) - 1, "the parcel off the map is left out"
     first = parcels.table.geometry.to_crs("EPSG:32631").iloc[0].exterior.coords[0]
-    assert np.allclose(lines[0][0], ~prediction.grid.transform * first, atol=1e-6)
+    assert np.allclose(lines[0][0], ~prediction.grid.transform @ first, atol=1e-6)
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32631"])

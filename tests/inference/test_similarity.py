@@ -50,7 +50,7 @@ def test_of_a_large_scene_every_nth_pixel_is_compared_with_the_very_pixel_that_w
     expected = cosines(values, 6, 6)[1::3, 1::3]
     assert np.allclose(similarity_to(seen, 6, 6), expected, atol=1e-5, equal_nan=True)
     grid = toys.scene(size=16).cube.grid
-    assert seen.grid.transform == grid.transform * Affine.scale(3) and tuple(seen.grid.shape) == (4, 4)
+    assert seen.grid.transform == grid.transform @ Affine.scale(3) and tuple(seen.grid.shape) == (4, 4)
     assert np.allclose(cosine_at(seen, 6, 6), cosines(values, 6, 6)[5:8, 5:8], atol=1e-5)
 
 

@@ -99,7 +99,7 @@ def test_outlines_lie_where_the_polygons_have_them_or_else_on_the_pixels() -> No
     by_pixels, _, kind = parcels_layer(labels)
     assert kind == "labels" and 0.1 < by_pixels.mean() < 0.4
     grid = labels.grid
-    square = box(*(grid.transform * (2.25, 5)), *(grid.transform * (4, 3)))
+    square = box(*(grid.transform @ (2.25, 5)), *(grid.transform @ (4, 3)))
     table = gpd.GeoDataFrame({"parcel_id": [1], "code": ["a"]}, geometry=[square], crs=str(grid.crs))
     pieces, look, kind = parcels_layer(labels, None, Parcels(table))
     assert kind == "vectors" and len(pieces) == 4

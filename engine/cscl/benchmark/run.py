@@ -91,7 +91,7 @@ def carry_out(plan: Plan, steps: Steps, data: Data, folder: Path, device: str) -
     seconds["training"] = clock.lap()
     found = yield from _judged(model, data.tests, plan.arm, device)
     seconds["judging"] = clock.lap()
-    told = {"data": data.checksum, **_told(scenes)}
+    told = {"data": data.checksum, **_told(scenes, data)}
     return {**found, "seconds": seconds, "told": told, "recipe": spelled_out(recipe)}
 
 
@@ -153,16 +153,18 @@ def _index(probabilities: NDArray[np.float32], seen: NDArray[np.bool_], rows: in
     return np.where(seen, probabilities.argmax(0), -1)
 
 
-def _told(scenes: Sequence[Scene]) -> dict[str, int]:
-    """How many parcels there are, how many of known crop, and how many pixels those have."""
+def _told(scenes: Sequence[Scene], data: Data) -> dict[str, int]:
+    """How many parcels the register has, how many of known crop, and how many pixels those have.
+
+    Parcels are those of the register, also where a run gets other outlines on purpose.
+    """
     outlined = known = pixels = 0
-    for scene in scenes:
-        labels = scene.labels
-        at = labels.index() >= 0
+    for scene, register in zip(scenes, data.train, strict=True):
+        at, ids = scene.labels.index() >= 0, register.labels.parcel_ids
         pixels += int(at.sum())
-        if labels.parcel_ids is not None:
-            outlined += np.unique(labels.parcel_ids[labels.parcel_ids > 0]).size
-            known += np.unique(labels.parcel_ids[at & (labels.parcel_ids > 0)]).size
+        if ids is not None:
+            outlined += np.unique(ids[ids > 0]).size
+            known += np.unique(ids[at & (ids > 0)]).size
     return {"parcels": outlined, "parcels_with_crop": known, "pixels_with_crop": pixels}
 
 

@@ -73,6 +73,7 @@ def finetune(args: Arguments) -> None:
 
 def learning_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cscl pretrain``."""
+    parser.epilog = "The folder of a published dataset, such as PASTIS, goes to 'cscl dataset' instead."
     parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
     parser.add_argument("labels", help="Parcels (GeoPackage, GeoJSON, Shapefile, ...) or a label raster")
     parser.add_argument("out", help="Model folder to make")
@@ -124,8 +125,10 @@ def _begun(args: Arguments) -> Any:
 
 
 def _scenes(args: Arguments, finer: int, *, classes: bool) -> list[Any]:
+    from cscl.data.datasets import is_dataset
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.data.scenes import LabelOptions
+    from cscl.errors import InputError
     from cscl.grid import refined
     from cscl.inference.align_labels import read_labels
     from cscl.products import Scene
@@ -133,6 +136,10 @@ def _scenes(args: Arguments, finer: int, *, classes: bool) -> list[Any]:
     reading, labelling = read_fields(args, ReadOptions), read_fields(args, LabelOptions)
     scenes: list[Scene] = []
     for images, labels in [(args.images, args.labels), *args.also]:
+        if is_dataset(images):
+            raise InputError(
+                f"{images} is a dataset with labels and folds of its own. Use cscl dataset pretrain|train."
+            )
         cube = open_cube(images, reading)
         known = scenes[-1].labels.legend if scenes else None
         grid = refined(cube.grid, finer)
