@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cscl.benchmark.protocol import Arm, Budget, Protocol, SeasonSpec
+from cscl.benchmark.protocol import Protocol
 from cscl.benchmark.run import Steps, steps_of
+from cscl.benchmark.specs import Arm, Budget, SeasonSpec
 from cscl.errors import CSCLError
 
 TEXT = """

@@ -20,8 +20,9 @@ from cscl.simulate import SeasonOptions
 
 from .figures import FIGURES
 from .ledger import read
-from .protocol import Budget, Protocol, SeasonSpec
+from .protocol import Protocol
 from .settled import Rows
+from .specs import Budget, SeasonSpec
 from .summary import CASE, differences, means, remarks, runs_of, step_times
 
 __all__ = ["write_benchmark"]

@@ -33,7 +33,8 @@ from cscl.recipe import plain
 from cscl.simulate import SeasonOptions, simulate, write_season
 
 from .ledger import try_lock
-from .protocol import Plan, SeasonSpec, label_options
+from .protocol import Plan, label_options
+from .specs import SeasonSpec
 
 __all__ = ["Data", "cache_folder", "make_places", "open_data"]
 

@@ -27,9 +27,10 @@ from cscl.training.segment import train
 
 from .figures import FIGURES, judge
 from .places import Data, Test
-from .protocol import Arm, Plan
+from .protocol import Plan
 from .regimes import scenes_of
 from .settled import spelled_out
+from .specs import Arm
 
 __all__ = ["Steps", "carry_out", "device_name", "step_seconds", "steps_of"]
 
