@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cscl.cube import SITSCube
-from cscl.errors import InputError, MissingError
+from cscl.errors import CSCLError, InputError, MissingError
 from cscl.registry import Registry
 
 __all__ = ["ReadOptions", "Reader", "open_cube", "readers"]
@@ -30,6 +30,10 @@ class ReadOptions:
     bands: Annotated[
         tuple[str, ...] | None,
         {"tooltip": "Bands to use, in order; names for all bands where the files give none"},
+    ] = None
+    variable: Annotated[
+        str | None,
+        {"tooltip": "Variable or feature that holds the images, where there are several, e.g. BANDS of an EOPatch"},
     ] = None
     dates: Annotated[
         tuple[str, ...] | None,
@@ -87,10 +91,29 @@ def open_cube(path: str | Path, options: ReadOptions = ReadOptions()) -> SITSCub
         If the format is not known, the file is damaged, or its content does not make a cube; the message says why.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise MissingError(f"There is no file or folder {path}. Check the spelling, or give the full path.")
-    known = [readers.get(name) for name in readers.names()]
-    for reader in known:
-        if reader.matches(path):
-            return replace(reader.open(path, options), path=path)
-    raise InputError(f"{path} is of no known format. Understood are: {'; '.join(r.summary for r in known)}.")
+    try:
+        if not path.exists():
+            raise MissingError(f"There is no file or folder {path}. Check the spelling, or give the full path.")
+        for name in readers.names():
+            if readers.get(name).matches(path):
+                return replace(readers.get(name).open(path, options), path=path)
+    except CSCLError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or path} cannot be read ({error.strerror or error}). Check that it is there and that "
+            "you may read it."
+        ) from error
+    raise _unknown(path)
+
+
+def _unknown(path: Path) -> InputError:
+    if path.suffix.lower() in {".pickle", ".pkl"}:
+        return InputError(
+            f"{path} is a pickle, as some datasets keep a sample in. Give the folder of the dataset, in its official "
+            "layout, to cscl info or cscl dataset."
+        )
+    if path.suffix.lower() == ".npy":
+        return InputError(f"{path} says neither where nor when its pixels are. Give the folder of its EOPatch.")
+    known = "; ".join(readers.get(name).summary for name in readers.names())
+    return InputError(f"{path} is of no known format. Understood are: {known}.")

@@ -18,7 +18,7 @@ from xarray.core import indexing
 
 from cscl.errors import InputError
 
-__all__ = ["Lazy", "clear_from", "lazy", "merged", "merged_clear", "planes"]
+__all__ = ["Lazy", "all_clear", "clear_from", "lazy", "merged", "merged_clear", "planes"]
 
 Dims = tuple[str, ...]
 _CUBE = ("time", "band", "y", "x")
@@ -57,6 +57,13 @@ def clear_from(mask: xr.Variable, usable: bool, places: Sequence[int | None] | N
         For each date its place along the first axis of `mask`; None where the date has no mask: all usable.
     """
     return lazy(_Clear(mask, usable, range(mask.shape[0]) if places is None else places), ("time", "y", "x"))
+
+
+def all_clear(masks: Sequence[xr.Variable]) -> xr.Variable | None:
+    """Join masks with axes (time, y, x) into one that is True where all of them are; None of none."""
+    if len(masks) < 2:
+        return masks[0] if masks else None
+    return lazy(_AllClear(masks), ("time", "y", "x"))
 
 
 def merged(
@@ -167,6 +174,16 @@ class _Clear(Lazy):
         clear = np.ones((len(stored), *masks.shape[1:]), bool)
         clear[[p is not None for p in stored]] = (masks != 0) == self._usable
         return clear
+
+
+class _AllClear(Lazy):
+    def __init__(self, masks: Sequence[xr.Variable]) -> None:
+        self._masks = list(masks)
+        self.shape, self.dtype = masks[0].shape, np.dtype(bool)
+
+    def _take(self, times: NDArray[np.intp], *rest: Any) -> NDArray[np.bool_]:
+        parts = [mask.isel(time=times, y=rest[0], x=rest[1]).values for mask in self._masks]
+        return np.asarray(np.logical_and.reduce(parts))
 
 
 class _Merged(Lazy):
