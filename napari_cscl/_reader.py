@@ -87,7 +87,8 @@ def _holds_images(folder: Path) -> bool:
     inner = folder / "images"
     files = list((inner if inner.is_dir() else folder).iterdir())
     zarr = any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
-    return zarr or not files or any(file.suffix.lower() in IMAGES for file in files)
+    patch = any((folder / name).exists() for name in ("bbox.geojson", "bbox.geojson.gz"))  # of eo-learn
+    return zarr or patch or not files or any(file.suffix.lower() in IMAGES for file in files)
 
 
 def _told(reader: Reader) -> Reader:

@@ -80,16 +80,39 @@ class LabelMap:
             The raster lies elsewhere; it is not of integers; there is none.
         """
         raster = facts(path)
-        _require_there(raster.grid(str(grid.crs)), grid, f"The labels {path}")
-        if not np.issubdtype(np.dtype(raster.dtype), np.integer):
-            raise InputError(
-                f"{path} holds {raster.dtype} values, not whole class ids. Convert it with gdal_translate -ot Byte."
-            )
         if raster.count != 1:
             raise InputError(f"{path} has {raster.count} bands, not one of labels. Pick it with gdal_translate -b.")
-        ids = np.asarray(stack([[(Path(path), 1)]], raster.shape, raster.dtype).values[0, 0])
+        stored = stack([[(Path(path), 1)]], raster.shape, raster.dtype)[0, 0]
         unknown = int(raster.nodata) if nodata is None and raster.nodata is not None else nodata
-        known = np.ones(ids.shape, bool) if unknown is None else ids != unknown
+        return cls.of(stored, raster.grid(str(grid.crs)), grid, legend, unknown, Path(path))
+
+    @classmethod
+    def of(
+        cls, stored: Any, own: GeoBox, grid: GeoBox, legend: Legend | None, nodata: int | None, path: Path
+    ) -> LabelMap:
+        """Make a label map of class ids as a file holds them, read when they are known to fit.
+
+        Parameters
+        ----------
+        stored : ndarray or Variable
+            Class ids, axes (y, x).
+        own : GeoBox
+            Grid that they lie on.
+        grid, legend, nodata, path
+            As for `open`; a `nodata` of None means that every id is a class.
+
+        Raises
+        ------
+        GridError, InputError
+            They lie elsewhere, are not whole numbers from 0 to 65535, or none is known.
+        """
+        _require_there(own, grid, f"The labels {path}")
+        if stored.dtype.kind not in "iu":
+            raise InputError(
+                f"{path} holds {stored.dtype} values, not whole class ids. Convert it with gdal_translate -ot Byte."
+            )
+        ids = np.asarray(stored)
+        known = np.ones(ids.shape, bool) if nodata is None else ids != nodata
         low, high = (int(f(ids, where=known, initial=0)) for f in (np.min, np.max))
         if low < 0 or high > 65535:
             raise InputError(
@@ -97,12 +120,12 @@ class LabelMap:
                 "--label-nodata which value means unknown."
             )
         if not known.any():
-            raise InputError(f"{path} holds no class: all its pixels are {unknown}, which means unknown there.")
+            raise InputError(f"{path} holds no class: all its pixels are {nodata}, which means unknown there.")
         if legend is None:
             legend = Legend.from_codes(np.unique(ids[known]))
         index = legend.to_index(np.where(known, ids, 0))
         index[~known] = -1
-        return cls(legend.to_ids(index), grid, legend, None, Path(path).name, Path(path))
+        return cls(legend.to_ids(index), grid, legend, None, path.name, path)
 
     def index(self, window: Window | None = None) -> NDArray[np.int64]:
         """Contiguous class indices, axes (y, x), negative where unknown."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cscl.data.readers import ReadOptions, open_cube
+from cscl.data.scenes import LabelOptions, open_labels
 from cscl.errors import GridError
 from cscl.grid import Window, require_same
 from cscl.legend import Legend
@@ -141,3 +142,22 @@ def test_belgium_labels_with_zero_as_a_class(real_data: Path) -> None:
     assert zero.counts() == {0: 3937, 1: 6063}
     assert one.counts() == {1: 3937, 2: 6063}
     assert Legend.from_codes([0, 1]) == zero.legend
+
+
+def test_slovenia_as_eolearn_keeps_it(slovenia: Path, expected: dict[str, Any]) -> None:
+    patch = slovenia / "eopatch" / "TestEOPatch"
+    cube, packed = open_cube(patch), open_cube(slovenia / "ndvi68_cube.nc", ReadOptions(mask="cloud_mask"))
+    assert tuple(cube.grid.transform)[:6] == pytest.approx(tuple(expected["transform"]), rel=1e-12)
+    require_same(cube.grid, packed.grid, "EOPatch and NetCDF")
+    assert cube.bands == packed.bands == ("NDVI",)
+    np.testing.assert_array_equal(cube.dates, packed.dates)
+    np.testing.assert_array_equal(cube.read()[1], packed.read()[1])
+    np.testing.assert_allclose(cube.read()[0], packed.read()[0], rtol=0, atol=0.51e-4)  # half a packed step
+    truth = LabelMap.open(slovenia / "labels_lulc.tif", cube.grid)
+    raster = open_labels(patch / "mask_timeless" / "LULC.npy", cube.grid, LabelOptions())
+    polygons = open_labels(
+        patch / "vector_timeless" / "LULC.gpkg", cube.grid, LabelOptions(class_column="LULC_ID", id_column="index")
+    )
+    for labels in (raster, polygons):
+        np.testing.assert_array_equal(labels.ids, truth.ids)
+        assert labels.counts() == COUNTS

@@ -14,6 +14,8 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
+from .readers.eopatch import timeless
+
 __all__ = [
     "LabelOptions", "is_vector", "label_bytes", "label_map", "open_labels", "open_parcels", "require_room",
     "with_crops",
@@ -63,7 +65,7 @@ def open_labels(
     Parameters
     ----------
     path : path
-        Parcels as polygons, or a label raster on the grid.
+        Parcels as polygons, or a label raster on the grid, which may be a timeless mask of an EOPatch.
     grid : GeoBox
         Grid of the images, or a finer one for finer maps: `cscl.grid.refined`.
     options : LabelOptions
@@ -90,7 +92,10 @@ def open_labels(
     require_room(grid, f"The labels {path}")
     if not is_vector(path):
         legend = Legend.from_csv(options.legend) if options.legend else None
-        return LabelMap.open(path, grid, legend, options.label_nodata)
+        patch = timeless(Path(path))
+        if patch is None:
+            return LabelMap.open(path, grid, legend, options.label_nodata)
+        return LabelMap.of(*patch, grid, legend, options.label_nodata, Path(path))
     parcels = open_parcels(path, options)
     return label_map(with_crops(parcels) if classes else parcels, grid, options, known)
 
