@@ -54,11 +54,12 @@ def facts(path: str | Path) -> RasterFacts:
     MissingError, InputError
         If there is no such file, or GDAL cannot read it.
     """
-    path = Path(path)
-    if not path.exists():
+    where, path = str(path), Path(path)
+    elsewhere = where.startswith("/vsi") or "://" in where  # in an archive, or over the network
+    if not elsewhere and not path.exists():
         raise MissingError(f"There is no file {path}.")
     try:
-        with rasterio.open(path) as src:
+        with rasterio.open(where) as src:
             return RasterFacts(
                 path,
                 (src.height, src.width),
