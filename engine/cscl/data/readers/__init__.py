@@ -53,21 +53,46 @@ class ReadOptions:
         str | None,
         {"tooltip": "Folder of mask rasters, one a date, or a variable of the cube; non-zero means not usable"},
     ] = None
+    pixel_m: Annotated[
+        float | None,
+        {"tooltip": "Pixel size in metres for images whose bands differ in it; without, that of the finest band"},
+    ] = None
+    warp: Annotated[str | None, {"tooltip": "Reference system to bring images of several to, e.g. EPSG:32631"}] = None
+    scl: Annotated[
+        tuple[int, ...],
+        {"tooltip": "Scene classes of Sentinel-2 (SCL) that are not usable; 2 dark, 7 unclassified, 11 snow may be, too"},
+    ] = (0, 1, 3, 8, 9, 10)
+    cloud_probability: Annotated[
+        float | None, {"tooltip": "Where Sentinel-2 gives a cloud probability above this, in percent, is not usable"}
+    ] = None
+    dilate_m: Annotated[
+        float, {"min": 0, "max": 2000, "tooltip": "Metres by which clouds and shadows (SCL 3, 8, 9) of Sentinel-2 grow"}
+    ] = 20.0
 
     def __post_init__(self) -> None:
         if self.scale is not None and not (math.isfinite(self.scale) and self.scale):
             raise InputError(f"The scale {self.scale} makes no reflectance. Give a number other than 0, e.g. 0.0001.")
         if self.offset is not None and not math.isfinite(self.offset):
             raise InputError(f"The offset {self.offset} is not a finite number. Give one, e.g. -0.1.")
+        if self.pixel_m is not None and not 0.1 <= self.pixel_m <= 10_000:
+            raise InputError(f"Pixels of {self.pixel_m:g} m make no images. Give their size in metres, e.g. 10.")
+        if self.cloud_probability is not None and not 0 <= self.cloud_probability <= 100:
+            raise InputError(f"The cloud probability {self.cloud_probability:g} is no percentage. Give 0 to 100.")
+        if unknown := [c for c in self.scl if not 0 <= c <= 11]:
+            raise InputError(f"There is no scene class {unknown[0]}. Those of Sentinel-2 are 0 to 11.")
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A format: `summary` for messages, `matches(path)`, and `open(path, options)`, which reads no pixels."""
+    """A format: `summary` for messages, `matches(path)`, and `open(path, options)`, which reads no pixels.
+
+    A reader that matches ``loosely``, such as any folder, is asked after all others.
+    """
 
     summary: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, ReadOptions], SITSCube]
+    loosely: bool = False
 
 
 readers: Registry[Reader] = Registry("reader", "cscl.data.readers")
@@ -94,9 +119,9 @@ def open_cube(path: str | Path, options: ReadOptions = ReadOptions()) -> SITSCub
     try:
         if not path.exists():
             raise MissingError(f"There is no file or folder {path}. Check the spelling, or give the full path.")
-        for name in readers.names():
-            if readers.get(name).matches(path):
-                return replace(readers.get(name).open(path, options), path=path)
+        for reader in sorted(map(readers.get, readers.names()), key=lambda reader: reader.loosely):
+            if reader.matches(path):
+                return replace(reader.open(path, options), path=path)
     except CSCLError:
         raise
     except OSError as error:

@@ -62,7 +62,7 @@ def open_folder(path: Path, options: ReadOptions) -> SITSCube:
 
 
 readers.register("geotiff_folder")(
-    Reader("a folder with one multi-band GeoTIFF a date (the date in its name)", matches, open_folder)
+    Reader("a folder with one multi-band GeoTIFF a date (the date in its name)", matches, open_folder, loosely=True)
 )
 
 

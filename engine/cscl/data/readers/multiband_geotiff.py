@@ -53,7 +53,12 @@ def open_multiband(path: Path, options: ReadOptions) -> SITSCube:
 
 
 readers.register("multiband_geotiff")(
-    Reader("one GeoTIFF of all dates and bands, with a .json beside it that names them", matches, open_multiband)
+    Reader(
+        "one GeoTIFF of all dates and bands, with a .json beside it that names them",
+        matches,
+        open_multiband,
+        loosely=True,
+    )
 )
 
 
