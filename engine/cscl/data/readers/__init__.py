@@ -60,7 +60,7 @@ class ReadOptions:
     warp: Annotated[str | None, {"tooltip": "Reference system to bring images of several to, e.g. EPSG:32631"}] = None
     scl: Annotated[
         tuple[int, ...],
-        {"tooltip": "Scene classes of Sentinel-2 (SCL) that are not usable; 2 dark, 7 unclassified, 11 snow may be, too"},
+        {"tooltip": "Scene classes (SCL) of Sentinel-2 that are not usable; add 2 dark, 7 unclassified or 11 snow"},
     ] = (0, 1, 3, 8, 9, 10)
     cloud_probability: Annotated[
         float | None, {"tooltip": "Where Sentinel-2 gives a cloud probability above this, in percent, is not usable"}
