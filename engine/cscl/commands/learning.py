@@ -49,6 +49,7 @@ def train(args: Arguments) -> None:
 def finetune(args: Arguments) -> None:
     """Fine-tune a model on a region and print what that changed."""
     import tempfile
+    from dataclasses import replace
 
     from cscl.card import ModelCard
     from cscl.data.readers import ReadOptions, open_cube
@@ -59,7 +60,8 @@ def finetune(args: Arguments) -> None:
     from cscl.training.finetune import FinetuneOptions
     from cscl.training.refine import refine
 
-    known, cube = ModelCard.open(args.model).legend, open_cube(args.images, read_fields(args, ReadOptions))
+    reading = replace(read_fields(args, ReadOptions), region=None)  # --region is where to learn, not what to read
+    known, cube = ModelCard.open(args.model).legend, open_cube(args.images, reading)
     labels = drive(read_labels(args.labels, cube, read_fields(args, LabelOptions), known=known), args.quiet)
     region, options = region_of(cube.grid, args.window, args.region), read_fields(args, FinetuneOptions)
     with tempfile.TemporaryDirectory() as maps:
@@ -110,7 +112,7 @@ def finetune_arguments(parser: argparse.ArgumentParser) -> None:
     region.add_argument("--region", metavar="FILE", help="The region as a file of polygons")
     add_running(parser)
     add_fields(parser, FinetuneOptions, "fine-tuning")
-    add_images(parser)
+    add_images(parser, without=("region",))
     add_labels(parser, images=True)
 
 

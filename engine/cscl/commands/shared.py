@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 
 from cscl.options import add_fields
 
@@ -16,11 +17,11 @@ NOT_FOUND = (
 )
 
 
-def add_images(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the options that say how images are read."""
+def add_images(parser: argparse.ArgumentParser, *, without: Collection[str] = ()) -> None:
+    """Give a parser the options that say how images are read, but for some."""
     from cscl.data.readers import ReadOptions
 
-    add_fields(parser, ReadOptions, "reading the images")
+    add_fields(parser, ReadOptions, "reading the images", without=without)
 
 
 def add_labels(parser: argparse.ArgumentParser, *, images: bool = False) -> None:

@@ -17,6 +17,8 @@ from cscl.cube import SITSCube
 from cscl.errors import CSCLError, InputError, MissingError
 from cscl.registry import Registry
 
+from ._region import between, inside, require_in_order
+
 __all__ = ["ReadOptions", "Reader", "open_cube", "readers"]
 
 
@@ -68,12 +70,22 @@ class ReadOptions:
     dilate_m: Annotated[
         float, {"min": 0, "max": 2000, "tooltip": "Metres by which clouds and shadows (SCL 3, 8, 9) of Sentinel-2 grow"}
     ] = 20.0
+    first_date: Annotated[str | None, {"tooltip": "Leave out the dates before this day, e.g. 2021-03-01"}] = None
+    last_date: Annotated[str | None, {"tooltip": "Leave out the dates after this day, e.g. 2021-10-31"}] = None
+    region: Annotated[
+        str | None,
+        {
+            "tooltip": "Part of the images to use: a file of polygons, or bounds WEST,SOUTH,EAST,NORTH in their "
+            "reference system or in degrees"
+        },
+    ] = None
 
     def __post_init__(self) -> None:
         if self.scale is not None and not (math.isfinite(self.scale) and self.scale):
             raise InputError(f"The scale {self.scale} makes no reflectance. Give a number other than 0, e.g. 0.0001.")
         if self.offset is not None and not math.isfinite(self.offset):
             raise InputError(f"The offset {self.offset} is not a finite number. Give one, e.g. -0.1.")
+        require_in_order(self.first_date, self.last_date)
         if self.pixel_m is not None and not 0.1 <= self.pixel_m <= 10_000:
             raise InputError(f"Pixels of {self.pixel_m:g} m make no images. Give their size in metres, e.g. 10.")
         if self.cloud_probability is not None and not 0 <= self.cloud_probability <= 100:
@@ -121,7 +133,7 @@ def open_cube(path: str | Path, options: ReadOptions = ReadOptions()) -> SITSCub
             raise MissingError(f"There is no file or folder {path}. Check the spelling, or give the full path.")
         for reader in sorted(map(readers.get, readers.names()), key=lambda reader: reader.loosely):
             if reader.matches(path):
-                return replace(reader.open(path, options), path=path)
+                return _part(replace(reader.open(path, options), path=path), options)
     except CSCLError:
         raise
     except OSError as error:
@@ -142,3 +154,10 @@ def _unknown(path: Path) -> InputError:
         return InputError(f"{path} says neither where nor when its pixels are. Give the folder of its EOPatch.")
     known = "; ".join(readers.get(name).summary for name in readers.names())
     return InputError(f"{path} is of no known format. Understood are: {known}.")
+
+
+def _part(cube: SITSCube, options: ReadOptions) -> SITSCube:
+    """Return the dates and the region of a cube that are wanted."""
+    if options.first_date is not None or options.last_date is not None:
+        cube = between(cube, options.first_date, options.last_date)
+    return cube if options.region is None else inside(cube, options.region)
