@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from cscl.errors import InputError
-from cscl.grid import GeoBox, Window, crop, tiles
+from cscl.grid import GeoBox, Window, crop, some_tiles
 from cscl.registry import nearest
 
 __all__ = ["Acquisition", "Factor", "Radiometry", "SITSCube"]
@@ -35,12 +35,15 @@ class Radiometry:
         Stored value that means missing; None when every value counts. NaN always means missing.
     source : str
         Where these values come from, in words: declared by the file, given by the user, or assumed.
+    fills : tuple of float
+        Further stored values that mean missing by custom, such as -9999, whatever is declared.
     """
 
     scale: tuple[Factor, ...]
     offset: tuple[Factor, ...]
     nodata: float | None
     source: str
+    fills: tuple[float, ...] = ()
 
     def taken(self, times: Sequence[int] | None = None, bands: Sequence[int] | None = None) -> Radiometry:
         """Return that of some dates and some bands, by position."""
@@ -200,16 +203,15 @@ class SITSCube:
         missing: NDArray[np.bool_] = np.zeros(stored.shape, bool)
         if np.issubdtype(stored.dtype, np.floating):
             missing = ~np.isfinite(stored)
-        if self.radiometry.nodata is not None and not np.isnan(self.radiometry.nodata):
-            missing |= stored == self.radiometry.nodata
+        nodata = self.radiometry.nodata
+        for value in (*(() if nodata is None else (nodata,)), *self.radiometry.fills):
+            missing |= stored == value  # NaN equals nothing, and was found above
         return missing
 
     def valid_share(self, samples: int = 16, size_px: int = 64) -> NDArray[np.float64]:
         """Share of usable pixels of each date, from at most `samples` evenly placed windows; shape (time,), 0..1."""
-        windows = list(tiles(self.shape, size_px))
-        chosen = [windows[i] for i in np.unique(np.linspace(0, len(windows) - 1, samples).round().astype(int))]
         counts, pixels = np.zeros(len(self.dates)), 0
-        for window in chosen:
+        for window in some_tiles(self.shape, size_px, samples):
             valid = self.read(window)[1]
             counts += valid.sum(axis=(1, 2))
             pixels += valid[0].size

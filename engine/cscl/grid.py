@@ -20,7 +20,7 @@ from cscl.errors import GridError, InputError
 
 __all__ = [
     "GeoBox", "Window", "coarsened", "crop", "make_grid", "pixel_size_m", "pixel_there", "refined", "require_same",
-    "same", "tile_count", "tiles", "times_finer",
+    "same", "some_tiles", "tile_count", "tiles", "times_finer",
 ]  # fmt: skip
 
 _SAME_PX = 1e-3
@@ -106,6 +106,14 @@ def tiles(shape: tuple[int, int], size_px: int) -> Iterator[Window]:
 def tile_count(shape: tuple[int, int], size_px: int) -> int:
     """Count the windows that `tiles` yields."""
     return -(-shape[0] // size_px) * -(-shape[1] // size_px)
+
+
+def some_tiles(shape: tuple[int, int], size_px: int, count: int) -> list[Window]:
+    """Pick at most `count` of the windows of `tiles`, evenly spread; as fast for a continent as for a field."""
+    across = -(-shape[1] // size_px)
+    numbers = np.unique(np.linspace(0, tile_count(shape, size_px) - 1, count).round().astype(int))
+    corners = [(int(n) // across * size_px, int(n) % across * size_px) for n in numbers]
+    return [Window(row, col, min(size_px, shape[0] - row), min(size_px, shape[1] - col)) for row, col in corners]
 
 
 def make_grid(shape: tuple[int, int], transform: Any, crs: Any, what: str) -> GeoBox:

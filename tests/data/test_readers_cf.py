@@ -131,7 +131,7 @@ def test_one_variable_a_band_as_openeo_writes_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cube.stored[1, [2, 0], 4].values, expected[1, [2, 0], 4])
     assert np.argwhere(~cube.read()[1]).tolist() == [[1, 4, 4]]
     assert cube.notes[0] == "Variables left out: slope."
-    assert "65535, the largest of uint16, counts as missing" in cube.notes[1]
+    assert "65535 by custom counts as missing" in cube.notes[1]
     chosen = open_cube(tmp_path / "cube.nc", ReadOptions(bands=("slope", "B04")))
     np.testing.assert_array_equal(chosen.stored.values, expected[:, :2])
     with pytest.raises(UnknownNameError, match=r"Unknown band 'B8' in .* Did you mean 'B8A'"):
@@ -185,7 +185,10 @@ def test_floats_are_reflectance_and_nan_is_missing(tmp_path: Path) -> None:
     data["S2-L2A-B04"].values[2, 1, 1] = np.nan
     cube = open_cube(write(data.assign_coords(spatial_ref=dataset().spatial_ref), tmp_path))
     assert np.argwhere(~cube.read()[1]).tolist() == [[2, 1, 1]]
-    assert cube.radiometry.source == "scale 1 assumed, offset 0 assumed, NaN means missing"
+    assert (
+        cube.radiometry.source
+        == "scale 1 assumed, offset 0 assumed, NaN means missing (-9999, -10000 and the lowest float32 by custom)"
+    )
     assert cube.read()[0].max() == pytest.approx(stored().max() * 1e-4)
 
 

@@ -168,7 +168,7 @@ def test_merging_prefers_clear_pixels() -> None:
     clear[0, :6] = False
     clear[1, 3:9] = False  # rows 3 to 5 are cloudy in both images
     masks, images = xr.Variable(("time", "y", "x"), clear), xr.Variable(("time", "band", "y", "x"), stored(2))
-    both = merged(images, [[0, 1]], NODATA, masks).values[0]
+    both = merged(images, [[0, 1]], [NODATA], masks).values[0]
     np.testing.assert_array_equal(both[:, :3], stored(2)[1, :, :3])
     np.testing.assert_array_equal(both[:, 6:], stored(2)[0, :, 6:])
     np.testing.assert_array_equal(merged_clear(masks, [[0, 1]]).values[0], clear.any(axis=0))
@@ -341,3 +341,43 @@ def test_one_file_needs_to_be_told_what_is_which(tmp_path: Path) -> None:
         path.with_suffix(".json").write_text(json.dumps(told))
         with pytest.raises(InputError, match=sentence):
             open_cube(path)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32])
+def test_hidden_fill_values_are_missing_unless_the_user_says_otherwise(tmp_path: Path, dtype: Any) -> None:
+    image = stored(1)[0].astype(dtype)
+    lowest = np.iinfo(dtype).min if np.issubdtype(dtype, np.integer) else np.finfo(dtype).min
+    image[0, 1, 1:4] = -9999, -10000, lowest
+    hidden = [[1, 1], [1, 2], [1, 3]]
+    path = write_tif(tmp_path / "20210403.tif", image)
+    cube = open_cube(tmp_path)
+    assert np.argwhere(~cube.read()[1][0]).tolist() == hidden
+    assert any("-9999" in note for note in cube.notes) == (dtype != np.float32)  # NaN is said to be missing there
+    assert "-9999, -10000 and the lowest" in cube.radiometry.source
+    write_tif(path, image, nodata=0)
+    declared = open_cube(tmp_path)
+    assert np.argwhere(~declared.read()[1][0]).tolist() == [[0, 0], *hidden]
+    assert declared.notes == () and "nodata 0 declared (-9999" in declared.radiometry.source
+    assert np.argwhere(~open_cube(tmp_path, ReadOptions(nodata=-9999)).read()[1][0]).tolist() == hidden[:1]
+
+
+def test_images_of_the_same_time_fill_hidden_gaps_of_each_other(tmp_path: Path) -> None:
+    images = stored().astype(np.int16)
+    images[0, 2, 5, 5] = -10000
+    for name, image in (("a", images[0]), ("b", images[1])):
+        write_tif(tmp_path / f"20210403T100000_{name}.tif", image)
+    np.testing.assert_array_equal(open_cube(tmp_path).stored.values[0, :, 5, 5], images[1, :, 5, 5])
+
+
+def test_a_raster_of_a_terabyte_is_described_in_no_time(tmp_path: Path) -> None:
+    # A declared size that nothing lies behind: blocks that were never written take no room.
+    with rasterio.open(
+        tmp_path / "20210403.tif", "w", "GTiff", 1_000_000, 500_000, 1, "EPSG:32633", TRANSFORM, np.uint16, 65535,
+        tiled=True, blockxsize=2048, blockysize=2048, sparse_ok=True, bigtiff="yes",
+    ):  # fmt: skip
+        pass
+    cube = open_cube(tmp_path)
+    assert cube.nbytes == 10**12
+    started = time.perf_counter()
+    assert "EMPTY" in list(cube.iter_lines())[-1]
+    assert time.perf_counter() - started < 2

@@ -8,7 +8,7 @@ from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.errors import GridError
 from cscl.events import Job, Progress
-from cscl.grid import pixel_size_m, tiles
+from cscl.grid import pixel_size_m, some_tiles
 
 __all__ = ["drift", "misfits", "season_misfits"]
 
@@ -67,12 +67,11 @@ def drift(cube: SITSCube, card: ModelCard) -> Job[list[str]]:
     bands = [band for band in card.bands if band in cube.bands]
     if not bands:
         return []
-    places = list(tiles(cube.shape, 64))
-    chosen = np.unique(np.linspace(0, len(places) - 1, min(LOOKS, len(places))).round().astype(int))
+    chosen = some_tiles(cube.shape, 64, LOOKS)
     count, total = 0, np.zeros(len(bands))
     part = cube.select(bands=bands)
     for number, place in enumerate(chosen, 1):
-        values, valid = part.read(places[place])
+        values, valid = part.read(place)
         pixels = values.transpose(0, 2, 3, 1)[valid]
         count, total = count + len(pixels), total + pixels.sum(0, dtype=float)
         yield Progress("comparing with the model's season", number, len(chosen), "window")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -99,10 +100,15 @@ def assemble(found: Found, options: ReadOptions) -> SITSCube:
     Raises
     ------
     InputError
-        If images of the same time have different scales or offsets.
+        If the values are complex or no numbers, or images of the same time have different scales or offsets.
     UnknownNameError
         If a wanted band is not there.
     """
+    if found.stored.dtype.kind not in "iuf":
+        raise InputError(
+            f"{found.name} holds values of the type {found.stored.dtype}, which are no reflectance. Convert them to "
+            "whole or floating numbers."
+        )
     order = np.argsort(found.times, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(found.times[order]) > np.timedelta64(0, "ns")])
     groups = [[int(i) for i in group] for group in np.split(order, starts[1:])]
@@ -110,7 +116,8 @@ def assemble(found: Found, options: ReadOptions) -> SITSCube:
     stored, clear, notes = found.stored, found.clear, [*found.notes, *assumed]
     if len(groups) < len(order):
         notes += _merge_notes(found, groups)
-        stored = merged(stored, groups, radiometry.nodata, clear)
+        gaps = [value for value in (radiometry.nodata, *radiometry.fills) if value is not None]
+        stored = merged(stored, groups, gaps, clear)
         clear = None if clear is None else merged_clear(clear, groups)
     else:
         stored = stored.isel(time=order)
@@ -135,15 +142,7 @@ def _radiometry(found: Found, groups: Sequence[Sequence[int]], options: ReadOpti
     notes: list[str] = []
     scales = _settle("scale", found.scales, options.scale, 1e-4 if whole else 1.0, says)
     offsets = _settle("offset", found.offsets, options.offset, 0.0, says)
-    nodata = found.nodata if options.nodata is None else options.nodata
-    if nodata is not None:
-        says.append(f"nodata {nodata:g} {'given by the user' if options.nodata is not None else 'declared'}")
-    elif found.stored.dtype == np.uint16:
-        nodata = 65535.0
-        says.append("nodata 65535 assumed")
-        notes.append("No nodata value is declared; 65535, the largest of uint16, counts as missing, and 0 as a value.")
-    else:
-        says.append("no nodata declared" if whole else "NaN means missing")
+    nodata, fills = _missing(found, options, says, notes)
     for group in groups:
         if len({(scales[i], offsets[i]) for i in group}) > 1:
             raise InputError(
@@ -152,8 +151,44 @@ def _radiometry(found: Found, groups: Sequence[Sequence[int]], options: ReadOpti
             )
     firsts = [group[0] for group in groups]
     return Radiometry(
-        tuple(scales[i] for i in firsts), tuple(offsets[i] for i in firsts), nodata, ", ".join(says)
+        tuple(scales[i] for i in firsts), tuple(offsets[i] for i in firsts), nodata, ", ".join(says), fills
     ), notes
+
+
+def _missing(found: Found, options: ReadOptions, says: list[str], notes: list[str]) -> tuple[Number, tuple[float, ...]]:
+    """Settle which stored values mean missing: the one that is given or declared, and those that mean it by custom.
+
+    Only a value that the user gives stands alone. What goes by custom is no reflectance at any usual scale.
+    """
+    dtype = found.stored.dtype
+    if options.nodata is not None:
+        says.append(f"nodata {options.nodata:g} given by the user")
+        return options.nodata, ()
+    fills, words = _customary(dtype)
+    fills = tuple(value for value in fills if value != found.nodata)
+    if found.nodata is not None:
+        says.append(f"nodata {found.nodata:g} declared" + (f" ({words} by custom)" if fills else ""))
+        return found.nodata, fills
+    if dtype.kind == "f":
+        says.append(f"NaN means missing ({words} by custom)")
+        return None, fills
+    says.append(f"nodata {words} assumed" if fills else "no nodata declared")
+    if fills:
+        notes.append(
+            f"No nodata value is declared; {words} by custom {'counts' if len(fills) == 1 else 'count'} as missing, "
+            "and 0 as a value. Say with --nodata if it is otherwise."
+        )
+    return (fills[0], ()) if len(fills) == 1 else (None, fills)
+
+
+def _customary(dtype: np.dtype[Any]) -> tuple[tuple[float, ...], str]:
+    """Values of a type that mean missing by custom, and what messages call them."""
+    if dtype == np.uint16:
+        return (65535.0,), "65535"
+    if dtype.kind == "u" or dtype.itemsize == 1:
+        return (), ""
+    lowest = float(np.finfo(dtype).min if dtype.kind == "f" else np.iinfo(dtype).min)
+    return (-9999.0, -10000.0, lowest), f"-9999, -10000 and the lowest {dtype}"
 
 
 def _joined(parts: Sequence[Acquisition]) -> Acquisition:

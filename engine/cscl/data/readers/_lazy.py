@@ -67,13 +67,14 @@ def all_clear(masks: Sequence[xr.Variable]) -> xr.Variable | None:
 
 
 def merged(
-    stored: xr.Variable, groups: Sequence[Sequence[int]], nodata: float | None, clear: xr.Variable | None
+    stored: xr.Variable, groups: Sequence[Sequence[int]], gaps: Sequence[float], clear: xr.Variable | None
 ) -> xr.Variable:
     """Merge images of the same time: each pixel comes whole from the first image of its group that shows it.
 
-    Where none does, the pixel comes from an image that misses it, so that it stays missing.
+    Where none does, the pixel comes from an image that misses it, so that it stays missing: that has NaN or one of the
+    stored values `gaps` there.
     """
-    return lazy(_Merged(stored, groups, nodata, clear), _CUBE)
+    return lazy(_Merged(stored, groups, gaps, clear), _CUBE)
 
 
 def merged_clear(clear: xr.Variable, groups: Sequence[Sequence[int]]) -> xr.Variable:
@@ -191,10 +192,10 @@ class _Merged(Lazy):
         self,
         stored: xr.Variable,
         groups: Sequence[Sequence[int]],
-        nodata: float | None,
+        gaps: Sequence[float],
         clear: xr.Variable | None,
     ) -> None:
-        self._stored, self._groups, self._nodata, self._clear = stored, groups, nodata, clear
+        self._stored, self._groups, self._gaps, self._clear = stored, groups, gaps, clear
         self.shape, self.dtype = (len(groups), *stored.shape[1:]), stored.dtype
 
     def _take(self, times: NDArray[np.intp], *rest: Any) -> NDArray[Any]:
@@ -214,8 +215,8 @@ class _Merged(Lazy):
         missing = np.zeros(values.shape, bool)
         if values.dtype.kind == "f":
             missing = ~np.isfinite(values)
-        if self._nodata is not None:
-            missing |= values == self._nodata
+        for value in self._gaps:
+            missing |= values == value
         absent = missing.any(axis=1)
         usable = ~absent
         if self._clear is not None:
