@@ -8,19 +8,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from affine import Affine
+import xarray as xr
+from numpy.typing import NDArray
 
 from cscl.cube import Acquisition, Factor, SITSCube
-from cscl.errors import GridError, InputError
-from cscl.grid import GeoBox, make_grid
+from cscl.errors import InputError
+from cscl.grid import GeoBox
 from cscl.registry import nearest
 
 from . import ReadOptions
-from ._aligned import Source, aligned
+from ._aligned import Source, Stack
 from ._assemble import Found, assemble
+from ._cloudmasks import both, usable_from
 from ._layers import Layer, bounds_in, known
+from ._lazy import lazy
+from ._masks import masks_in
+from ._union import union
 
 __all__ = ["Image", "Layer", "cube_of"]
 
@@ -54,7 +61,13 @@ class Image:
 
 
 def cube_of(
-    images: Sequence[Image], options: ReadOptions, name: str, *, notes: Sequence[str] = (), grid: GeoBox | None = None
+    images: Sequence[Image],
+    options: ReadOptions,
+    name: str,
+    *,
+    notes: Sequence[str] = (),
+    grid: GeoBox | None = None,
+    folder: Path | None = None,
 ) -> SITSCube:
     """Make one cube of images: all bands on one grid, one image a date, nothing read yet.
 
@@ -74,6 +87,8 @@ def cube_of(
         What the reader has decided.
     grid : GeoBox, optional
         Where the pixels of the cube lie. Otherwise the union of all images, at the pixels of the finest band.
+    folder : Path, optional
+        Where the images lie, if the user's masks may lie there, too.
 
     Raises
     ------
@@ -82,29 +97,44 @@ def cube_of(
     """
     if not images:
         raise InputError(f"{name} holds no images that can be read.")
+    images, twice = _once(images)
     _require_one_level(images, name)
     bands = _bands(images, options, name)
     images = [_known(image, bands, options) for image in images]
     dates = _dates(images)
-    nodata = _nodata(images, options, name)
-    dtype = np.result_type(*(layer.dtype for image in images for layer in image.bands.values() if layer.dtype))
-    grid = _grid(images, options, name) if grid is None else grid
-    sources = [[_source(image, date[0]) for image in date] for date in dates]
-    factors = [_factors(date[0], bands) for date in dates]
+    if grid is None:
+        grid = union({g: image.origin.product for image in images for g in _grids(image)}, options, name)
+    types = {layer.dtype for image in images for layer in image.bands.values() if layer.dtype}
+    dtype = np.result_type(*sorted(types))
+    nodata = _nodata(images, dtype, options, name)
+    stack = Stack([[_source(image, date[0]) for image in date] for date in dates], grid, nodata, dtype)
+    times = np.array([date[0].time for date in dates], "datetime64[ns]")
+    clear, said = _clear(stack, dates, options, times, folder)
+    factors = [_factors(date[0]) for date in dates]
     found = Found(
         name=name,
-        stored=aligned(sources, grid, nodata, dtype),
-        times=np.array([date[0].time for date in dates], "datetime64[ns]"),
+        stored=lazy(stack, ("time", "band", "y", "x")),
+        times=times,
         labels=tuple(date[0].origin.product for date in dates),
         bands=bands,
         grid=grid,
         scales=tuple(scale for scale, _ in factors),
         offsets=tuple(offset for _, offset in factors),
         nodata=nodata,
-        notes=(_summary(images), *notes),
+        clear=clear,
+        notes=(_summary(images), *twice, *_filled(dates), *said, *notes),
         acquisitions=tuple(_joined([image.origin for image in date]) for date in dates),
     )
     return assemble(found, options)
+
+
+def _once(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
+    """Leave out a product that is there twice, say as a folder and as a zip."""
+    kept: dict[object, Image] = {}
+    for image in images:
+        kept.setdefault((image.origin.product, image.origin.tile), image)
+    lost = len(images) - len(kept)
+    return list(kept.values()), [f"{lost} products are there more than once; one of each is read."] if lost else []
 
 
 def _require_one_level(images: Sequence[Image], name: str) -> None:
@@ -153,51 +183,69 @@ def _rank(image: Image) -> tuple[tuple[int, ...], np.datetime64]:
 
 def _solar_day(image: Image) -> str:
     """Day where the sun stands: near the date line one pass has two days of UTC."""
-    grid = next(iter(image.bands.values())).grid
-    assert grid is not None
-    west, _, east, _ = bounds_in(grid, "EPSG:4326")
+    west, _, east, _ = bounds_in(_grids(image)[0], "EPSG:4326")
     hours = (west + east) / 2 / 15
     return str((image.time + np.timedelta64(round(hours * 3600), "s")).astype("datetime64[D]"))
 
 
-def _nodata(images: Sequence[Image], options: ReadOptions, name: str) -> float:
-    if options.nodata is not None:
-        return options.nodata
+def _nodata(images: Sequence[Image], dtype: np.dtype[Any], options: ReadOptions, name: str) -> float:
     values = {layer.nodata for image in images for layer in image.bands.values() if layer.nodata is not None}
-    if len(values) > 1:
+    if len(values) > 1 and options.nodata is None:
         raise InputError(
             f"The images of {name} declare different nodata values: {', '.join(f'{v:g}' for v in sorted(values))}. "
             "Say which holds with --nodata."
         )
-    return values.pop() if values else 0.0
-
-
-def _grid(images: Sequence[Image], options: ReadOptions, name: str) -> GeoBox:
-    """Union of all images, at the pixels of the finest band."""
-    grids = list(dict.fromkeys(layer.grid for image in images for layer in image.bands.values() if layer.grid))
-    systems = {str(grid.crs): image.origin.product for image in images for grid in [_first(image)]}
-    if len(systems) > 1:
-        raise GridError(
-            f"{name} holds images of several reference systems: "
-            f"{', '.join(f'{crs} ({product})' for crs, product in sorted(systems.items()))}. Keep those of one."
+    assumed = 0.0 if dtype.kind in "iu" else math.nan
+    nodata = options.nodata if options.nodata is not None else next(iter(values), assumed)
+    if dtype.kind in "iu" and not np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:
+        raise InputError(
+            f"The images of {name} are {dtype}, which cannot hold the nodata value {nodata:g}. Say which holds with "
+            "--nodata, e.g. 0."
         )
-    finest = min(grids, key=lambda grid: abs(grid.resolution.x))
-    boxes = np.array([bounds_in(grid, finest.crs) for grid in grids])
-    (left, bottom), (right, top) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    col, row = (math.floor(n + 1e-3) for n in ~finest.transform @ (left, top))
-    end_col, end_row = (math.ceil(n - 1e-3) for n in ~finest.transform @ (right, bottom))
-    return make_grid((end_row - row, end_col - col), finest.transform @ Affine.translation(col, row), finest.crs, name)
+    return nodata
 
 
-def _first(image: Image) -> GeoBox:
-    grid = next(iter(image.bands.values())).grid
-    assert grid is not None
-    return grid
+def _clear(
+    stack: Stack,
+    dates: Sequence[Sequence[Image]],
+    options: ReadOptions,
+    times: NDArray[np.datetime64],
+    folder: Path | None,
+) -> tuple[xr.Variable | None, list[str]]:
+    """Usable pixels by scene classes, cloud probability and the user's masks; and what is known of which date."""
+    clear, notes = None, [_known_clouds(dates, options)]
+    images = [image for date in dates for image in date]
+    probable = options.cloud_probability is not None
+    if probable and not any(image.cloud_probability for image in images):
+        raise InputError("No image has a cloud probability (MSK_CLDPRB). Leave out --cloud-probability.")
+    if probable or any(image.scene_classes for image in images):
+        clear = usable_from(stack, options)
+    if options.mask is not None:
+        near = (folder or Path()) / options.mask
+        place = near if near.is_dir() else Path(options.mask).expanduser()
+        own, note = masks_in(place, times, stack.grid, [date[0].origin.product for date in dates])
+        clear = own if clear is None else both(clear, own)
+        notes.append(note)
+    return clear, notes
 
 
-def _factors(image: Image, bands: Sequence[str]) -> tuple[Factor | None, Factor | None]:
+def _known_clouds(dates: Sequence[Sequence[Image]], options: ReadOptions) -> str:
+    without = sum(any(image.scene_classes is None for image in date) for date in dates)
+    if without == len(dates):
+        lacking = "The images carry no scene classes (SCL), so no cloud is known"
+        return lacking + (" but by the masks." if options.mask else ": only nodata is known to be missing.")
+    classes = ", ".join(str(c) for c in sorted(options.scl)) or "none"
+    note = f"Scene classes (SCL) that are not usable: {classes}; clouds and shadows grow by {options.dilate_m:g} m."
+    return note + (f" {without} of {len(dates)} dates lack them in part or whole." if without else "")
+
+
+def _grids(image: Image) -> list[GeoBox]:
+    return [layer.grid for layer in image.bands.values() if layer.grid is not None]
+
+
+def _factors(image: Image) -> tuple[Factor | None, Factor | None]:
     """Scale and offset of an image: one for all bands where they agree, None where nothing says so."""
-    layers = [image.bands[band] for band in bands]
+    layers = image.bands.values()
     return _one([layer.scale for layer in layers], 1e-4), _one([layer.offset for layer in layers], 0.0)
 
 
@@ -227,6 +275,19 @@ def _source(image: Image, first: Image) -> Source:
 def _joined(parts: Sequence[Acquisition]) -> Acquisition:
     """Acquisition of images that become one: that of the first, which the others only fill."""
     return replace(parts[0], product=" + ".join(dict.fromkeys(part.product for part in parts)))
+
+
+def _filled(dates: Sequence[Sequence[Image]]) -> list[str]:
+    """Say which dates are put together of several images."""
+    several = [[image.origin.product for image in date] for date in dates if len(date) > 1]
+    if not several:
+        return []
+    some = "; ".join(", then ".join(products) for products in several[:3])
+    more = f"; and {len(several) - 3} dates more" if len(several) > 3 else ""
+    return [
+        f"{len(several)} of {len(dates)} dates are of several images, each of which fills what those before it "
+        f"miss: {some}{more}."
+    ]
 
 
 def _summary(images: Sequence[Image]) -> str:

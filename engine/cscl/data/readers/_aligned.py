@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -18,9 +17,9 @@ from cscl.grid import GeoBox
 from cscl.raster import spans
 
 from ._layers import Layer, bounds_in, read_layer
-from ._lazy import Lazy, lazy
+from ._lazy import Lazy
 
-__all__ = ["Source", "Stack", "aligned", "cut"]
+__all__ = ["Source", "Stack", "cut"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Source:
     clouds: Layer | None = None
 
 
-def aligned(dates: Sequence[Sequence[Source]], grid: GeoBox, nodata: float, dtype: np.dtype[Any]) -> xr.Variable:
-    """Make a lazy array with axes (time, band, y, x) of the images of each date.
+class Stack(Lazy):
+    """Images of each date as one array with axes (time, band, y, x).
 
     Of several images of a date, a later one fills only pixels that all before it miss in some band, and fills them in
     all bands: no pixel is a mixture.
@@ -54,11 +53,6 @@ def aligned(dates: Sequence[Sequence[Source]], grid: GeoBox, nodata: float, dtyp
     dtype : dtype
         Type of the stored values.
     """
-    return lazy(Stack(dates, grid, nodata, dtype), ("time", "band", "y", "x"))
-
-
-class Stack(Lazy):
-    """The array that `aligned` wraps."""
 
     def __init__(self, dates: Sequence[Sequence[Source]], grid: GeoBox, nodata: float, dtype: np.dtype[Any]) -> None:
         self._dates, self.grid, self._nodata = dates, grid, nodata
@@ -71,15 +65,15 @@ class Stack(Lazy):
         if out.size:
             target = cut(self.grid, step, y, x)
             for i, time in enumerate(times):
-                self._fill(out[i], int(time), bands, target)
+                self._fill(out[i], int(time), bands, target, look=step > 1)
         return out[:, :, y.wanted][..., x.wanted]
 
-    def _fill(self, out_BYX: NDArray[Any], time: int, bands: NDArray[np.intp], target: GeoBox) -> None:
+    def _fill(self, out_BYX: NDArray[Any], time: int, bands: NDArray[np.intp], target: GeoBox, look: bool) -> None:
         near = self.touching(time, target)
         if len(near) == 1:
-            out_BYX[:] = self._image(near[0], bands, target)
+            out_BYX[:] = self._image(near[0], bands, target, look)
             return
-        for _, image_BYX, taken_YX in self.parts(near, target):
+        for _, image_BYX, taken_YX in self.parts(near, target, look):
             out_BYX[:, taken_YX] = image_BYX[bands][:, taken_YX]
 
     def touching(self, time: int, target: GeoBox) -> list[Source]:
@@ -87,7 +81,7 @@ class Stack(Lazy):
         return [source for source in self._dates[time] if _touch(source.bands[0].grid, target)]
 
     def parts(
-        self, sources: Sequence[Source], target: GeoBox
+        self, sources: Sequence[Source], target: GeoBox, look: bool
     ) -> Iterator[tuple[Source, NDArray[Any], NDArray[np.bool_]]]:
         """Yield images of a date with all their bands (B, Y, X) and the pixels (Y, X) that they have to give.
 
@@ -95,7 +89,7 @@ class Stack(Lazy):
         """
         lacking_YX: NDArray[np.bool_] | None = None
         for source in sources:
-            image_BYX = self._image(source, np.arange(self.shape[1]), target)
+            image_BYX = self._image(source, np.arange(self.shape[1]), target, look)
             absent_YX = self._absent(image_BYX)
             yield source, image_BYX, np.ones_like(absent_YX) if lacking_YX is None else lacking_YX & ~absent_YX
             lacking_YX = absent_YX if lacking_YX is None else lacking_YX & absent_YX
@@ -108,11 +102,11 @@ class Stack(Lazy):
             absent |= ~np.isfinite(image_BYX)
         return np.asarray(absent.any(axis=0))
 
-    def _image(self, source: Source, bands: NDArray[np.intp], target: GeoBox) -> NDArray[Any]:
-        planes = [
-            _shifted(read_layer(source.bands[b], target, self._nodata, self.dtype), source.shifts[b], self._nodata)
-            for b in bands
-        ]
+    def _image(self, source: Source, bands: NDArray[np.intp], target: GeoBox, look: bool) -> NDArray[Any]:
+        planes = []
+        for band in bands:
+            values_YX = read_layer(source.bands[band], target, self._nodata, self.dtype, look=look)
+            planes.append(_shifted(values_YX, source.shifts[band], self._nodata))
         return np.stack(planes)
 
 
@@ -133,7 +127,9 @@ def _shifted(values_YX: NDArray[Any], shift: int, nodata: float) -> NDArray[Any]
     """Add to stored values, but not to those that mean missing; what the type does not hold is cut, not wrapped."""
     if not shift:
         return values_YX
-    limits = np.iinfo(values_YX.dtype)
-    moved = np.clip(values_YX.astype(np.int64) + shift, limits.min, limits.max).astype(values_YX.dtype)
-    moved[moved == nodata] += 1  # the nearest value that is one
-    return np.where(values_YX == nodata, values_YX, moved)
+    moved_YX = values_YX.astype(np.float64) + shift
+    if values_YX.dtype.kind in "iu":
+        limits = np.iinfo(values_YX.dtype)
+        moved_YX = moved_YX.clip(limits.min, limits.max)
+    moved_YX[moved_YX == nodata] += 1  # the nearest value that is one
+    return np.where(values_YX == nodata, values_YX, moved_YX.astype(values_YX.dtype))

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # what its warped data sets raise; it has no public name
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -84,24 +86,44 @@ def known(layer: Layer, crs: str | None = None) -> Layer:
 
 
 def read_layer(
-    layer: Layer, target: GeoBox, fill: float, dtype: np.dtype[Any], *, nearest: bool = False
+    layer: Layer, target: GeoBox, fill: float, dtype: np.dtype[Any], *, nearest: bool = False, look: bool = False
 ) -> NDArray[Any]:
-    """Read a layer onto a grid; axes (y, x), `fill` where it has nothing.
+    """Read a layer onto a grid; axes (y, x).
+
+    Parameters
+    ----------
+    layer : Layer
+        With its grid known.
+    target : GeoBox
+        Where to read; it may reach beyond the layer.
+    fill : float
+        Stored value that means missing, also where the layer has nothing.
+    dtype : dtype
+        Type of the result.
+    nearest : bool
+        For classes: take the pixel in which the centre of the target's pixel lies.
+    look : bool
+        To look at from afar: the same, from the overviews of the file where it has any.
 
     Raises
     ------
     InputError
-        If the file cannot be read.
+        If the file cannot be read, or is not what was told of it.
     """
     assert layer.grid is not None
     try:
         with rasterio.open(layer.path) as src:
+            _require_as_told(src, layer, dtype)
             across_px = _across_px(layer.grid, target)
             if across_px == 1 and _whole_px_apart(layer.grid, target):
                 return _read_plain(src, layer, target, fill, dtype)
-            how = Resampling.average if across_px > _COARSER else Resampling.bilinear
-            return _read_warped(src, layer, target, fill, dtype, Resampling.nearest if nearest else how)
-    except rasterio.errors.RasterioError as error:
+            if not look:
+                how = Resampling.average if across_px > _COARSER else Resampling.bilinear
+                return _read_warped(src, layer, target, fill, Resampling.nearest if nearest else how).astype(dtype)
+            level = sum(factor <= across_px for factor in src.overviews(layer.index)) - 1
+        with rasterio.open(layer.path, **({"overview_level": level} if level >= 0 else {})) as src:
+            return _read_warped(src, layer, target, fill, Resampling.nearest).astype(dtype)
+    except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
         why = error.__cause__ or error
         raise InputError(
             f"{layer.path} cannot be read ({why}). The file may be damaged or was removed; get it again."
@@ -133,10 +155,21 @@ def _whole_px_apart(grid: GeoBox, target: GeoBox) -> bool:
     return bool(max(abs(col - round(col)), abs(row - round(row))) < _WHOLE_PX)
 
 
+def _require_as_told(src: Any, layer: Layer, dtype: np.dtype[Any]) -> None:
+    """Refuse a file that is not of the size or type that a catalogue or the metadata of its product tells."""
+    assert layer.grid is not None
+    if (src.height, src.width) != tuple(layer.grid.shape) or not np.can_cast(src.dtypes[layer.index - 1], dtype):
+        raise InputError(
+            f"{layer.path} has {src.height} x {src.width} pixels of {src.dtypes[layer.index - 1]}, where "
+            f"{layer.grid.shape[0]} x {layer.grid.shape[1]} of {dtype} are expected. Get the product again."
+        )
+
+
 def _read_plain(src: Any, layer: Layer, target: GeoBox, fill: float, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Read pixels as they are; the target may reach beyond the file."""
+    assert layer.grid is not None
     out = np.full(tuple(target.shape), fill, dtype)
-    col, row = (round(n) for n in ~src.transform @ (target.transform.c, target.transform.f))
+    col, row = (round(n) for n in ~layer.grid.transform @ (target.transform.c, target.transform.f))
     r0, c0 = max(0, row), max(0, col)
     r1, c1 = min(src.height, row + out.shape[0]), min(src.width, col + out.shape[1])
     if r0 < r1 and c0 < c1:
@@ -145,15 +178,15 @@ def _read_plain(src: Any, layer: Layer, target: GeoBox, fill: float, dtype: np.d
     return out
 
 
-def _read_warped(
-    src: Any, layer: Layer, target: GeoBox, fill: float, dtype: np.dtype[Any], how: Resampling
-) -> NDArray[Any]:
+def _read_warped(src: Any, layer: Layer, target: GeoBox, fill: float, how: Resampling) -> NDArray[Any]:
     """Let GDAL resample; the kernel's scale is fixed, for GDAL's own guess differs from window to window: seams."""
     assert layer.grid is not None
+    smaller = Affine.scale(layer.grid.shape[1] / src.width, layer.grid.shape[0] / src.height)  # of an overview
     scale = 1 / _across_px(layer.grid, target)
     with WarpedVRT(
-        src, crs=str(target.crs), transform=target.transform, height=target.shape[0], width=target.shape[1],
-        resampling=how, src_nodata=fill, nodata=fill, tolerance=1e-6, XSCALE=scale, YSCALE=scale,
+        src, src_crs=str(layer.grid.crs), src_transform=layer.grid.transform @ smaller, crs=str(target.crs),
+        transform=target.transform, height=target.shape[0], width=target.shape[1], resampling=how, src_nodata=fill,
+        nodata=fill, tolerance=1e-6, XSCALE=scale, YSCALE=scale,
     ) as warped:  # fmt: skip
         read: NDArray[Any] = warped.read(layer.index)
-        return read.astype(dtype, copy=False)
+        return read
