@@ -27,7 +27,11 @@ __all__ = ["RasterFacts", "Span", "facts", "spans", "stack"]
 
 @dataclass(frozen=True)
 class RasterFacts:
-    """What a raster file says of itself; `crs` is None and `grid` unset where it has no CRS."""
+    """What a raster file says of itself; `crs` is None and `grid` unset where it has no CRS.
+
+    `nodata` is that of the first band, `nodatas` those of all; `band_tags` are the tags of each band. `placed_by` says
+    what places the pixels where no transform does: ground control points, or a model of the sensor.
+    """
 
     path: Path
     shape: tuple[int, int]
@@ -40,6 +44,9 @@ class RasterFacts:
     offsets: tuple[float, ...]
     descriptions: tuple[str | None, ...]
     tags: dict[str, str]
+    nodatas: tuple[float | None, ...] = ()
+    band_tags: tuple[dict[str, str], ...] = ()
+    placed_by: str = ""
 
     def grid(self, crs: str | None = None) -> GeoBox:
         """Grid of the raster; `crs` stands in where the file has none."""
@@ -52,7 +59,7 @@ def facts(path: str | Path) -> RasterFacts:
     Raises
     ------
     MissingError, InputError
-        If there is no such file, or GDAL cannot read it.
+        If there is no such file, GDAL cannot read it, or its values are complex or of several types.
     """
     where, path = str(path), Path(path)
     elsewhere = where.startswith("/vsi") or "://" in where  # in an archive, or over the network
@@ -60,6 +67,7 @@ def facts(path: str | Path) -> RasterFacts:
         raise MissingError(f"There is no file {path}.")
     try:
         with rasterio.open(where) as src:
+            _require_numbers(path, src.dtypes)
             return RasterFacts(
                 path,
                 (src.height, src.width),
@@ -72,11 +80,27 @@ def facts(path: str | Path) -> RasterFacts:
                 tuple(src.offsets),
                 tuple(src.descriptions),
                 src.tags(),
+                tuple(src.nodatavals),
+                tuple(src.tags(index) for index in src.indexes),
+                "ground control points" if src.gcps[0] else "a model of the sensor (RPC)" if src.rpcs else "",
             )
     except rasterio.errors.RasterioIOError as error:
         raise InputError(
             f"{path} cannot be read as a raster ({error}). It may be damaged or of an unknown format."
         ) from error
+
+
+def _require_numbers(path: Path, dtypes: Sequence[str]) -> None:
+    if len(set(dtypes)) > 1:
+        raise InputError(
+            f"The bands of {path} are of several types: {', '.join(sorted(set(dtypes)))}. Bring them to one, e.g. with "
+            "gdal_translate -ot."
+        )
+    if dtypes[0].startswith("complex"):
+        raise InputError(
+            f"{path} holds values of the type {dtypes[0]}, which are neither reflectance nor classes. Convert them, "
+            "e.g. with gdal_translate -ot Float32."
+        )
 
 
 def stack(layers: Sequence[Sequence[tuple[Path, int]]], shape: tuple[int, int], dtype: Any) -> xr.Variable:

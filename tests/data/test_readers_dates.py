@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cscl.data.readers._dates import date_in_name, date_in_tags, given_dates
+from cscl.data.readers._dates import date_in_name, date_in_tags, given_dates, without_dates
 from cscl.errors import InputError
 
 
@@ -49,3 +49,17 @@ def test_given_dates_are_checked() -> None:
         given_dates(["spring"], 1, "x")
     with pytest.raises(InputError, match="1 dates are given for 2 images"):
         given_dates(["2021-05-03"], 2, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "date", "rest"),
+    [
+        ("B4_mst_03May2021", "2021-05-03", "B4_mst"),
+        ("2021-05-03_B04", "2021-05-03", "B04"),
+        ("B04.20210503T105031", "2021-05-03T10:50:31", "B04"),
+    ],
+)
+def test_dates_beside_bands(text: str, date: str, rest: str) -> None:
+    assert date_in_name(text) == np.datetime64(date, "ns")
+    assert without_dates(text) == rest
+    assert date_in_name("31Feb2021") is None

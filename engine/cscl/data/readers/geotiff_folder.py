@@ -16,10 +16,11 @@ from cscl.raster import RasterFacts, facts, stack
 
 from . import Reader, ReadOptions, readers
 from ._assemble import Found, assemble, band_names
+from ._bands import dated_layers, item_beside, named_bands
 from ._dates import date_in_name, date_in_tags, given_dates
 from ._masks import masks_in, rasters_in
 
-__all__ = ["declared_radiometry", "usable_grid"]
+__all__ = ["declared_nodata", "declared_radiometry", "usable_grid"]
 
 _BAND_IN_NAME = re.compile(r"(?<![A-Za-z0-9])(B(?:\d\d|8A))(?![A-Za-z0-9])", re.IGNORECASE)
 
@@ -40,8 +41,8 @@ def open_folder(path: Path, options: ReadOptions) -> SITSCube:
     _require_alike([file for group in groups for file in group])
     grid = usable_grid(first[0], options.crs)
     times, date_note = _times(first, options)
-    names, notes = _bands(groups, options, str(folder))
-    layers = [[(file.path, b + 1) for file in group for b in range(file.count)] for group in groups]
+    told, layers, notes = _layers(groups)
+    names, name_notes = band_names(told, options, str(folder))
     declared = [declared_radiometry(group, options) for group in groups]
     image_names = tuple(file.path.name for file in first)
     clear, mask_note = _masks(path, folder, (times, grid, image_names), options)
@@ -54,9 +55,9 @@ def open_folder(path: Path, options: ReadOptions) -> SITSCube:
         grid=grid,
         scales=tuple(scale for scale, _ in declared),
         offsets=tuple(offset for _, offset in declared),
-        nodata=_nodata([file for group in groups for file in group], options),
+        nodata=declared_nodata([file for group in groups for file in group], options),
         clear=clear,
-        notes=(*date_note, *notes, *mask_note, *_simulated(first)),
+        notes=(*date_note, *notes, *name_notes, *mask_note, *_simulated(first)),
     )
     return assemble(found, options)
 
@@ -74,6 +75,10 @@ def usable_grid(raster: RasterFacts, crs: str | None) -> GeoBox:
     GridError
         If it is, or if it has no CRS and none is given.
     """
+    if raster.placed_by and raster.transform.is_identity:
+        raise GridError(
+            f"{raster.path} is placed by {raster.placed_by}, not by a grid. Bring it onto one with gdalwarp -t_srs."
+        )
     grid, t = raster.grid(crs), raster.transform
     if t.is_identity:
         raise GridError(
@@ -104,6 +109,21 @@ def declared_radiometry(files: Sequence[RasterFacts], options: ReadOptions) -> t
     return (None, None) if (scale, offset) == (1.0, 0.0) else (scale, offset)
 
 
+def declared_nodata(files: Sequence[RasterFacts], options: ReadOptions) -> float | None:
+    """Nodata value that the bands of all files share; None where they declare none.
+
+    Raises
+    ------
+    InputError
+        If they differ and the user does not say which holds.
+    """
+    values = {str(value): (value, file) for file in files for value in file.nodatas if value is not None}
+    if len(values) > 1 and options.nodata is None:
+        told = ", ".join(f"{text} in {file.path.name}" for text, (_, file) in values.items())
+        raise InputError(f"The images declare different nodata values: {told}. Say which holds with --nodata.")
+    return next((value for value, _ in values.values()), None)
+
+
 def _by_band(files: Sequence[RasterFacts]) -> list[list[RasterFacts]]:
     """Group files of one date: one file each, or, where each file is one band and says so in its name, all bands."""
     bands = [_BAND_IN_NAME.findall(file.path.stem) for file in files]
@@ -115,22 +135,40 @@ def _by_band(files: Sequence[RasterFacts]) -> list[list[RasterFacts]]:
     return list(groups.values())
 
 
-def _bands(
-    groups: Sequence[Sequence[RasterFacts]], options: ReadOptions, where: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if groups[0][0].count == 1 and _BAND_IN_NAME.search(groups[0][0].path.stem):
-        each = [tuple(_BAND_IN_NAME.findall(file.path.stem)[-1].upper() for file in group) for group in groups]
-        told: Sequence[str | None] = each[0]
-    else:
-        each = [tuple(str(name) for name in group[0].descriptions) for group in groups]
-        told = groups[0][0].descriptions
-    odd = [group[0].path.name for group, names in zip(groups, each, strict=True) if names != each[0]]
-    if odd:
+def _layers(
+    groups: Sequence[Sequence[RasterFacts]],
+) -> tuple[tuple[str | None, ...], list[list[tuple[Path, int]]], tuple[str, ...]]:
+    """Names of the bands, and for each date the layers that hold them, whatever their order in the files."""
+    first, notes = _named(groups[0])
+    layers, turned = [], []
+    for group in groups:
+        names = _named(group)[0]
+        places = [(file.path, band + 1) for file in group for band in range(file.count)]
+        if names != first and set(names) == set(first) and len(set(first)) == len(first):
+            places = [places[names.index(name)] for name in first]
+            turned.append(group[0].path.name)
+        elif names != first:
+            raise InputError(
+                f"The bands of {group[0].path.name} ({_listed(names)}) are not those of {groups[0][0].path.name} "
+                f"({_listed(first)}). All dates need the same bands."
+            )
+        layers.append(places)
+    if turned:
+        notes = (*notes, f"The bands of {_some(turned)} are in another order, and are taken by their names.")
+    return first, layers, notes
+
+
+def _named(group: Sequence[RasterFacts]) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
+    """Names of the bands of one date: by the names of its files, where each is one band, or by what is in them."""
+    file = group[0]
+    if file.count == 1 and _BAND_IN_NAME.search(file.path.stem):
+        return tuple(_BAND_IN_NAME.findall(each.path.stem)[-1].upper() for each in group), ()
+    days = {date.astype("datetime64[D]") for date in (dated_layers(file) or ([], []))[0]}
+    if len(days) > 1:
         raise InputError(
-            f"The bands of {_some(odd)} are not those of {groups[0][0].path.name} ({', '.join(each[0])}). "
-            "All dates need the same bands, in the same order."
+            f"{file.path} holds {len(days)} days in its layers. Open the file itself, or split it into one file a date."
         )
-    return band_names(told, options, where)
+    return named_bands(file)
 
 
 def _require_alike(files: Sequence[RasterFacts]) -> None:
@@ -163,7 +201,7 @@ def _times(files: Sequence[RasterFacts], options: ReadOptions) -> tuple[Any, tup
     if options.dates is not None:
         return given_dates(options.dates, len(files), "The given dates"), ("The dates are those given by the user.",)
     named = [date_in_name(file.path.stem) for file in files]
-    found = [date if date is not None else date_in_tags(f.tags) for date, f in zip(named, files, strict=True)]
+    found = [date if date is not None else _date_told(f) for date, f in zip(named, files, strict=True)]
     undated = [file.path.name for file, date in zip(files, found, strict=True) if date is None]
     if undated:
         raise InputError(
@@ -177,16 +215,8 @@ def _times(files: Sequence[RasterFacts], options: ReadOptions) -> tuple[Any, tup
             f"one image: {_some([file.path.name for file in files])}. Put the band into each name as _B02 or _B8A."
         )
     tagged = [file.path.name for file, date in zip(files, named, strict=True) if date is None]
-    note = (f"The dates of {_some(tagged)} come from the tags of the files.",) if tagged else ()
+    note = (f"The dates of {_some(tagged)} come from the files: tags, layers or STAC items.",) if tagged else ()
     return np.array(found, "datetime64[ns]"), note
-
-
-def _nodata(files: Sequence[RasterFacts], options: ReadOptions) -> float | None:
-    values = {str(file.nodata): file for file in files if file.nodata is not None}
-    if len(values) > 1 and options.nodata is None:
-        told = ", ".join(f"{value} in {file.path.name}" for value, file in values.items())
-        raise InputError(f"The images declare different nodata values: {told}. Say which holds with --nodata.")
-    return next((file.nodata for file in values.values()), None)
 
 
 def _masks(
@@ -207,6 +237,18 @@ def _masks(
 def _simulated(files: Sequence[RasterFacts]) -> tuple[str, ...]:
     """Pass on that nothing was observed, so that models trained on it say so too."""
     return ("The images are simulated, as their tags say.",) if any("SIMULATED" in f.tags for f in files) else ()
+
+
+def _date_told(file: RasterFacts) -> np.datetime64 | None:
+    """Date that a file tells otherwise than by its name: in its tags, its layers, or the STAC item beside it."""
+    layers = dated_layers(file)
+    if (found := date_in_tags(file.tags)) is not None:
+        return found
+    return layers[0][0] if layers is not None else date_in_name(item_beside(file)[1] or "")
+
+
+def _listed(names: Sequence[str | None]) -> str:
+    return ", ".join(str(name) for name in names)
 
 
 def _some(names: Sequence[str]) -> str:
