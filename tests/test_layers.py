@@ -13,7 +13,8 @@ import pytest
 LAYER = {
     **dict.fromkeys(["cscl", "cscl.errors", "cscl.registry", "cscl.results"], "base"),
     **dict.fromkeys(["cscl.events", "cscl.grid", "cscl.raster", "cscl.cube", "cscl.legend"], "nouns"),
-    **dict.fromkeys(["cscl.parcels", "cscl.shares"], "nouns"),
+    **dict.fromkeys(["cscl.parcels", "cscl.burning", "cscl.register", "cscl.overlaps"], "nouns"),
+    **dict.fromkeys(["cscl.mapping", "cscl.shares", "cscl.cells"], "nouns"),
     **dict.fromkeys(["cscl.products", "cscl.report", "cscl.recipe", "cscl.card"], "nouns"),
     "cscl.device": "device",
     **dict.fromkeys(["cscl.models", "cscl.losses", "cscl.metrics"], "parts"),
@@ -21,7 +22,7 @@ LAYER = {
     **dict.fromkeys(["cscl.data.batches", "cscl.data.entries", "cscl.data.network"], "doors"),
     "cscl.inference.tiles": "doors",
     **dict.fromkeys(["cscl.training", "cscl.inference", "cscl.simulate", "cscl.demo", "cscl.doctor"], "jobs"),
-    "cscl.benchmark": "jobs",
+    **dict.fromkeys(["cscl.benchmark", "cscl.patches"], "jobs"),
     **dict.fromkeys(["cscl.api", "cscl.cli", "cscl.commands", "cscl.options", "cscl.terminal"], "cli"),
     "napari_cscl": "plugin",
     **dict.fromkeys(["napari_cscl.session", "napari_cscl.notes"], "session"),

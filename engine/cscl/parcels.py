@@ -12,19 +12,30 @@ import pandas as pd
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS
-from pyproj.exceptions import CRSError
-from rasterio.features import rasterize
-from shapely.geometry import box
 
-from cscl.errors import GridError, InputError, MissingError
+from cscl.burning import SMALL_PX, on_grid, rasterise, rasterising
+from cscl.errors import InputError
+from cscl.events import Job, Progress, run
 from cscl.grid import GeoBox
 from cscl.legend import Legend
-from cscl.products import LabelMap
+from cscl.mapping import CodeMapping, listed
+from cscl.register import (
+    as_text,
+    free_name,
+    issues,
+    join_parts,
+    numbered,
+    only_polygons,
+    placed,
+    read_table,
+    unreadable,
+)  # fmt: skip
 from cscl.registry import nearest
-from cscl.shares import PixelShares
 
-__all__ = ["Parcels", "columns_in", "outlines", "rasterise"]
+__all__ = ["SMALL_PX", "Parcels", "columns_in", "outlines", "rasterise", "rasterising"]
+
+OURS = ("parcel_id", "code", "geometry")
+GIVEN = "_given"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +47,7 @@ class Parcels:
     table : geopandas.GeoDataFrame
         Columns ``parcel_id`` (int, unique, at least 1), ``code`` (str, or None where not declared) and ``geometry``
         (valid polygons), and whatever else the file had; with a CRS. Of a file, indexed by the number of the row, from
-        0.
+        0. Columns of the file that are called like ours have the ending ``_given``.
     name : str
         What the user calls it, usually the file's name.
     notes : tuple of str
@@ -47,6 +58,12 @@ class Parcels:
         Column of that file that the codes come from.
     aligned : {"no", "scene", "tiles", "parcels"}
         How outlines were moved back onto the edges in images since they were read, if they were.
+    id_column : str or None
+        Column of the table that holds the user's own ids.
+    issues : DataFrame
+        What was repaired, joined or left out: ``row`` of the file, from 1, the user's ``id``, ``problem`` and ``done``.
+    mapping : CodeMapping or None
+        What the codes were mapped by: ``code`` is the class then.
     """
 
     table: gpd.GeoDataFrame = field(repr=False)
@@ -55,6 +72,9 @@ class Parcels:
     path: Path | None = None
     class_column: str | None = None
     aligned: Literal["no", "scene", "tiles", "parcels"] = "no"
+    id_column: str | None = None
+    issues: pd.DataFrame = field(default_factory=lambda: issues([], None, "", ""), repr=False)
+    mapping: CodeMapping | None = field(default=None, repr=False)
 
     @classmethod
     def open(
@@ -66,6 +86,19 @@ class Parcels:
         layer: str | None = None,
         crs: str | None = None,
     ) -> Parcels:
+        """Read parcels, as `opening` does, without a word on the way."""
+        return run(cls.opening(path, class_column, id_column=id_column, layer=layer, crs=crs))
+
+    @classmethod
+    def opening(
+        cls,
+        path: str | Path,
+        class_column: str | None = None,
+        *,
+        id_column: str | None = None,
+        layer: str | None = None,
+        crs: str | None = None,
+    ) -> Job[Parcels]:
         """Read GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet.
 
         Parameters
@@ -73,36 +106,50 @@ class Parcels:
         path : path
             The file.
         class_column : str, optional
-            Column that holds the crop code. Without it the parcels are outlines only: enough for pre-training.
+            Column that holds the crop code: numbers, text, truth values or categories. Without it the parcels are
+            outlines only: enough for pre-training.
         id_column : str, optional
-            Column of unique whole numbers from 1 up; by default ``parcel_id`` if it is such a column, else 1, 2, 3, ...
+            Column of the user's ids, numbers or text; by default ``parcel_id`` if there is one. Rows of one id and one
+            crop are parts of one parcel. Whole numbers from 1 up are kept as ``parcel_id``; for others, and without
+            any, parcels are numbered 1, 2, 3, ...
         layer : str, optional
             Layer of a file that holds several.
         crs : str, optional
-            CRS to assume where the file has none.
+            CRS of a file that has none, or a wrong one.
 
         Raises
         ------
         MissingError, InputError, GridError, UnknownNameError
-            No such file; not a vector file, or without polygons; without CRS; no such column.
+            No such file; not a vector file, or without polygons; without CRS; no such column, or one of dates.
         """
         path = Path(path)
-        table = _read_table(path, layer)
-        if table.crs is None:
-            if crs is None:
-                raise GridError(f"{path} has no coordinate reference system. Say which it is with --parcels-crs.")
-            table = table.set_crs(_known_crs(crs))
-        table, notes = _clean(table, path)
+        yield Progress("reading parcels", 0, 3, "part")
+        table = read_table(path, layer)
+        table, notes = placed(table, crs, path)
+        columns = [str(c) for c in table.columns if c != "geometry"]
         for column in (class_column, id_column):
-            if column is not None and column not in _columns(table):
-                raise nearest(column, _columns(table), "column", str(path))
-        ids, id_note = _ids(table, id_column, path)
-        codes = _codes(table[class_column]) if class_column else pd.Series(None, table.index, dtype=object)
-        table = table.assign(parcel_id=ids, code=codes)
-        missing = int(codes.isna().sum()) if class_column else 0
-        if missing:
-            notes.append(f"{missing} of {len(table)} parcels have no value in '{class_column}': they stay unknown.")
-        return cls(table, path.name, (*notes, *id_note), path, class_column)
+            if column is not None and column not in columns:
+                raise nearest(column, columns, "column", str(path))
+        id_column = id_column or ("parcel_id" if "parcel_id" in columns else None)
+        own = as_text(table[id_column], f"The column '{id_column}' of {path}") if id_column else None
+        yield Progress("reading parcels", 1, 3, "part")
+        table, found, told = only_polygons(table, own, path)
+        yield Progress("reading parcels", 2, 3, "part")
+        code = pd.Series(None, table.index, dtype=object)
+        if class_column:
+            code = as_text(table[class_column], f"The column '{class_column}' of {path}")
+        table, id_column = _ours(table, code, class_column, id_column)
+        table, joined, parts = join_parts(table, None if own is None else own[table.index])
+        own = None if own is None else own[table.index]
+        number, numbers = numbered(own, table["code"], id_column)
+        if own is not None and id_column == f"parcel_id{GIVEN}" and own.tolist() == number.astype(str).tolist():
+            table, id_column = table.drop(columns=id_column), "parcel_id"
+        notes += [*told, *_unknown(table["code"], class_column), *parts, *numbers]
+        listing = pd.concat([issues([], None, "", ""), *found, *joined]).sort_values("row", kind="stable")
+        return cls(
+            table.assign(parcel_id=number), path.name, tuple(notes), path, class_column, id_column=id_column,
+            issues=listing.reset_index(drop=True),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.table)
@@ -112,8 +159,21 @@ class Parcels:
         """Crop codes that occur, sorted."""
         return sorted(self.table["code"].dropna().unique())
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """Columns of the file, and what they are called in the table."""
+        theirs = {str(c): str(c) for c in self.table.columns if c not in OURS}
+        return {c.removesuffix(GIVEN) if c.removesuffix(GIVEN) in OURS else c: c for c in theirs}
+
+    @property
+    def own_ids(self) -> pd.Series[Any]:
+        """The user's ids as text, by ``parcel_id``; the same numbers where there are no others."""
+        ids = self.table["parcel_id"]
+        own = ids if self.id_column is None else as_text(self.table[self.id_column], f"The ids of {self.name}")
+        return pd.Series(own.astype(object).to_numpy(), ids.to_numpy(), dtype=object).astype("string")
+
     def legend(self, name_column: str | None = None) -> Legend:
-        """Make a legend of the codes that occur, with names from another column of the table if wanted.
+        """Make a legend of the codes that occur, named by the mapping, or by another column of the file if wanted.
 
         Raises
         ------
@@ -122,11 +182,42 @@ class Parcels:
         """
         names = {}
         if name_column is not None:
-            if name_column not in _columns(self.table):
-                raise nearest(name_column, _columns(self.table), "column", self.name)
-            pairs = self.table[["code", name_column]].dropna().drop_duplicates("code")
-            names = dict(zip(pairs["code"], pairs[name_column].astype(str), strict=True))
-        return Legend.from_codes(self.codes, names)
+            if name_column not in self.columns:
+                raise nearest(name_column, list(self.columns), "column", self.name)
+            pairs = self.table[["code", self.columns[name_column]]].dropna().drop_duplicates("code")
+            names = dict(zip(pairs["code"], pairs.iloc[:, 1].astype(str), strict=True))
+        if self.mapping is None:
+            return Legend.from_codes(self.codes, names)
+        legend = Legend.from_codes(self.codes, self.mapping.names)
+        return Legend(tuple(self.mapping.dressed(c) for c in legend.classes), legend.ignore)
+
+    def mapped(self, mapping: CodeMapping) -> Parcels:
+        """Return the parcels with classes for codes; those whose code the mapping does not hold become unknown.
+
+        Raises
+        ------
+        InputError
+            If it holds none of them.
+        """
+        code = self.table["code"]
+        known, counts = code.isin(list(mapping.classes)), code.value_counts()
+        missing = counts[~counts.index.isin(list(mapping.classes))]
+        if not known.any():
+            raise InputError(
+                f"None of the codes of {self.name} is in the mapping {mapping.path or ''}: they are "
+                f"{listed(self.codes)}, and the mapping has {listed(sorted(mapping.classes))}. Check --class-column."
+            )
+        notes = list(self.notes)
+        if len(missing):
+            words = listed(f"{c} ({n})" for c, n in missing.items())
+            notes.append(
+                f"{int(missing.sum())} parcels have codes without a class in the mapping and stay unknown: {words}."
+            )
+        classes = code.map(mapping.classes)
+        table = self.table.assign(code=classes.where(known & (classes != ""), None).astype(object))
+        if self.class_column == "code" and (kept := f"code{GIVEN}") not in table:
+            table[kept] = code
+        return replace(self, table=table, notes=tuple(notes), mapping=mapping)
 
     def to_crs(self, crs: Any) -> Parcels:
         """Return the parcels in another CRS, every vertex reprojected."""
@@ -143,44 +234,11 @@ def columns_in(path: str | Path) -> list[str]:
     """
     path = Path(path)
     if not path.exists() or path.suffix.lower() in {".parquet", ".geoparquet"}:
-        return _columns(_read_table(path, None))
+        return [str(c) for c in read_table(path, None).columns if c != "geometry"]
     try:
         return [str(name) for name in pyogrio.read_info(path)["fields"]]
     except pyogrio.errors.DataSourceError as error:
-        raise _unreadable(path, error) from error
-
-
-def rasterise(parcels: Parcels, grid: GeoBox, legend: Legend) -> LabelMap:
-    """Burn parcels onto a grid by the pixel-centre rule: a pixel belongs to the parcel that holds its centre.
-
-    Where parcels overlap, the later one in the file wins, for class and id alike. Pixels outside all parcels, in
-    parcels without a code, or with a code that is not in the legend have the legend's ignore id.
-
-    Returns
-    -------
-    LabelMap
-        ``ids`` (y, x) in the legend's dtype and ``parcel_ids`` (y, x) int32, 0 outside all parcels; ``shares`` tells
-        what the polygons share of single pixels.
-
-    Raises
-    ------
-    GridError
-        If no parcel touches the grid.
-    """
-    table = _on(parcels, grid)
-    if table.empty:
-        raise GridError(
-            f"No parcel of {parcels.name} lies on the images: the parcels span {_span(parcels)} and the images "
-            f"{_span_of_grid(grid)} (degrees, west south east north). Check that both show the same place and that "
-            "the CRS of each is right."
-        )
-    ids = {code: legend.id_by_code().get(code, legend.ignore) for code in table["code"].dropna().unique()}
-    classes = [ids.get(code, legend.ignore) for code in table["code"]]
-    burn = {"out_shape": tuple(grid.shape), "transform": grid.transform, "all_touched": False}
-    values = rasterize(zip(table.geometry, classes, strict=True), fill=legend.ignore, dtype=legend.dtype.name, **burn)
-    parcel_ids = rasterize(zip(table.geometry, table["parcel_id"], strict=True), fill=0, dtype="int32", **burn)
-    shares = PixelShares(table.geometry.to_numpy(), table["parcel_id"].to_numpy(np.int32), grid)
-    return LabelMap(values, grid, legend, parcel_ids, parcels.name, parcels.path, parcels.notes, shares=shares)
+        raise unreadable(path, error) from error
 
 
 def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
@@ -191,7 +249,8 @@ def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
     ndarray
         Axes (piece, end, 2): row and column of both ends, counted in pixels from the centre of the first pixel.
     """
-    lines = shapely.clip_by_rect(_on(parcels, grid).geometry.boundary.to_numpy(), *grid.boundingbox.bbox)
+    there = run(on_grid(parcels, grid)).geometry.boundary.to_numpy()
+    lines = shapely.clip_by_rect(there, *grid.boundingbox.bbox)
     lines = shapely.get_parts(shapely.get_parts(lines))  # of collections, the lines that they are made of
     xy, line = shapely.get_coordinates(lines, return_index=True)
     col, row = ~grid.transform @ (xy[:, 0], xy[:, 1])
@@ -200,92 +259,20 @@ def outlines(parcels: Parcels, grid: GeoBox) -> NDArray[np.float64]:
     return np.stack([ends[:-1][together], ends[1:][together]], 1)
 
 
-def _on(parcels: Parcels, grid: GeoBox) -> gpd.GeoDataFrame:
-    """Table of the parcels that touch a grid, in its CRS."""
-    table = parcels.table.to_crs(str(grid.crs)) if parcels.table.crs != grid.crs else parcels.table
-    return table[table.intersects(box(*grid.boundingbox.bbox))]
+def _ours(
+    table: gpd.GeoDataFrame, code: pd.Series[Any], class_column: str | None, id_column: str | None
+) -> tuple[gpd.GeoDataFrame, str | None]:
+    """Give a table our columns; those of the file that are called so get another name, unless they are the same."""
+    names = {}
+    for ours, same in (("code", class_column == "code"), ("parcel_id", False)):
+        if ours in table.columns and not same:
+            names[ours] = free_name(ours, [str(c) for c in table.columns])
+    table = table.rename(columns=names).assign(code=code)
+    return table, names.get(id_column, id_column) if id_column else None
 
 
-def _read_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:
-    if not path.exists():
-        raise MissingError(f"There is no parcel file {path}.")
-    try:
-        if path.suffix.lower() in {".parquet", ".geoparquet"}:
-            table = gpd.read_parquet(path)
-        else:
-            table = gpd.read_file(path, **({"layer": layer} if layer else {}))
-    except Exception as error:  # the vector drivers raise a dozen kinds, none with a common base
-        raise _unreadable(path, error) from error
-    if not isinstance(table, gpd.GeoDataFrame) or table.empty:
-        raise InputError(f"{path} holds no geometries. Give a file with parcel polygons.")
-    return table
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{path} cannot be read as parcels ({error}). Give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet."
+def _unknown(code: pd.Series[Any], class_column: str | None) -> list[str]:
+    missing = int(code.isna().sum()) if class_column else 0
+    return (
+        [f"{missing} of {len(code)} parcels have no value in '{class_column}': they stay unknown."] if missing else []
     )
-
-
-def _clean(table: gpd.GeoDataFrame, path: Path) -> tuple[gpd.GeoDataFrame, list[str]]:
-    """Repair geometries and keep what has an area: lines would be burned along all the pixels that they cross."""
-    notes = []
-    table = (table.rename_geometry("geometry") if table.geometry.name != "geometry" else table).reset_index(drop=True)
-    invalid = table.geometry.geom_type.notna() & ~table.geometry.is_valid
-    if invalid.any():
-        repaired = table.geometry[invalid].make_valid(method="structure", keep_collapsed=False)
-        table.loc[invalid, "geometry"] = repaired
-        notes.append(f"{int(invalid.sum())} invalid geometries were repaired.")
-    mixed = table.geometry.geom_type == "GeometryCollection"
-    if mixed.any():
-        table.loc[mixed, "geometry"] = table.geometry[mixed].buffer(0)
-    polygons = table.geometry.geom_type.isin(["Polygon", "MultiPolygon"]) & ~table.geometry.is_empty
-    if not polygons.all():
-        notes.append(
-            f"{int((~polygons).sum())} rows without a polygon (empty geometry, points or lines) were left out."
-        )
-    if not polygons.any():
-        raise InputError(f"{path} holds no polygons: all {len(table)} geometries are empty, points or lines.")
-    return table[polygons], notes
-
-
-def _known_crs(crs: str) -> CRS:
-    try:
-        return CRS(crs)
-    except CRSError as error:
-        raise GridError(f"The CRS '{crs}' of the parcels is not understood. Give a code such as EPSG:2154.") from error
-
-
-def _columns(table: gpd.GeoDataFrame) -> list[str]:
-    return [c for c in map(str, table.columns) if c != "geometry"]
-
-
-def _ids(table: gpd.GeoDataFrame, column: str | None, path: Path) -> tuple[Any, list[str]]:
-    wanted = column or ("parcel_id" if "parcel_id" in table.columns else None)
-    if wanted is not None:
-        ids = pd.to_numeric(table[wanted], errors="coerce")
-        whole = ids.notna().all() and (ids == ids.round()).all() and ids.between(1, 2**31 - 1).all()
-        if whole and ids.is_unique:
-            return ids.astype("int32"), []
-        if column is not None:
-            raise InputError(
-                f"The column '{column}' of {path} does not hold unique whole numbers from 1 up. "
-                "Leave out --id-column to number the parcels."
-            )
-    return np.arange(1, len(table) + 1, dtype="int32"), ["The parcels were numbered 1, 2, 3, ... in file order."]
-
-
-def _codes(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Codes as text: 2.0 is '2', blanks and nulls are None."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() == column.dropna().round()).all():
-        column = column.astype("Int64")
-    text = column.astype("string").str.strip()
-    return text.where(text.notna() & (text != ""), None).astype(object).where(lambda s: s.notna(), None)
-
-
-def _span(parcels: Parcels) -> str:
-    return " ".join(f"{v:.3f}" for v in parcels.table.to_crs("EPSG:4326").total_bounds)
-
-
-def _span_of_grid(grid: GeoBox) -> str:
-    return " ".join(f"{v:.3f}" for v in grid.geographic_extent.boundingbox.bbox)

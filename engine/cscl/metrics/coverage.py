@@ -1,10 +1,4 @@
-"""Coverage: how much of a pixel's area lies in parcels of its own class, exactly, from the polygons.
-
-Each outline is cut at the borders of pixels. A piece of it that goes down by h in a pixel, d from its right border on
-average, adds d h to what is covered of this pixel and h to what is covered of all to its right; pieces that go up take
-the same away. The sums along rows are the areas, without sampling (the exact-area rasteriser of font renderers). Each
-parcel is summed in its own bounding box, so that time goes with the area of the boxes, whatever the number of classes.
-"""
+"""Coverage: how much of a pixel's area lies in parcels of its own class, exactly, from the polygons (`cscl.cells`)."""
 
 from __future__ import annotations
 
@@ -13,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cscl.cells import cell_areas
 
 __all__ = ["own_coverage"]
 
@@ -93,50 +89,7 @@ def _groups(
 
 def _cover(covered: Values, pieces: Values, parcel: Numbers, boxes: NDArray[Any], index_YX: NDArray[Any]) -> None:
     """Add what parcels cover of the pixels of their class."""
-    _, index, row0, col0, row1, col1, way = boxes.T
-    height, width = row1 - row0, col1 - col0 + 1  # one more column takes what lies to the right of the last pixel
-    start = np.cumsum(height * width) - height * width
-    of = np.searchsorted(boxes[:, 0], parcel)
-    line, low, high = _cut(pieces, row0[of], row1[of], col0[of], col1[of])
-    of, down = of[line], (high[:, 1] - low[:, 1]) * -way[of[line]]
-    middle = (low + high) / 2
-    x = np.clip(middle[:, 0] - col0[of], 0, (width - 1)[of])
-    col, row = np.floor(x).astype(np.int64), np.floor(middle[:, 1]).astype(np.int64) - row0[of]
-    place, beyond = start[of] + row * width[of] + col, x - col
-    total = int(start[-1] + height[-1] * width[-1])
-    sums = np.bincount(place, down * (1 - beyond), total + 1) + np.bincount(place + 1, down * beyond, total + 1)
-    box = np.repeat(np.arange(len(boxes)), height * width)
-    within = np.arange(total) - start[box]
-    area = np.cumsum(sums[:total])  # rows end at 0, as outlines are closed
-    row, col = np.divmod(within, width[box])
-    inside = col < width[box] - 1
-    row, col, box, area = row[inside] + row0[box[inside]], col[inside] + col0[box[inside]], box[inside], area[inside]
-    own = index_YX[row, col] == index[box]
-    flat = row[own] * index_YX.shape[1] + col[own]
-    covered += np.bincount(flat, area[own], covered.size).reshape(covered.shape)
-
-
-def _cut(pieces: Values, row0: Numbers, row1: Numbers, col0: Numbers, col1: Numbers) -> tuple[Numbers, Values, Values]:
-    """Cut segments at the borders of pixels, rows outside their boxes left out: segment and ends of each part."""
-    start, step = pieces[:, 0], pieces[:, 1] - pieces[:, 0]
-    leaning = np.flatnonzero(step[:, 1] != 0)  # what runs along a row has no height
-    start, step = start[leaning], step[leaning]
-    limits = np.stack([row0, row1], 1)[leaning]
-    ends = np.clip((limits - start[:, 1:]) / step[:, 1:], 0, 1)
-    begin, end = ends.min(1), ends.max(1)
-    line, at = [np.arange(len(start)), np.arange(len(start))], [begin, end]
-    for axis, least, most in ((1, row0, row1), (0, col0, col1)):
-        a, b = (start[:, axis] + share * step[:, axis] for share in (begin, end))
-        first = np.maximum(np.ceil(np.minimum(a, b)), least[leaning])
-        count = np.maximum(0, np.minimum(np.floor(np.maximum(a, b)), most[leaning]) - first + 1).astype(np.int64)
-        count[step[:, axis] == 0] = 0
-        of = np.repeat(np.arange(len(start)), count)
-        border = first[of] + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        line.append(of)
-        at.append(np.clip((border - start[of, axis]) / step[of, axis], begin[of], end[of]))
-    of, share = np.concatenate(line), np.concatenate(at)
-    order = np.lexsort((share, of))
-    of, share = of[order], share[order]
-    same = (of[1:] == of[:-1]) & (share[1:] > share[:-1])
-    of, before, after = of[1:][same], share[:-1][same][:, None], share[1:][same][:, None]
-    return leaning[of], start[of] + before * step[of], start[of] + after * step[of]
+    cells = cell_areas(pieces, np.searchsorted(boxes[:, 0], parcel), boxes[:, 2:6], boxes[:, 6])
+    own = index_YX[cells.row, cells.col] == boxes[:, 1][cells.box]
+    flat = cells.row[own] * index_YX.shape[1] + cells.col[own]
+    covered += np.bincount(flat, cells.area[own], covered.size).reshape(covered.shape)
