@@ -148,7 +148,15 @@ def _require_one_level(images: Sequence[Image], name: str) -> None:
 
 
 def _bands(images: Sequence[Image], options: ReadOptions, name: str) -> tuple[str, ...]:
-    bands = tuple(options.bands or images[0].bands)
+    first = images[0]
+    odd = next((image for image in images if set(image.bands) != set(first.bands)), None)
+    if options.bands is None and odd is not None:
+        common = [band for band in first.bands if all(band in image.bands for image in images)]
+        raise InputError(
+            f"The bands of {odd.origin.product} ({', '.join(odd.bands)}) are not those of {first.origin.product} "
+            f"({', '.join(first.bands)}). Say which to use with --bands, e.g. {','.join(common) or 'those all have'}."
+        )
+    bands = tuple(options.bands or first.bands)
     for image in images:
         for band in bands:
             if band not in image.bands:
