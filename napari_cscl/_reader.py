@@ -9,13 +9,13 @@ from typing import Any
 Reader = Callable[[str], list[Any]]
 
 IMAGES = {".tif", ".tiff", ".vrt", ".jp2"}
-CUBES = {".nc", ".nc4", ".netcdf", ".cdf", ".zarr"}
+OTHERS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".npy", ".csv", ".svg", ".czi", ".lif", ".nd2", ".mp4", ".avi"}
 PARCELS = {".gpkg", ".geojson", ".shp", ".fgb", ".geoparquet"}
 NOTHING = [(None,)]  # npe2: understood, but no layer comes of it
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
-    """Return a reader if the path looks like one of ours; decided by names alone, within milliseconds."""
+    """Return a reader if the path looks like one of ours, or like a format that the engine reads."""
     if isinstance(path, list):
         return None
     place, kind = Path(path), Path(path).suffix.lower()
@@ -23,13 +23,11 @@ def get_reader(path: str | list[str]) -> Reader | None:
         return _told(read_prediction)
     if (place / "card.json").is_file():
         return _told(read_model)
-    if kind in CUBES or (place.is_dir() and _holds_images(place)):
-        return _told(read_season)
-    if kind in IMAGES and place.with_suffix(".json").is_file():
+    if (place.is_dir() and _holds_images(place)) or (kind in IMAGES and place.with_suffix(".json").is_file()):
         return _told(read_season)
     if kind in PARCELS or (kind in IMAGES and _scene_is_open()):
         return _told(read_labels)
-    return None
+    return _told(read_season) if kind not in {*OTHERS, *IMAGES} and _engine_knows(place) else None
 
 
 def read_season(path: str) -> list[Any]:
@@ -86,9 +84,14 @@ def _holds_images(folder: Path) -> bool:
     """Whether a folder is a season: images, or nothing at all, which is worth a sentence."""
     inner = folder / "images"
     files = list((inner if inner.is_dir() else folder).iterdir())
-    zarr = any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
-    patch = any((folder / name).exists() for name in ("bbox.geojson", "bbox.geojson.gz"))  # of eo-learn
-    return zarr or patch or not files or any(file.suffix.lower() in IMAGES for file in files)
+    return not files or any(file.suffix.lower() in IMAGES for file in files)
+
+
+def _engine_knows(path: Path) -> bool:
+    """Whether one of the engine's readers opens it; the first question takes a second, as they are loaded for it."""
+    from .opening import opens
+
+    return opens(path)
 
 
 def _told(reader: Reader) -> Reader:

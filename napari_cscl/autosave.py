@@ -84,6 +84,8 @@ class Work:
         Notes on cases.
     align : str
         How outlines were moved back onto the images; ``no`` if they were not.
+    reading : dict
+        Options that the images were opened with.
     """
 
     name: str = ""
@@ -99,6 +101,7 @@ class Work:
     when: str = ""
     notes: list[dict[str, Any]] = field(default_factory=list)
     align: str = "no"
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 class Slot:

@@ -80,6 +80,8 @@ class Form(QWidget, Generic[T]):
         For each `Choice` in it, by its place such as ``train.loss``, the names with the classes of their options.
     titles : mapping, optional
         What nested classes, choices and settings are called, by their place.
+    more : str
+        What is written where the rest is folded.
 
     Signals
     -------
@@ -90,8 +92,9 @@ class Form(QWidget, Generic[T]):
     changed = Signal()
 
     def __init__(
-        self, value: T, options: Mapping[str, Mapping[str, type]] | None = None, titles: Mapping[str, str] | None = None
-    ) -> None:
+        self, value: T, options: Mapping[str, Mapping[str, type]] | None = None,
+        titles: Mapping[str, str] | None = None, more: str = "More settings",
+    ) -> None:  # fmt: skip
         super().__init__()
         self._cls: Any = type(value)
         self._options, self._titles = options or {}, titles or {}
@@ -102,7 +105,7 @@ class Form(QWidget, Generic[T]):
         self._hidden: set[str] = set()
         self._quiet = False
         self._wheel = _StillWheel(self)
-        self._build()
+        self._build(more)
         self.set(value)
 
     # --- values ----------------------------------------------------------------------------------------------------
@@ -164,12 +167,12 @@ class Form(QWidget, Generic[T]):
 
     # --- making ----------------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def _build(self, more: str) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         basic = [leaf for leaf in self._leaves if leaf.limits.get("basic")]
         layout.addWidget(self._make_rows("", basic, prefixed=True))
-        self.more = QToolButton(text="More settings", checkable=True)
+        self.more = QToolButton(text=more, checkable=True)
         self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.more.setToolTip("Settings that rarely need a change")
         self._folded = QWidget()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cscl.cube import SITSCube
-from cscl.data.readers import open_cube
+from cscl.data.readers import ReadOptions, open_cube, readers
 from cscl.data.scenes import LabelOptions, is_vector, label_map, open_parcels
 from cscl.data.warp import warped_labels
 from cscl.events import Job, Progress
@@ -24,8 +24,9 @@ from .bridge import LayerData, labels_layer, parcels_layer, season_layer
 from .composite import Composite
 
 __all__ = [
-    "Images", "Labels", "count_usable", "elsewhere", "facts_of", "is_small", "labels_at_hand", "labels_facts_of",
-    "likely_crop_column", "open_images", "open_labels", "place_in_words", "presented", "show_images", "usable_share",
+    "Images", "Labels", "count_usable", "elsewhere", "facts_of", "files_that_open", "is_small", "labels_at_hand",
+    "labels_facts_of", "likely_crop_column", "open_images", "open_labels", "opens", "place_in_words", "presented",
+    "show_images", "usable_share",
 ]  # fmt: skip
 
 SMALL_BYTES, SMALL_FILES = 20_000_000, 100
@@ -79,10 +80,25 @@ def is_small(what: str | Path | SITSCube) -> bool:
     return len(files) <= SMALL_FILES and sum(files) < SMALL_BYTES
 
 
-def open_images(path: str | Path, scene: GeoBox | None = None) -> Job[Images]:
+def files_that_open() -> str:
+    """Patterns of files that hold images, for a dialog: whatever the readers say of themselves."""
+    patterns = dict.fromkeys(p for name in readers.names() for p in readers.get(name).files)
+    return f"Images ({' '.join(patterns)});;All files (*)"
+
+
+def opens(path: Path) -> bool:
+    """Whether a reader knows a file or folder by its look; readers that take anything of a kind are not asked."""
+    try:
+        known = [readers.get(name) for name in readers.names()]
+        return any(reader.matches(path) for reader in known if not reader.loosely)
+    except OSError:
+        return False
+
+
+def open_images(path: str | Path, scene: GeoBox | None = None, reading: ReadOptions | None = None) -> Job[Images]:
     """Open a cube, and get it ready to be shown if it lies on the grid of the open scene, or if none is open."""
     yield Progress("opening", 0, 3, "part")
-    cube = open_cube(path)
+    cube = open_cube(path, reading or ReadOptions())
     if scene is not None and not same(scene, cube.grid):
         return Images(cube)
     return (yield from show_images(cube))

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cscl.cube import SITSCube
+from cscl.data.readers import ReadOptions
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Progress
 from cscl.grid import GeoBox
 from cscl.legend import Legend
 from cscl.products import Prediction
+from cscl.recipe import build
 
 from .aligning import WAYS, open_aligned
 from .autosave import Painted, Slot, Work, painted_since, read_work
@@ -55,6 +57,7 @@ def work_of(session: Session, layers: Iterable[Any], scratch: Path) -> Work:
         str(session.model.folder.absolute()) if session.model is not None else "", _path(session.prediction),
         labels.legend.to_dict() if labels is not None else {}, shapes, corner, str(scratch),
         notes=[note.to_dict() for note in session.notes], align=parcels.aligned if parcels is not None else "no",
+        reading=dict(cube.reading),
     )  # fmt: skip
 
 
@@ -106,7 +109,7 @@ def restore(slot: Slot, scratch: Path) -> Job[Restored]:
             f"The images {work.images or work.name} are not there any more. Put them back and start again: the "
             "unfinished work is kept."
         )
-    images = yield from open_images(work.images)
+    images = yield from open_images(work.images, reading=build(ReadOptions, work.reading, "the unfinished work"))
     grid, lacking = images.cube.grid, []
     labels = None
     if work.labels and Path(work.labels).exists():

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from cscl.data.commands import Run
+from cscl.data.readers import ReadOptions
 from cscl.data.scenes import LabelOptions, label_bytes
 from cscl.errors import InputError
 from cscl.events import Job, Progress
 from cscl.grid import GeoBox, refined, same
 from cscl.parcels import Parcels
 from cscl.products import Scene
-from cscl.recipe import Recipe
+from cscl.recipe import Recipe, build
 
 from .finer import labels_at, require_polygons
 from .session import Session
@@ -46,7 +47,7 @@ def run_of(
     labelling = LabelOptions() if parcels is None else LabelOptions(parcels.class_column, align=parcels.aligned)
     return Run(
         _place(session.cube), _place(session.labels), out, recipe, *stages, start,
-        labelling=labelling, device=device,
+        reading=_reading(session.cube), labelling=labelling, device=device,
     )  # fmt: skip
 
 
@@ -135,6 +136,10 @@ def free_name(path: Path) -> Path:
     ends = ("", ".part", "-pretrained", "-pretrained.part")
     free = (path.with_name(name) for name in names if not any(path.with_name(name + end).exists() for end in ends))
     return next(free, path)
+
+
+def _reading(cube: Any) -> ReadOptions:
+    return ReadOptions() if cube is None else build(ReadOptions, cube.reading, f"how {cube.name} was read")
 
 
 def _place(thing: Any) -> Path:

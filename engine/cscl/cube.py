@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,9 @@ class SITSCube:
         Where it was opened; None for what was made in memory.
     acquisitions : tuple of Acquisition, or None
         One a date; None where the format tells nothing of the kind.
+    reading : mapping
+        Options that it was opened with, as plain values, as far as they are not the usual ones; with the path they
+        open it again.
 
     Raises
     ------
@@ -130,6 +133,7 @@ class SITSCube:
     notes: tuple[str, ...] = field(default=())
     path: Path | None = None
     acquisitions: tuple[Acquisition, ...] | None = field(default=None, repr=False)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.stored.dims != ("time", "band", "y", "x"):

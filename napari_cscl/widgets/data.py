@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from cscl.cube import SITSCube
+from cscl.data.readers import ReadOptions
 from cscl.data.warp import warped
 from cscl.events import Job, run
 from cscl.inference.offset import By
 from napari_cscl.aligning import open_aligned
 from napari_cscl.composite import Composite, fitting
+from napari_cscl.forms import Form
 from napari_cscl.opening import (
     Images,
     Labels,
     count_usable,
     elsewhere,
     facts_of,
+    files_that_open,
     is_small,
     labels_at_hand,
     open_images,
@@ -40,7 +43,11 @@ __all__ = ["DataPanel"]
 
 ANY_BANDS = "three bands ..."
 CHANNELS = ("Red", "Green", "Blue")
-IMAGES = "Images (*.nc *.nc4 *.netcdf *.cdf *.tif *.tiff *.vrt *.jp2 zarr.json .zgroup .zmetadata);;All files (*)"
+READING = {
+    "": "How images are read", "crs": "Reference system if none", "warp": "Reference system to warp to",
+    "scl": "Scene classes left out (SCL)", "pixel_m": "Pixel size (m)", "dilate_m": "Room around clouds (m)",
+    "cloud_probability": "Cloud probability up to (%)", "mask": "Mask folder or variable",
+}  # fmt: skip
 LABELS = "Parcels or labels (*.gpkg *.geojson *.json *.shp *.fgb *.parquet *.geoparquet *.tif *.tiff);;All files (*)"
 
 
@@ -70,6 +77,10 @@ class DataPanel(Panel):
         self.images.setToolTip("A folder with one GeoTIFF a date, the date in its name, or a Zarr store")
         self.image_file = QPushButton("Open file ...")
         self.image_file.setToolTip("A NetCDF file, or one GeoTIFF of all dates with a .json beside it that names them")
+        self.reading = Form(ReadOptions(), titles=READING, more="How images are read")
+        self.again = QPushButton("Open these images again so")
+        self.again.setToolTip("Read the open images once more, as the form above says")
+        self.reading.more.toggled.connect(self._arrange_again)
         self.about = words()
         self.count = QPushButton("Find how much is usable")
         self.count.setToolTip("Look at a part of every date; of large images this takes some seconds")
@@ -84,7 +95,10 @@ class DataPanel(Panel):
         self.masked.setChecked(True)
         self.chosen_bands = row(*self.bands)
         self._look = form(("Show as", self.composite), ("", self.chosen_bands))
-        return group("Images", row(self.images, self.image_file), self.about, self.count, self._look, self.masked)
+        return group(
+            "Images", row(self.images, self.image_file), self.reading, self.again, self.about, self.count, self._look,
+            self.masked,
+        )  # fmt: skip
 
     def _build_labels(self) -> QWidget:
         self.labels = QPushButton("Open parcels or labels ...")
@@ -99,6 +113,7 @@ class DataPanel(Panel):
     def _connect(self) -> None:
         self.images.clicked.connect(self._choose_folder)
         self.image_file.clicked.connect(self._choose_file)
+        self.again.clicked.connect(lambda: self.dock.act(self._open_again))
         self.count.clicked.connect(lambda: self.dock.act(self._find_usable))
         self.labels.clicked.connect(self._choose_labels)
         self.column.textActivated.connect(lambda _: self.dock.act(self._open_labels_again))
@@ -117,7 +132,19 @@ class DataPanel(Panel):
     def open_images(self, path: str | Path) -> None:
         """Open a cube as the scene of the viewer; where another scene is open, ask what to do with it."""
         self.strays.offer.end()
-        self._do(open_images(path, self.session.origin), "Opening images", self._opened, is_small(path))
+        job = open_images(path, self.session.origin, self.reading.get())
+        self._do(job, "Opening images", self._opened, is_small(path))
+
+    def _open_again(self) -> None:
+        """Read the open images once more; they replace the scene wherever they lie now."""
+        cube = self.session.cube
+        if cube is not None and cube.path is not None:
+            job = open_images(cube.path, reading=self.reading.get())
+            self._do(job, "Opening images", self.take_images, is_small(cube.path))
+
+    def _arrange_again(self) -> None:
+        cube = self.session.cube
+        self.again.setVisible(self.reading.more.isChecked() and cube is not None and cube.path is not None)
 
     def _opened(self, images: Images) -> None:
         if images.layer is None:
@@ -189,6 +216,7 @@ class DataPanel(Panel):
         self.chosen_bands.hide()
         self._look.setVisible(cube is not None)
         self.count.hide()
+        self._arrange_again()
         self.masked.setVisible(cube is not None and cube.clear is not None)
         if cube is None:
             self.about.setText("No images are open.")
@@ -291,7 +319,7 @@ class DataPanel(Panel):
             self.dock.act(lambda: self.open_images(path))
 
     def _choose_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Images", filter=IMAGES)
+        path, _ = QFileDialog.getOpenFileName(self, "Images", filter=files_that_open())
         if path:
             chosen = Path(path)
             inner = chosen.name in ("zarr.json", ".zgroup", ".zmetadata")  # the store is the folder around it

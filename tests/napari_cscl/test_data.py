@@ -13,16 +13,19 @@ from affine import Affine
 from napari.layers import Layer
 from rasterio.transform import from_origin
 from shapely.geometry import box
-from window import finish, names
+from window import finish, names, press
 
 from cscl.cube import SITSCube
+from cscl.data.commands import command_of
 from cscl.data.sample import sample_season
 from cscl.data.warp import warped
 from cscl.grid import GeoBox
+from cscl.recipe import Recipe
 from napari_cscl._panel import open_panel
 from napari_cscl._reader import get_reader
 from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.composite import MISSING
+from napari_cscl.training import run_of
 
 HERE = from_origin(5e5, 5e6, 10, 10)
 
@@ -235,3 +238,29 @@ def test_the_reader_tells_of_mistakes_and_takes_parcels(
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").touch()
     assert get_reader(str(tmp_path / "text")) is None
+
+
+def test_images_are_read_as_the_form_says(dock: Any, qtbot: Any, tmp_path: Path) -> None:
+    folder = write(tmp_path / "near", dates=3)
+    reading = dock.data.reading
+    reading.widget("first_date").value = "2021-04-01"
+    reading.widget("bands").value = "B08, B04"
+    dock.act(lambda: dock.data.open_images(folder))
+    finish(dock, qtbot)
+    cube = dock.session.cube
+    assert len(cube.dates) == 2 and cube.bands == ("B08", "B04")
+    assert cube.reading == {"first_date": "2021-04-01", "bands": ["B08", "B04"]}
+    run = run_of(dock.session, Path("model"), Recipe(), (False, True), None, "auto")
+    assert "--first-date=2021-04-01" in command_of(run) and "--bands=B08,B04" in command_of(run)
+
+    reading.more.setChecked(True)
+    reading.widget("first_date").value = ""
+    reading.widget("region").value = "500050,4999850,500250,4999950"
+    assert dock.data.again.isVisibleTo(dock)
+    press(dock, qtbot, dock.data.again)
+    assert dock.session.cube.shape == (10, 20) and len(dock.session.cube.dates) == 3
+    assert names(dock) == ["near"], "the images as they were read before are gone"
+
+    reading.widget("region").value = "1,2"
+    press(dock, qtbot, dock.data.again)
+    assert "1,2" in dock.jobbar.status.text() and dock.session.cube.shape == (10, 20)

@@ -247,6 +247,7 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
     cube, labels = scene.cube, scene.labels
     return {
         "images": cube.name,
+        "reading": dict(cube.reading),
         "labels": labels.name,
         "dates": [str(d.astype("datetime64[D]")) for d in cube.dates],
         "crs": str(cube.grid.crs),

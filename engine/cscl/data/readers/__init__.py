@@ -11,15 +11,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cscl.cube import SITSCube
 from cscl.errors import CSCLError, InputError, MissingError
+from cscl.recipe import plain
 from cscl.registry import Registry
 
 from ._region import between, inside, require_in_order
 
-__all__ = ["ReadOptions", "Reader", "open_cube", "readers"]
+__all__ = ["ReadOptions", "Reader", "open_cube", "readers", "unusual"]
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,15 @@ class ReadOptions:
 class Reader:
     """A format: `summary` for messages, `matches(path)`, and `open(path, options)`, which reads no pixels.
 
-    A reader that matches ``loosely``, such as any folder, is asked after all others.
+    A reader that matches ``loosely``, such as any folder, is asked after all others. ``files`` are the patterns by
+    which a dialog shows what it opens; it is empty where that is folders.
     """
 
     summary: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, ReadOptions], SITSCube]
     loosely: bool = False
+    files: tuple[str, ...] = ()
 
 
 readers: Registry[Reader] = Registry("reader", "cscl.data.readers")
@@ -133,7 +136,8 @@ def open_cube(path: str | Path, options: ReadOptions = ReadOptions()) -> SITSCub
             raise MissingError(f"There is no file or folder {path}. Check the spelling, or give the full path.")
         for reader in sorted(map(readers.get, readers.names()), key=lambda reader: reader.loosely):
             if reader.matches(path):
-                return _part(replace(reader.open(path, options), path=path), options)
+                cube = replace(reader.open(path, options), path=path, reading=unusual(options))
+                return _part(cube, options)
     except CSCLError:
         raise
     except OSError as error:
@@ -142,6 +146,12 @@ def open_cube(path: str | Path, options: ReadOptions = ReadOptions()) -> SITSCub
             "you may read it."
         ) from error
     raise _unknown(path)
+
+
+def unusual(options: ReadOptions) -> dict[str, Any]:
+    """Options that are not the usual ones, as plain values."""
+    values, usual = plain(options), plain(ReadOptions())
+    return {name: value for name, value in values.items() if value != usual.get(name)}
 
 
 def _unknown(path: Path) -> InputError:

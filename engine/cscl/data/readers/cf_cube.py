@@ -21,6 +21,7 @@ from ._cf_grid import grid_of
 from ._dates import given_dates
 from ._lazy import clear_from, planes
 from ._masks import masks_in
+from ._written import require_finished, written_in
 
 _NAMES = {
     "time": ("time", "t", "date", "datetime"),
@@ -43,6 +44,7 @@ def matches(path: Path) -> bool:
 
 def open_cf(path: Path, options: ReadOptions) -> SITSCube:
     """Open a NetCDF file or a Zarr group."""
+    require_finished(path)
     data = _dataset(path, decode_times=options.dates is None)
     variables, names, notes = _choose(data, options, path)
     first = variables[0]
@@ -53,6 +55,7 @@ def open_cf(path: Path, options: ReadOptions) -> SITSCube:
     times = _times(data, str(axes["time"]), first.sizes[axes["time"]], options, path)
     clear, mask_notes = _clear(data, axes, turned, (times, grid), options, path)
     radiometry = _radiometry(variables, dtype, path)
+    written = written_in(data, first, times, axes, str(path))
     found = Found(
         name=path.resolve().name,
         stored=planes([v.variable.isel(turned) for v in variables], axes, dtype, str(path)),
@@ -64,13 +67,18 @@ def open_cf(path: Path, options: ReadOptions) -> SITSCube:
         offsets=(radiometry["add_offset"],) * len(times),
         nodata=radiometry["_FillValue"],
         clear=clear,
-        notes=(*notes, *grid_notes, *mask_notes),
+        notes=(*notes, *grid_notes, *(mask_notes if written is None or options.mask is not None else ())),
     )
-    return assemble(found, options)
+    return assemble(found, options) if written is None else written.cube(found, options)
 
 
 readers.register("cf_cube")(
-    Reader("a NetCDF file or Zarr store with the axes time, y, x and band (or one variable a band)", matches, open_cf)
+    Reader(
+        "a NetCDF file or Zarr store with the axes time, y, x and band (or one variable a band)",
+        matches,
+        open_cf,
+        files=("*.nc", "*.nc4", "*.netcdf", "*.cdf", "zarr.json", ".zgroup", ".zmetadata"),
+    )
 )
 
 
@@ -117,7 +125,7 @@ def _choose(
     if cubes:
         dim = _axes(cubes[0], path)["band"]
         labels = cubes[0][dim].values if dim in cubes[0].coords else np.array([])
-        labelled: list[str] = [str(v) for v in labels] if labels.dtype.kind in "USO" and labels.ndim == 1 else []
+        labelled: list[str] = [str(v) for v in labels] if labels.dtype.kind in "USOT" and labels.ndim == 1 else []
         names, notes = band_names(labelled or [None] * cubes[0].sizes[dim], options, str(path))
         return cubes, names, (*notes, *_left_out(flat, options))
     chosen = _band_variables(flat, options, path)

@@ -58,6 +58,7 @@ readers.register("multiband_geotiff")(
         matches,
         open_multiband,
         loosely=True,
+        files=("*.tif", "*.tiff", "*.vrt", "*.jp2"),
     )
 )
 
