@@ -1,12 +1,15 @@
-"""A small fake season for the tests of the readers: stored numbers, their grid, and the GeoTIFFs that hold them."""
+"""A small fake season for the tests of the readers: stored numbers, their grid, and the files that hold them."""
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+import zarr
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -50,4 +53,32 @@ def write_season(folder: Path, **profile: Any) -> Path:
     """Write `stored()` as one file a date, ``S2_31UFS_YYYYMMDD.tif``."""
     for date, image in zip(DATES, stored(), strict=True):
         write_tif(folder / f"S2_31UFS_{date.replace('-', '')}.tif", image, **profile)
+    return folder
+
+
+def patch_box(crs: str = "urn:ogc:def:crs:EPSG::32633") -> dict[str, Any]:
+    """Bounding box as eo-learn writes it."""
+    (west, north), (east, south) = TRANSFORM @ (0, 0), TRANSFORM @ SHAPE[::-1]
+    ring = [[west, south], [west, north], [east, north], [east, south], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring], "crs": {"type": "name", "properties": {"name": crs}}}
+
+
+def save_array(path: Path, array: NDArray[Any], ending: str = ".npy") -> Path:
+    """Write an array as ``.npy``, ``.npy.gz`` or ``.zarr``; return its path."""
+    path = path.with_name(path.name + ending)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if ending == ".zarr":
+        zarr.create_array(path, data=array, chunks=(1, 5, 5, 1), zarr_format=2)
+    else:
+        with gzip.open(path, "wb") if ending == ".npy.gz" else path.open("wb") as file:
+            np.save(file, array)
+    return path
+
+
+def write_patch(folder: Path, ending: str = ".npy", packed: str = "", times: str = "timestamps") -> Path:
+    """Write `stored()` as an EOPatch of one feature, ``BANDS``, with its box and its times."""
+    save_array(folder / "data" / "BANDS", stored().transpose(0, 2, 3, 1), ending)
+    for name, told in (("bbox.geojson", patch_box()), (f"{times}.json", [f"{d}T10:00:00" for d in DATES])):
+        raw = json.dumps(told).encode()
+        (folder / (name + packed)).write_bytes(gzip.compress(raw) if packed else raw)
     return folder

@@ -49,7 +49,9 @@ class CropClass:
         if not 0 <= self.id <= 65535:
             raise InputError(f"Class id {self.id} ({self.name}) is outside 0..65535. Give the classes smaller ids.")
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.colour):
-            raise InputError(f"Class {self.id} ({self.name}): the colour '{self.colour}' is not of the form #rrggbb.")
+            raise InputError(
+                f"Class {self.id} ({self.name}): the colour '{self.colour}' is not of the form #rrggbb. Correct it."
+            )
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -195,7 +197,9 @@ class Legend:
         try:
             ids = [int(r["id"]) if r.get("id") else plain[r["code"]].id for r in rows]
         except ValueError as error:
-            raise InputError(f"The legend {path} has an id that is not a whole number ({error}).") from error
+            raise InputError(
+                f"The legend {path} has an id that is not a whole number ({error}). Correct it."
+            ) from error
         colours = default_colours(len(rows))
         classes = tuple(
             CropClass(

@@ -120,7 +120,10 @@ class LabelMap:
                 "--label-nodata which value means unknown."
             )
         if not known.any():
-            raise InputError(f"{path} holds no class: all its pixels are {nodata}, which means unknown there.")
+            raise InputError(
+                f"{path} holds no class: all its pixels are {nodata}, which means unknown there. Say with --label-nodata "
+                "if it does not."
+            )
         if legend is None:
             legend = Legend.from_codes(np.unique(ids[known]))
         index = legend.to_index(np.where(known, ids, 0))

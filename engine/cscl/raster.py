@@ -64,7 +64,7 @@ def facts(path: str | Path) -> RasterFacts:
     where, path = str(path), Path(path)
     elsewhere = where.startswith("/vsi") or "://" in where  # in an archive, or over the network
     if not elsewhere and not path.exists():
-        raise MissingError(f"There is no file {path}.")
+        raise MissingError(f"There is no file {path}, or it is a link to nowhere. Restore it, or take it out.")
     try:
         with rasterio.open(where) as src:
             _require_numbers(path, src.dtypes)

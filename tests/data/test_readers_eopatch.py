@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import zarr
-from fake_files import DATES, SHAPE, TRANSFORM, stored
-from numpy.typing import NDArray
+from fake_files import DATES, SHAPE, TRANSFORM, save_array, stored, write_patch
 
 from cscl.data.readers import ReadOptions, open_cube
 from cscl.data.scenes import LabelOptions, open_labels
-from cscl.errors import CSCLError, GridError, InputError, MemoryLimitError, UnknownNameError
+from cscl.errors import GridError, InputError, MemoryLimitError, UnknownNameError
 from cscl.grid import Window, make_grid, require_same
 
 GRID = make_grid(SHAPE, TRANSFORM, "EPSG:32633", "the patch")
@@ -27,38 +21,12 @@ CLOUD[1, :5] = 1
 CLOUD[2, 0, 0] = 255
 
 
-def box(crs: str = "urn:ogc:def:crs:EPSG::32633") -> dict[str, Any]:
-    west, south, east, north = GRID.boundingbox.bbox
-    ring = [[west, south], [west, north], [east, north], [east, south], [west, south]]
-    return {"type": "Polygon", "coordinates": [ring], "crs": {"type": "name", "properties": {"name": crs}}}
-
-
-def save(path: Path, array: NDArray[Any], ending: str = ".npy") -> Path:
-    path = path.with_name(path.name + ending)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if ending == ".zarr":
-        zarr.create_array(path, data=array, chunks=(1, 5, 5, 1), zarr_format=2)
-    else:
-        with gzip.open(path, "wb") if ending == ".npy.gz" else path.open("wb") as file:
-            np.save(file, array)
-    return path
-
-
-def patch(folder: Path, ending: str = ".npy", packed: str = "", times: str = "timestamps") -> Path:
-    """Write a patch of one feature, its box and its times."""
-    save(folder / "data" / "BANDS", IMAGES, ending)
-    for name, told in (("bbox.geojson", box()), (f"{times}.json", [f"{d}T10:00:00" for d in DATES])):
-        raw = json.dumps(told).encode()
-        (folder / (name + packed)).write_bytes(gzip.compress(raw) if packed else raw)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("ending", "packed", "times"),
     [(".npy", "", "timestamps"), (".npy.gz", ".gz", "timestamp"), (".zarr", "", "timestamps")],
 )
 def test_a_patch_is_read_as_written(tmp_path: Path, ending: str, packed: str, times: str) -> None:
-    cube = open_cube(patch(tmp_path / "patch", ending, packed, times), ReadOptions(bands=("B02", "B04", "B8A")))
+    cube = open_cube(write_patch(tmp_path / "patch", ending, packed, times), ReadOptions(bands=("B02", "B04", "B8A")))
     assert cube.name == "patch" and cube.bands == ("B02", "B04", "B8A")
     assert [str(d)[:19] for d in cube.dates] == [f"{d}T10:00:00" for d in DATES]
     require_same(cube.grid, GRID, "patch and grid")
@@ -74,11 +42,11 @@ def test_a_patch_is_read_as_written(tmp_path: Path, ending: str, packed: str, ti
 def test_masks_of_known_meaning_are_joined(tmp_path: Path) -> None:
     valid = np.ones((4, *SHAPE, 1), bool)
     valid[0, :, 3] = False
-    path = patch(tmp_path)
-    save(path / "mask" / "CLM", CLOUD, ".npy.gz")
-    save(path / "mask" / "IS_VALID", valid)
-    save(path / "mask" / "dataMask", valid.astype(np.uint8) * 0 + 1)
-    save(path / "mask" / "SCL", CLOUD)
+    path = write_patch(tmp_path)
+    save_array(path / "mask" / "CLM", CLOUD, ".npy.gz")
+    save_array(path / "mask" / "IS_VALID", valid)
+    save_array(path / "mask" / "dataMask", valid.astype(np.uint8) * 0 + 1)
+    save_array(path / "mask" / "SCL", CLOUD)
     cube = open_cube(path)
     np.testing.assert_array_equal(cube.read()[1], ((CLOUD == 0) & valid)[..., 0])
     assert cube.read(Window(0, 0, 2, 2))[1].shape == (4, 2, 2)
@@ -94,8 +62,8 @@ def test_masks_of_known_meaning_are_joined(tmp_path: Path) -> None:
 
 
 def test_a_feature_of_several_is_chosen(tmp_path: Path) -> None:
-    path = patch(tmp_path)
-    save(path / "data" / "NDVI", IMAGES[..., :1] * 0.5)
+    path = write_patch(tmp_path)
+    save_array(path / "data" / "NDVI", IMAGES[..., :1] * 0.5)
     with pytest.raises(InputError, match=r"several images: BANDS, NDVI. Say which to use with --variable"):
         open_cube(path)
     assert open_cube(path, ReadOptions(variable="data/NDVI")).bands == ("NDVI",)
@@ -104,8 +72,8 @@ def test_a_feature_of_several_is_chosen(tmp_path: Path) -> None:
 
 
 def test_timeless_masks_are_labels(tmp_path: Path) -> None:
-    path, classes = patch(tmp_path), (np.arange(SHAPE[0] * SHAPE[1]) % 5).reshape(*SHAPE, 1).astype(np.uint16)
-    labels = open_labels(save(path / "mask_timeless" / "LULC", classes), GRID, LabelOptions(label_nodata=3))
+    path, classes = write_patch(tmp_path), (np.arange(SHAPE[0] * SHAPE[1]) % 5).reshape(*SHAPE, 1).astype(np.uint16)
+    labels = open_labels(save_array(path / "mask_timeless" / "LULC", classes), GRID, LabelOptions(label_nodata=3))
     np.testing.assert_array_equal(labels.ids, np.where(classes[..., 0] == 3, labels.legend.ignore, classes[..., 0]))
     assert labels.legend.ids == (0, 1, 2, 4)
     finer = make_grid((26, 34), TRANSFORM, "EPSG:32633", "elsewhere")
@@ -114,69 +82,14 @@ def test_timeless_masks_are_labels(tmp_path: Path) -> None:
 
 
 def test_a_packed_array_that_the_memory_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cube = open_cube(patch(tmp_path, ".npy.gz"))
+    cube = open_cube(write_patch(tmp_path, ".npy.gz"))
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("", (), {"available": 100}))
     with pytest.raises(MemoryLimitError, match="Unpack the file with gunzip"):
         cube.read(Window(0, 0, 1, 1))
 
 
-def gone(name: str) -> Callable[[Path], Any]:
-    return lambda path: next(path.glob(name)).unlink()
-
-
-def text(name: str, content: str) -> Callable[[Path], Any]:
-    return lambda path: (path / name).write_text(content)
-
-
-def cut(path: Path) -> None:
-    file = path / "data" / "BANDS.npy"
-    file.write_bytes(file.read_bytes()[:500])
-
-
-def tilted(path: Path) -> None:
-    told = box()
-    told["coordinates"][0][1][0] += 50
-    (path / "bbox.geojson").write_text(json.dumps(told))
-
-
-def old(path: Path) -> None:
-    (path / "bbox.geojson").rename(path / "bbox.pkl")
-
-
-REFUSED: dict[str, tuple[Callable[[Path], Any], type[CSCLError], str]] = {
-    "no images": (gone("data/*"), InputError, "EOPatch without images"),
-    "no box": (gone("bbox*"), GridError, "no bbox.geojson, so it lies nowhere"),
-    "no times": (gone("timestamps*"), InputError, "no timestamps.json. Restore it, or give all dates"),
-    "a pickled box": (old, InputError, "bbox.pkl is a pickle of an old eo-learn"),
-    "a tilted box": (tilted, GridError, "no upright box"),
-    "another box": (text("bbox.geojson", '{"type": "Point"}'), InputError, "bbox.geojson holds no box"),
-    "half a box": (text("bbox.geojson", '{"type"'), InputError, "bbox.geojson is damaged"),
-    "too few times": (text("timestamps.json", '["2021-01-01"]'), InputError, "1 dates are given for 4 images"),
-    "times of no kind": (text("timestamps.json", '{"a": 1}'), InputError, "holds no list of times"),
-    "half an array": (cut, InputError, "BANDS.npy cannot be read as an array .* damaged"),
-    "objects": (
-        lambda path: np.save(path / "data" / "BANDS.npy", np.array([1, None]), allow_pickle=True),
-        InputError,
-        "BANDS.npy cannot be read as an array",
-    ),
-    "texts": (lambda path: np.save(path / "data" / "BANDS.npy", np.array(["a"])), InputError, "not numbers"),
-    "no bands": (lambda path: np.save(path / "data" / "BANDS.npy", IMAGES[0]), InputError, "has the shape"),
-    "a mask of other dates": (
-        lambda path: save(path / "mask" / "CLM", CLOUD[1:]), InputError, "The mask .* has the shape",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("why", REFUSED)
-def test_refused_with_a_sentence(tmp_path: Path, why: str) -> None:
-    change, kind, sentence = REFUSED[why]
-    change(patch(tmp_path))
-    with pytest.raises(kind, match=sentence):
-        open_cube(tmp_path)
-
-
 def test_single_files_of_larger_things_say_what_to_give(tmp_path: Path) -> None:
-    path = patch(tmp_path)
+    path = write_patch(tmp_path)
     with pytest.raises(InputError, match="Give the folder of its EOPatch"):
         open_cube(path / "data" / "BANDS.npy")
     (path / "sample.pickle").write_bytes(pickle.dumps({}))

@@ -85,12 +85,16 @@ def _look(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
             with gzip.open(path) as stream:
                 shape, _, dtype = _header(stream)
         else:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            shape, dtype = array.shape, array.dtype
+            with path.open("rb") as stream:
+                shape, _, dtype = _header(stream)
+                if math.prod(shape) * dtype.itemsize > path.stat().st_size - stream.tell():
+                    raise ValueError("it ends too early")
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     if dtype.kind not in "biuf":
-        raise InputError(f"{path} holds the type {dtype}, not numbers. Choose another feature.")
+        raise InputError(
+            f"{path} holds values of the type {dtype}, not whole or floating numbers. Choose another feature."
+        )
     return shape, dtype
 
 
