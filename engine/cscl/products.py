@@ -121,8 +121,8 @@ class LabelMap:
             )
         if not known.any():
             raise InputError(
-                f"{path} holds no class: all its pixels are {nodata}, which means unknown there. Say with --label-nodata "
-                "if it does not."
+                f"{path} holds no class: all its pixels are {nodata}, which means unknown there. Say with "
+                "--label-nodata if it does not."
             )
         if legend is None:
             legend = Legend.from_codes(np.unique(ids[known]))
