@@ -1,8 +1,4 @@
-"""Shares: how much of a pixel's area lies in which parcels, worked out from the polygons where it is asked for.
-
-There are two ways. `PixelShares.exact` measures areas. `PixelShares.read` counts which of 8 x 8 points of a pixel lie
-in a parcel; training draws its patches with it.
-"""
+"""Shares: how much of a pixel's area lies in which parcels, measured from the polygons where it is asked for."""
 
 from __future__ import annotations
 
@@ -12,19 +8,15 @@ from typing import Any
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.features import rasterize
-from shapely.geometry import box
 
 from cscl.cells import CellAreas, cell_areas
 from cscl.grid import GeoBox, Window, crop, tiles
 
 __all__ = ["PixelShares", "in_pixels"]
 
-POINTS = 8  # across a pixel: shares are counted in 64ths
 AT_ONCE_PX = 128  # side of the windows that areas are measured in
-NOTHING = 1e-9  # of a pixel's area: less is what rounding leaves of outlines that run along a pixel's border
+DIGITS = 9  # of a share: what lies beyond is what rounding leaves of outlines that run along a pixel's border
 
 Ids = NDArray[np.int32]
 
@@ -49,36 +41,13 @@ class PixelShares:
     parcel_ids: Ids = field(repr=False)
     grid: GeoBox
 
-    def read(self, window: Window, most: int = 2) -> tuple[Ids, NDArray[np.float32]]:
-        """Find the parcels with the largest shares, at most so many, in the pixels of a window, by counting points.
+    def read(self, window: Window, most: int = 2) -> tuple[Ids, NDArray[np.float64]]:
+        """Find the parcels with the largest shares, at most so many, in the pixels of a window.
 
         Returns
         -------
         parcels : ndarray
             Axes (n, y, x), int32: the parcel of the largest share first, of equals the smaller id; 0 for no more.
-        share : ndarray
-            Axes (n, y, x), float32, 0..1 of the pixel's area, to 1 / 64.
-        """
-        fine = self._points(window)
-        rows = fine.reshape(window.height, POINTS, window.width, POINTS).swapaxes(1, 2)
-        points_PS = np.sort(rows.reshape(-1, POINTS**2), axis=1)
-        first = np.ones(points_PS.shape, bool)
-        first[:, 1:] = points_PS[:, 1:] != points_PS[:, :-1]
-        begin = np.flatnonzero(first)
-        count = np.diff(begin, append=points_PS.size)
-        parcel, pixel = points_PS.ravel()[begin], begin // POINTS**2
-        there = parcel > 0
-        parcels, share = _ranked(pixel[there], parcel[there], count[there] / POINTS**2, len(points_PS), most)
-        shape = most, window.height, window.width
-        return parcels.reshape(shape), share.reshape(shape).astype(np.float32)
-
-    def exact(self, window: Window, most: int = 2) -> tuple[Ids, NDArray[np.float64]]:
-        """Find the parcels with the largest shares, at most so many, in the pixels of a window, by their areas.
-
-        Returns
-        -------
-        parcels : ndarray
-            Axes (n, y, x), int32, as `read` gives them.
         share : ndarray
             Axes (n, y, x), float64, 0..1 of the pixel's area, to 1e-9: exactly 1 where a pixel lies in a parcel as a
             whole, exactly 0 where they only touch.
@@ -88,8 +57,9 @@ class PixelShares:
         for part in tiles((window.height, window.width), AT_ONCE_PX):
             there = Window(window.row + part.row, window.col + part.col, part.height, part.width)
             cells, ids = self._areas(there)
-            area = np.where(np.abs(cells.area - cells.area.round()) < NOTHING, cells.area.round(), cells.area)
-            some, pixel = area > 0, cells.row * part.width + cells.col
+            area, pixel = cells.area, cells.row * part.width + cells.col
+            area = np.where(area.round(DIGITS) == area.round(), area.round(), area)
+            some = area > 0
             found = _ranked(pixel[some], ids[cells.box[some]], area[some], part.height * part.width, most)
             shape = most, part.height, part.width
             parcels[:, *part.slices], share[:, *part.slices] = (ranked.reshape(shape) for ranked in found)
@@ -113,7 +83,7 @@ class PixelShares:
         ndarray
             Axes (y, x), bool.
         """
-        _, (first, second) = self.exact(window, 2)
+        _, (first, second) = self.read(window, 2)
         rest = second if between else 1 - first
         return np.asarray((first > least) & (rest > least))
 
@@ -121,40 +91,24 @@ class PixelShares:
     def _tree(self) -> shapely.STRtree:
         return shapely.STRtree(self.geometry)
 
-    def _near(self, window: Window) -> tuple[NDArray[np.int64], tuple[float, float, float, float]]:
-        """Places of the polygons near a window, and its bounds."""
-        place = self.grid.transform @ Affine.translation(window.col, window.row)
-        corners = [place @ xy for xy in ((0, 0), (window.width, 0), (window.width, window.height), (0, window.height))]
-        bounds = shapely.Polygon(corners).bounds
-        return np.sort(self._tree.query(box(*bounds))), bounds
-
     def _areas(self, window: Window) -> tuple[CellAreas, Ids]:
         """Areas of parcels in the pixels of a window, and the id of each box of them."""
-        near, _ = self._near(window)
-        shapes = shapely.orient_polygons(in_pixels(self.geometry[near], crop(self.grid, window)))
-        limits = np.array([window.width, window.height] * 2)
+        there = crop(self.grid, window)
+        size = window.width, window.height
+        corners = [there.transform @ xy for xy in ((0, 0), (size[0], 0), (0, size[1]), size)]
+        near = np.sort(self._tree.query(shapely.MultiPoint(corners).envelope))
+        shapes = shapely.orient_polygons(in_pixels(self.geometry[near], there))
+        limits = np.array(size * 2)
         x0, y0, x1, y1 = np.clip(np.nan_to_num(shapely.bounds(shapes)), 0, limits).T
         boxes = np.stack([np.floor(y0), np.floor(x0), np.ceil(y1), np.ceil(x1)], 1).astype(np.int64)
         inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         shapes, boxes = shapes[inside], boxes[inside]
-        rings, of = shapely.get_rings(shapes, return_index=True)
+        parts, of = shapely.get_parts(shapes, return_index=True)  # rings of multipolygons are had of their parts alone
+        rings, part = shapely.get_rings(parts, return_index=True)
         points, ring = shapely.get_coordinates(rings, return_index=True)
         same = ring[1:] == ring[:-1]
         pieces = np.stack([points[:-1][same], points[1:][same]], 1)
-        return cell_areas(pieces, of[ring[1:][same]], boxes), self.parcel_ids[near][inside]
-
-    def _points(self, window: Window) -> Ids:
-        """Parcels at the points of a window, axes (y, x), 8 along each side of a pixel; 0 outside of all."""
-        near, bounds = self._near(window)
-        place = self.grid.transform @ Affine.translation(window.col, window.row)
-        shape = window.height * POINTS, window.width * POINTS
-        pieces = shapely.clip_by_rect(self.geometry[near], *bounds)
-        # Pieces that only touch are lines and points, which would be burned as such.
-        burned = [(p, i) for p, i in zip(pieces, self.parcel_ids[near], strict=True) if shapely.area(p)]
-        if not burned:
-            return np.zeros(shape, np.int32)
-        points: Ids = rasterize(burned, shape, fill=0, transform=place @ Affine.scale(1 / POINTS), dtype="int32")
-        return points
+        return cell_areas(pieces, of[part[ring[1:][same]]], boxes), self.parcel_ids[near][inside]
 
 
 def in_pixels(geometry: NDArray[Any], grid: GeoBox) -> NDArray[Any]:
@@ -174,7 +128,7 @@ def _ranked(
     pixel: NDArray[Any], parcel: NDArray[Any], share: NDArray[Any], pixels: int, most: int
 ) -> tuple[Ids, NDArray[np.float64]]:
     """Put shares, in any order, into axes (n, pixel): the largest first, of equals that of the smaller id."""
-    order = np.lexsort((parcel, -share, pixel))
+    order = np.lexsort((parcel, -share.round(DIGITS), pixel))
     pixel, parcel, share = pixel[order], parcel[order], share[order]
     rank = np.arange(len(pixel)) - np.searchsorted(pixel, pixel)
     kept = rank < most

@@ -278,7 +278,7 @@ class Patches:
             shared, share = _shares_of(labels).read(window.refined(source.scene.finer))
         else:
             shared, share = np.zeros((0, *here.shape), np.int32), np.zeros((0, *here.shape), np.float32)
-        told = [classes, parcels, here, shared.astype(np.int64), share * (parcels >= 0)]
+        told = [classes, parcels, here, shared.astype(np.int64), (share * (parcels >= 0)).astype(np.float32)]
         if rng is not None and self.augment:
             turns, flip = int(rng.integers(4)), bool(rng.integers(2))
             values, valid, *told = (_turn(a, turns, flip) for a in (values, valid, *told))
