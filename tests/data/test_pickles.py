@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import gzip
 import os
 import pickle
 from pathlib import Path
@@ -61,6 +62,34 @@ def test_a_malicious_pickle_is_refused_and_not_run(call: Any, protocol: int, tmp
     with pytest.raises(InputError, match="only arrays and plain containers"):
         read_pickle(path)
     assert not mark.exists()
+
+
+TRICKS = {
+    "a name with dots": b"\x80\x04\x8c\x05numpy\x8c\x15core.multiarray.scalar\x93.",
+    "an old instance": b"(S'touch {mark}'\nios\nsystem\n.",
+    "an object on the stack": b"(cos\nsystem\nS'touch {mark}'\no.",
+    "a name put together": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x8c\x0ctouch {mark}\x85R.",
+    "a new object": b"\x80\x02cbuiltins\neval\nX\x01\x00\x00\x001\x85\x81.",
+    "an extension": b"\x80\x02\x82\x01.",
+    "a persistent id": b"\x80\x02Pmark\n.",
+    "state for a class of ours": b"\x80\x02cnumpy\ndtype\n}X\x05\x00\x00\x00arrayX\x01\x00\x00\x001sb.",
+    "state for the type of mappings": b"\x80\x02ccollections\nOrderedDict\nN}X\x03\x00\x00\x00getK\x01s\x86b.",
+    "a place far off": b"\x80\x02}r\x80\x96\x98\x00.",
+    "a place below zero": b"(dp-1\n.",
+    "bytes that are not there": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("trick", TRICKS)
+def test_tricks_of_the_protocol_are_refused(trick: str, packed: bool, tmp_path: Path) -> None:
+    mark, path = tmp_path / "mark", tmp_path / "a.pickle"
+    data = TRICKS[trick].replace(b"{mark}", str(mark).encode())
+    path.write_bytes(gzip.compress(data) if packed else data)
+    with pytest.raises(InputError, match=r"is not read|damaged or no pickle"):
+        read_pickle(path)
+    assert not mark.exists()
+    np.testing.assert_array_equal(read_pickle(save(tmp_path / "b.pickle", ARRAYS))["img"], ARRAYS["img"])
 
 
 def nested(levels: int) -> Any:

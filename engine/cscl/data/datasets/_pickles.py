@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cscl.errors import InputError, MissingError
 __all__ = ["array_of", "read_pickle"]
 
 MOST_BYTES = 2**30  # a sample of the published layouts has some 2 MB
+MOST_STEPS = 2_000_000
 MOST_VALUES = 100_000  # containers that hold each other many times over would never end
 DEEPEST = 4
 BROKEN = (
@@ -44,7 +46,9 @@ def read_pickle(path: str | Path) -> dict[str, Any]:
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path} has {path.stat().st_size / 1e9:.1f} GB: this is no sample of a dataset.")
     try:
-        found = _Plain(path.read_bytes()).load()
+        data = path.read_bytes()
+        _require_modest(data)
+        found = _Plain(data).load()
         made = _made(found, [MOST_VALUES], 0)
     except _Refused as error:
         raise InputError(f"{path} is not read: {error}. Use files from a source that you trust.") from error
@@ -70,6 +74,20 @@ def array_of(content: dict[str, Any], key: str, path: Path, official: str) -> ND
     if value.dtype.kind not in "biuf":
         raise InputError(f"{path}: '{key}' holds {type(content[key]).__name__}, not numbers.")
     return value
+
+
+def _require_modest(data: bytes) -> None:
+    """Refuse what would fill the memory before it makes anything: a place far off in the list of what was made.
+
+    Raises
+    ------
+    _Refused, ValueError
+        It does, has very many steps, or is cut off.
+    """
+    for step, (code, argument, _) in enumerate(pickletools.genops(data)):
+        far = code.name in ("PUT", "LONG_BINPUT") and isinstance(argument, int) and not 0 <= argument <= len(data)
+        if far or step > MOST_STEPS:
+            raise _Refused("it takes more memory or steps than any sample needs")
 
 
 class _Refused(Exception):
