@@ -44,9 +44,9 @@ __all__ = ["DataPanel"]
 ANY_BANDS = "three bands ..."
 CHANNELS = ("Red", "Green", "Blue")
 READING = {
-    "": "How images are read", "crs": "Reference system if none", "warp": "Reference system to warp to",
-    "scl": "Scene classes left out (SCL)", "pixel_m": "Pixel size (m)", "dilate_m": "Room around clouds (m)",
-    "cloud_probability": "Cloud probability up to (%)", "mask": "Mask folder or variable",
+    "": "For the images that are opened next", "crs": "CRS, if none", "warp": "Warp to CRS",
+    "scl": "SCL left out", "pixel_m": "Pixel (m)", "dilate_m": "Cloud margin (m)",
+    "cloud_probability": "Clouds above (%)", "mask": "Mask",
 }  # fmt: skip
 LABELS = "Parcels or labels (*.gpkg *.geojson *.json *.shp *.fgb *.parquet *.geoparquet *.tif *.tiff);;All files (*)"
 
