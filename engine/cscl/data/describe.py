@@ -15,6 +15,7 @@ from cscl.parcels import Parcels
 from cscl.products import Prediction
 
 from .scenes import is_vector
+from .stac import is_stac
 
 __all__ = ["describe", "describe_model", "model_facts"]
 
@@ -36,7 +37,7 @@ def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[s
         yield from _prediction(Prediction.open(path))
     elif is_dataset(path):
         yield from open_dataset(path).iter_lines()
-    elif path.is_file() and is_vector(path):
+    elif path.is_file() and is_vector(path) and not is_stac(path):
         yield from _parcels(Parcels.open(path, crs="EPSG:4326" if path.suffix == ".json" else None))
     else:
         yield from open_cube(path, reading or ReadOptions()).iter_lines()
@@ -122,9 +123,8 @@ def _parcels(parcels: Parcels) -> Iterator[str]:
     yield f"  extent      {west:.4f} {south:.4f} {east:.4f} {north:.4f} (degrees, west south east north)"
     for column in table.columns:
         if column not in ("geometry", "parcel_id", "code"):
-            values = table[column]
-            some = ", ".join(str(v) for v in values.dropna().unique()[:6])
-            yield f"  column      {column}: {values.nunique()} values, e.g. {some}"
+            values = table[column].dropna().map(str)  # a column of GeoJSON may hold lists, which have no hash
+            yield f"  column      {column}: {values.nunique()} values, e.g. {', '.join(values.unique()[:6])}"
     yield from (f"  note: {note}" for note in parcels.notes)
 
 

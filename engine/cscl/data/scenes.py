@@ -15,6 +15,7 @@ from cscl.parcels import Parcels, rasterise
 from cscl.products import LabelMap
 
 from .readers.eopatch import timeless
+from .stac import is_stac
 
 __all__ = [
     "LabelOptions", "is_vector", "label_bytes", "label_map", "open_labels", "open_parcels", "require_room",
@@ -51,7 +52,15 @@ def is_vector(path: str | Path) -> bool:
 
 
 def open_parcels(path: str | Path, options: LabelOptions) -> Parcels:
-    """Read parcels as the options say."""
+    """Read parcels as the options say.
+
+    Raises
+    ------
+    CSCLError
+        If the file cannot be read, or lists images.
+    """
+    if is_vector(path) and is_stac(path):
+        raise InputError(f"{path} lists images (STAC items), not parcels. Give it as the images.")
     return Parcels.open(
         path, options.class_column, id_column=options.id_column, layer=options.layer, crs=options.parcels_crs
     )
