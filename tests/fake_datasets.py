@@ -9,8 +9,17 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import xarray as xr
+from affine import Affine
 from numpy.typing import NDArray
 from shapely.geometry import box
+
+from cscl.cube import Radiometry, SITSCube
+from cscl.events import run
+from cscl.grid import make_grid
+from cscl.parcels import Parcels
+from cscl.patches.make import make_dataset
+from cscl.patches.options import PatchOptions
 
 SIDE = 24
 DAYS = (265, 300, 340, 95, 125, 155, 185)  # from autumn 2018 to summer 2019
@@ -121,6 +130,25 @@ def t31tfm(folder: Path, samples: int = 6) -> Path:
     for name, rows in lists.items():
         (folder / "paths" / f"{name}_paths.csv").write_text("\n".join(rows))
     return folder
+
+
+def own(folder: Path) -> Path:
+    """Write one as ``cscl make-dataset`` does: nine patches of a season with parcels, labels at 2.5 m, too."""
+    classes, _ = crops(3 * SIDE, 0, (1, 2, 3))
+    grid = make_grid(classes.shape, Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32631", "season")
+    times = np.datetime64("2021-03-05", "ns") + (np.arange(7) * 30).astype("timedelta64[D]")
+    axes = {"time": times, "band": [f"B{band:02}" for band in range(1, 11)]}
+    values = series(classes, 10, 7, 0).clip(1).astype(np.uint16)
+    stored = xr.DataArray(values, dims=("time", "band", "y", "x"), coords=axes)
+    cube = SITSCube(stored, grid, Radiometry((1e-4,) * 7, (0.0,) * 7, 0, "toy"), name="season")
+    rows = [
+        {"code": str(classes[y, x]), "geometry": box(5e5 + 10 * x, 5e6 - 10 * y - 60, 5e5 + 10 * x + 60, 5e6 - 10 * y)}
+        for y in range(0, 3 * SIDE, 6)
+        for x in range(0, 3 * SIDE, 6)
+    ]
+    table = geopandas.GeoDataFrame(rows, crs="EPSG:32631").assign(parcel_id=1 + np.arange(len(rows)))
+    register = Parcels(table, "register", class_column="code")
+    return run(make_dataset([(cube, register)], folder, PatchOptions(patch_px=SIDE, finer=4)))
 
 
 def save(path: Path, content: object, protocol: int = 4) -> Path:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import cscl
-from cscl.commands import align, area, assess, benchmark, coarsen, compare, dataset, learning, suspects
+from cscl.commands import align, area, assess, benchmark, coarsen, compare, dataset, learning, make_dataset, suspects
 from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
@@ -189,6 +189,16 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
         "Fine-tune a model on a region, and say what that changes",
     ),
     "dataset": (dataset.dataset, dataset.dataset_arguments, "Train and assess on the folds of a published dataset"),
+    "make-dataset": (
+        make_dataset.make_dataset,
+        make_dataset.make_dataset_arguments,
+        "Cut images and parcels into a dataset of patches, with folds, statistics and a card",
+    ),
+    "export-dataset": (
+        make_dataset.export_dataset,
+        make_dataset.export_dataset_arguments,
+        "Write a dataset in the layout of PASTIS or of DeepSatModels",
+    ),
     "predict": (_predict, _predict_arguments, "Map images with a trained model"),
     "coarsen": (coarsen.coarsen, coarsen.coarsen_arguments, "Join the pixels of a map, e.g. from 2.5 m back to 10 m"),
     "embed": (_embed, _using_arguments, "Write what the network sees of each pixel"),

@@ -23,10 +23,12 @@ MAKE: dict[str, Callable[[Path], Path]] = {
     "pastis24": fake.pastis24,
     "mtlcc": fake.mtlcc,
     "t31tfm": fake.t31tfm,
+    "cscl": fake.own,
 }
+BY_NAME = {"t31tfm_x4", "cscl_finer"}  # only opened by their names
 
 
-@pytest.mark.parametrize("name", sorted(set(datasets.names()) - {"t31tfm_x4"}))  # which is only opened by its name
+@pytest.mark.parametrize("name", sorted(set(datasets.names()) - BY_NAME))
 def test_each_layout_is_recognised_and_its_entries_are_scenes_with_known_places_of_their_own(
     name: str, tmp_path: Path
 ) -> None:
@@ -213,7 +215,7 @@ def test_folds_are_parsed_checked_and_published_by_default(tmp_path: Path) -> No
 
 
 def test_a_folder_of_no_known_layout_is_told_what_is_known(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no known dataset. Understood are: MTLCC .*; PASTIS or PASTIS-R"):
+    with pytest.raises(InputError, match=r"no known dataset. Understood are: patches .*; MTLCC .*; PASTIS or PASTIS-R"):
         open_dataset(tmp_path)
     with pytest.raises(MissingError, match="no folder"):
         open_dataset(tmp_path / "nothing")

@@ -12,7 +12,7 @@ from cscl.errors import InputError
 from cscl.grid import Window
 from cscl.products import LabelMap
 
-__all__ = ["Side", "only", "split_blocks", "split_window", "without_strays"]
+__all__ = ["Side", "deal_blocks", "only", "split_blocks", "split_window", "without_strays"]
 
 
 class Side(IntEnum):
@@ -74,6 +74,32 @@ def split_blocks(
     height, width = labels.ids.shape
     side = side_of_block.reshape(rows, cols).repeat(size, 0)[:height].repeat(size, 1)[:, :width]
     return side if labels.parcel_ids is None else _keep_parcels_whole(side, labels.parcel_ids)
+
+
+def deal_blocks(histogram: NDArray[np.float64], folds: int, seed: int) -> NDArray[np.uint8]:
+    """Deal blocks out to folds of nearly equal size: of 64 random ways the one whose class shares are most alike.
+
+    Parameters
+    ----------
+    histogram : ndarray
+        Pixels of each class in each block, axes (block, class).
+    folds : int
+        How many, at most as many as blocks.
+    seed : int
+        Of the random ways.
+
+    Returns
+    -------
+    ndarray
+        Shape (block,), uint8, fold 1, 2, ... of each.
+    """
+    sizes = [len(part) for part in np.array_split(np.arange(len(histogram)), folds)]
+    rng = np.random.default_rng([seed, 0xF01D])
+    orders = (rng.permutation(len(histogram)) for _ in range(64))
+    order = min(orders, key=lambda o: _imbalance(histogram, o, sizes[:-1]))
+    fold = np.empty(len(histogram), np.uint8)
+    fold[order] = np.repeat(np.arange(1, folds + 1), sizes)
+    return fold
 
 
 def split_window(shape: tuple[int, int], train: Window) -> NDArray[np.uint8]:

@@ -1,0 +1,1 @@
+"""Datasets of one's own: patches of images with their labels, cut, split, stored and described, and given to others."""
