@@ -439,6 +439,9 @@ case(CF, "dates out of order")(lambda folder: nc(folder, dataset().isel(time=[2,
 case(CF, "no axis of time")(lambda folder: nc(folder, dataset().isel(time=0, drop=True)))
 case(CF, "bands without names")(lambda folder: nc(folder, dataset().drop_vars("band")))
 case(CF, "several cubes")(lambda folder: nc(folder, dataset().assign(other=dataset().reflectance)))
+case(CF, "several cubes, and one named with --variable")(
+    lambda folder: (nc(folder, dataset().assign(other=dataset().reflectance)), ReadOptions(variable="other"))
+)
 case(CF, "names beyond ASCII")(lambda folder: nc(folder, dataset().assign_coords(band=["Grün", "赤", "nir"])))
 case(CF, "an empty Zarr group")(lambda folder: (zarr.create_group(folder / "a.zarr"), folder / "a.zarr")[1])
 case(CF, "a folder with a zarr.json that is none")(lambda folder: garbage(folder / "a.zarr" / "zarr.json").parent)

@@ -17,7 +17,7 @@ from cscl.raster import RasterFacts
 
 from ._dates import date_in_name, without_dates
 
-__all__ = ["dated_layers", "item_beside", "named_bands"]
+__all__ = ["dated_layers", "item_beside", "named_bands", "shortened"]
 
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])(?<!SR_)(?<!ST_)B(0?[1-9]|1[0-2]|8A)(?![A-Za-z0-9])", re.IGNORECASE)
 _TAGS = ("bandname", "band_name", "name", "eo:common_name", "description", "long_name")
@@ -38,7 +38,7 @@ def named_bands(raster: RasterFacts) -> tuple[tuple[str | None, ...], tuple[str,
             told = list(names)
             notes = [f"The names of the bands come from {where}."]
             break
-    return _shortened(told), tuple(notes)
+    return shortened(told), tuple(notes)
 
 
 def dated_layers(raster: RasterFacts) -> tuple[list[np.datetime64], list[str | None]] | None:
@@ -71,6 +71,12 @@ def item_beside(raster: RasterFacts) -> tuple[tuple[str, ...], str | None]:
         names = _listed(asset.get("eo:bands") or asset.get("bands") or asset.get("raster:bands"))
         return names, str(time) if time else None
     return (), str(time) if time else None
+
+
+def shortened(told: Sequence[str | None]) -> tuple[str | None, ...]:
+    """Return names by number, ``B04``, where all hold one and no two the same; else the names as they are."""
+    numbers = [_number(name) for name in told]
+    return tuple(numbers if all(numbers) and len(set(numbers)) == len(numbers) else told)
 
 
 def _elsewhere(raster: RasterFacts) -> list[tuple[Sequence[str], str]]:
@@ -107,12 +113,6 @@ def _listed(told: Any) -> tuple[str, ...]:
         b.get("name") or b.get("common_name") or b.get("eo:common_name") if isinstance(b, dict) else b for b in told
     ]
     return tuple(str(name).strip() for name in named if name)
-
-
-def _shortened(told: Sequence[str | None]) -> tuple[str | None, ...]:
-    """Names by number, where all have one and no two the same."""
-    numbers = [_number(name) for name in told]
-    return tuple(numbers if all(numbers) and len(set(numbers)) == len(numbers) else told)
 
 
 def _number(name: str | None) -> str | None:

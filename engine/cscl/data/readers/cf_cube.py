@@ -17,12 +17,14 @@ from cscl.registry import nearest
 
 from . import Reader, ReadOptions, readers
 from ._assemble import Found, assemble, band_names
+from ._bands import shortened
 from ._cf_grid import grid_of
 from ._dates import given_dates
 from ._lazy import clear_from, planes
 from ._masks import masks_in
 from ._written import require_finished, written_in
 
+Place = Path | str
 _NAMES = {
     "time": ("time", "t", "date", "datetime"),
     "y": ("y", "northing", "lat", "latitude"),
@@ -30,7 +32,7 @@ _NAMES = {
 }
 # Sentinel-2 bands at the end of a name, and the common names of the STAC electro-optical extension.
 _OPTICAL = re.compile(
-    r"(?:^|.*[^A-Za-z0-9])(B\d\d|B8A|coastal|blue|green|red|rededge\d{0,3}|nir(?:08|09|_\d)?|swir(?:16|22|_\d)?)",
+    r"(?:^|.*[^A-Za-z0-9])(B\d{1,2}|B8A|coastal|blue|green|red|rededge\d{0,3}|nir(?:08|09|_\d)?|swir(?:16|22|_\d)?)",
     re.IGNORECASE,
 )
 
@@ -45,7 +47,28 @@ def matches(path: Path) -> bool:
 def open_cf(path: Path, options: ReadOptions) -> SITSCube:
     """Open a NetCDF file or a Zarr group."""
     require_finished(path)
-    data = _dataset(path, decode_times=options.dates is None)
+    return cube_of(_dataset(path, decode_times=options.dates is None), options, path.resolve().name, path)
+
+
+def cube_of(data: xr.Dataset, options: ReadOptions, name: str, path: Place) -> SITSCube:
+    """Make a cube of a dataset whose values are as stored; scale, offset and fill value are attributes.
+
+    Parameters
+    ----------
+    data : Dataset
+        Lazy or not.
+    options : ReadOptions
+        What the dataset does not say.
+    name : str
+        What the cube is called.
+    path : Path or str
+        What messages call the dataset.
+
+    Raises
+    ------
+    InputError, GridError, UnknownNameError
+        If it makes no cube; the message says why.
+    """
     variables, names, notes = _choose(data, options, path)
     first = variables[0]
     axes = _axes(first, path)
@@ -57,7 +80,7 @@ def open_cf(path: Path, options: ReadOptions) -> SITSCube:
     radiometry = _radiometry(variables, dtype, path)
     written = written_in(data, first, times, axes, str(path))
     found = Found(
-        name=path.resolve().name,
+        name=name,
         stored=planes([v.variable.isel(turned) for v in variables], axes, dtype, str(path)),
         times=times,
         labels=tuple(f"image {i + 1} ({t.astype('datetime64[s]')})" for i, t in enumerate(times)),
@@ -101,7 +124,7 @@ def _has_axes(variable: xr.DataArray) -> bool:
     return all(_axis(variable.dims, which) for which in _NAMES)
 
 
-def _axes(variable: xr.DataArray, path: Path) -> dict[str, str | None]:
+def _axes(variable: xr.DataArray, path: Place) -> dict[str, str | None]:
     """Say what time, band, y and x are called."""
     axes = {which: _axis(variable.dims, which) for which in _NAMES}
     rest = [str(d) for d in variable.dims if d not in axes.values()]
@@ -109,7 +132,7 @@ def _axes(variable: xr.DataArray, path: Path) -> dict[str, str | None]:
 
 
 def _choose(
-    data: xr.Dataset, options: ReadOptions, path: Path
+    data: xr.Dataset, options: ReadOptions, path: Place
 ) -> tuple[list[xr.DataArray], tuple[str, ...], tuple[str, ...]]:
     """Variables that hold the images, their band names, and notes on the variables that were left out."""
     images = [v for v in data.data_vars.values() if _has_axes(v)]
@@ -117,16 +140,21 @@ def _choose(
     if not cubes and not flat:
         told = "; ".join(f"{name} {variable.dims}" for name, variable in data.data_vars.items()) or "no variables"
         raise InputError(f"{path} holds no variable with the axes time, y and x (found: {told}). Rename its axes.")
+    if options.variable is not None:
+        wanted = [v for v in images if v.name == options.variable]
+        if not wanted:
+            raise nearest(options.variable, [str(v.name) for v in images], "variable", str(path))
+        if wanted[0].ndim == 3:
+            return wanted, (options.variable,), _left_out([v for v in images if v is not wanted[0]], options)
+        cubes = wanted
     if len(cubes) > 1:
-        raise InputError(
-            f"{path} holds {len(cubes)} cubes: {', '.join(str(v.name) for v in cubes)}. Keep one variable in the file, "
-            "e.g. with xarray's data[['name']]."
-        )
+        names_told = ", ".join(str(v.name) for v in cubes)
+        raise InputError(f"{path} holds {len(cubes)} cubes: {names_told}. Say which to use with --variable.")
     if cubes:
         dim = _axes(cubes[0], path)["band"]
         labels = cubes[0][dim].values if dim in cubes[0].coords else np.array([])
         labelled: list[str] = [str(v) for v in labels] if labels.dtype.kind in "USOT" and labels.ndim == 1 else []
-        names, notes = band_names(labelled or [None] * cubes[0].sizes[dim], options, str(path))
+        names, notes = band_names(shortened(labelled or [None] * cubes[0].sizes[dim]), options, str(path))
         return cubes, names, (*notes, *_left_out(flat, options))
     chosen = _band_variables(flat, options, path)
     taken = [v.name for v, _ in chosen]
@@ -135,10 +163,11 @@ def _choose(
 
 
 def _band_variables(
-    variables: Sequence[xr.DataArray], options: ReadOptions, path: Path
+    variables: Sequence[xr.DataArray], options: ReadOptions, path: Place
 ) -> list[tuple[xr.DataArray, str]]:
     """One variable a band, with the band's name: those that the user names, else the optical ones."""
-    short = {str(v.name): match[1] for v in variables if (match := _OPTICAL.fullmatch(str(v.name)))}
+    optical = {str(v.name): match[1] for v in variables if (match := _OPTICAL.fullmatch(str(v.name)))}
+    short = {name: str(by_number) for name, by_number in zip(optical, shortened(list(optical.values())), strict=True)}
     if len(set(short.values())) < len(short):
         short = {name: name for name in short}
     if options.bands is not None:
@@ -180,7 +209,7 @@ def _dtype(variable: xr.DataArray) -> np.dtype[Any]:
     return np.dtype(f"{kinds.get((dtype.kind, marked), dtype.kind)}{dtype.itemsize}")
 
 
-def _radiometry(variables: Sequence[xr.DataArray], dtype: np.dtype[Any], path: Path) -> dict[str, float | None]:
+def _radiometry(variables: Sequence[xr.DataArray], dtype: np.dtype[Any], path: Place) -> dict[str, float | None]:
     """Scale, offset and nodata as declared; all bands must share them, and the axes and the type."""
     first = variables[0]
     for variable in variables:
@@ -199,7 +228,7 @@ def _radiometry(variables: Sequence[xr.DataArray], dtype: np.dtype[Any], path: P
 
 def _declared(variable: xr.DataArray, dtype: np.dtype[Any]) -> dict[str, float | None]:
     told = {**variable.encoding, **variable.attrs}
-    fill = told.get("_FillValue", told.get("missing_value"))
+    fill = told.get("_FillValue", told.get("missing_value", told.get("nodata")))
     if fill is not None and np.isnan(np.asarray(fill, np.float64)).all():
         fill = None  # NaN is missing wherever it occurs; as a value it would not even equal itself
     if fill is not None:
@@ -210,7 +239,7 @@ def _declared(variable: xr.DataArray, dtype: np.dtype[Any]) -> dict[str, float |
     return {"scale_factor": scale, "add_offset": offset, "_FillValue": fill}
 
 
-def _times(data: xr.Dataset, name: str, count: int, options: ReadOptions, path: Path) -> NDArray[np.datetime64]:
+def _times(data: xr.Dataset, name: str, count: int, options: ReadOptions, path: Place) -> NDArray[np.datetime64]:
     if options.dates is not None:
         return given_dates(options.dates, count, "The given dates")
     values = data[name].values if name in data.variables else None
@@ -228,7 +257,7 @@ def _clear(
     turned: Mapping[Any, slice],
     place: tuple[NDArray[np.datetime64], Any],
     options: ReadOptions,
-    path: Path,
+    path: Place,
 ) -> tuple[xr.Variable | None, tuple[str, ...]]:
     """Usable pixels, axes (time, y, x): from the mask that the user names, else from a boolean variable ``valid``."""
     own = "valid" in data.data_vars and data["valid"].dtype == bool and _has_axes(data["valid"])
