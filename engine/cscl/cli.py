@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 import cscl
-from cscl.commands import align, area, assess, benchmark, coarsen, compare, dataset, learning, make_dataset, suspects
+from cscl.commands import (
+    align, area, assess, benchmark, coarsen, compare, cube, dataset, learning, make_dataset, suspects,
+)  # fmt: skip
 from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         place = error.filename or "A file"
         return _complain(f"{place}: {error.strerror or error}. Check the place and the free disk space.")
     except KeyboardInterrupt:
-        print("\nStopped. Nothing half-written is left; an unfinished training goes on with --resume.", file=sys.stderr)
+        print("\nStopped. Nothing half-written is left; what takes --resume goes on with it.", file=sys.stderr)
         return 130
     except Exception as error:  # a full memory has a kind of its own on each device; anything else goes on
         from cscl.device import memory_is_full
@@ -175,6 +177,7 @@ def _no_arguments(parser: argparse.ArgumentParser) -> None:
 _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.ArgumentParser], None], str]] = {
     "demo": (_demo, _demo_arguments, "Run the whole chain on simulated data and write a page about it"),
     "info": (_info, _info_arguments, "Describe images, parcels, a model or a prediction"),
+    "cube": (cube.cube, cube.cube_arguments, "Write images of any format to one Zarr store, chunk by chunk"),
     "simulate": (_simulate, _simulate_arguments, "Make a simulated Sentinel-2 season with parcels"),
     "align": (align.align, align.align_arguments, "Say how far outlines lie off the images, and move them back"),
     "pretrain": (

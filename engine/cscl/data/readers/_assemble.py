@@ -42,6 +42,8 @@ class Found:
         One a date, or for a date one a band; None where the file declares nothing.
     nodata : float or None
         As declared.
+    fills : tuple of float, or None
+        Further values that mean missing, where these and `nodata` are settled already; None: those that do by custom.
     clear : Variable or None
         Axes (time, y, x), bool, lazy.
     acquisitions : tuple of Acquisition, or None
@@ -57,6 +59,7 @@ class Found:
     scales: tuple[Factor | None, ...]
     offsets: tuple[Factor | None, ...]
     nodata: Number
+    fills: tuple[float, ...] | None = None
     clear: xr.Variable | None = None
     notes: tuple[str, ...] = ()
     acquisitions: tuple[Acquisition, ...] | None = None
@@ -164,6 +167,9 @@ def _missing(found: Found, options: ReadOptions, says: list[str], notes: list[st
     if options.nodata is not None:
         says.append(f"nodata {options.nodata:g} given by the user")
         return options.nodata, ()
+    if found.fills is not None:
+        says.append("no nodata declared" if found.nodata is None else f"nodata {found.nodata:g} declared")
+        return found.nodata, found.fills
     fills, words = _customary(dtype)
     fills = tuple(value for value in fills if value != found.nodata)
     if found.nodata is not None:
