@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cscl.data.scenes import require_room
 from cscl.errors import InputError
-from cscl.events import Job, Note, Progress
+from cscl.events import Job, Note
 from cscl.grid import GeoBox, pixel_size_m, same
-from cscl.parcels import Parcels, rasterise
+from cscl.parcels import Parcels, rasterising
 from cscl.products import LabelMap, Prediction
 
 __all__ = ["deliver_map", "labels_at", "require_polygons"]
@@ -29,11 +29,8 @@ def labels_at(labels: LabelMap, parcels: Parcels | None, grid: GeoBox) -> Job[La
     if same(labels.grid, grid):
         return labels
     known = require_polygons(labels, parcels, grid)
-    yield Progress("rasterising parcels", 0, 1, "part")
     require_room(grid, f"The labels {labels.name}")
-    found = rasterise(known, grid, labels.legend)
-    yield Progress("rasterising parcels", 1, 1, "part")
-    return found
+    return (yield from rasterising(known, grid, labels.legend))
 
 
 def require_polygons(labels: LabelMap, parcels: Parcels | None, grid: GeoBox) -> Parcels:

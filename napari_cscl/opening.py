@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cscl.cube import SITSCube
 from cscl.data.readers import ReadOptions, open_cube, readers
-from cscl.data.scenes import LabelOptions, is_vector, label_map, open_parcels
+from cscl.data.scenes import LabelOptions, is_vector, labelling, reading_parcels
 from cscl.data.warp import warped_labels
 from cscl.events import Job, Progress
 from cscl.grid import GeoBox, make_grid, same
@@ -155,9 +155,9 @@ def open_labels(
     if is_vector(path):
         columns = tuple(columns_in(path))
         options = LabelOptions(class_column=column or likely_crop_column(columns))
-        parcels = open_parcels(path, options)
+        parcels = yield from reading_parcels(path, options)
         yield Progress("opening labels", 1, 3, "part")
-        labels = label_map(parcels, grid, _with_legend(options, Path(path), parcels), known)
+        labels = yield from labelling(parcels, grid, _with_legend(options, Path(path), parcels), known)
     else:
         labels = _label_raster(Path(path), grid, warp)
     yield Progress("opening labels", 2, 3, "part")

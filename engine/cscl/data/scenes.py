@@ -9,17 +9,19 @@ from typing import Annotated, Literal
 import psutil
 
 from cscl.errors import InputError, MemoryLimitError, MissingError
+from cscl.events import Job, run
 from cscl.grid import GeoBox
 from cscl.legend import Legend
-from cscl.parcels import Parcels, rasterise
+from cscl.mapping import CodeMapping
+from cscl.parcels import Parcels, rasterising
 from cscl.products import LabelMap
 
 from .readers.eopatch import timeless
 from .stac import is_stac
 
 __all__ = [
-    "LabelOptions", "is_vector", "label_bytes", "label_map", "open_labels", "open_parcels", "require_room",
-    "with_crops",
+    "LabelOptions", "is_vector", "label_bytes", "label_map", "labelling", "open_labels", "open_parcels",
+    "reading_labels", "reading_parcels", "require_room", "with_crops",
 ]  # fmt: skip
 
 BYTES_A_PIXEL = 12  # class, parcel and side, and what comes and goes while they are made
@@ -32,9 +34,11 @@ class LabelOptions:
 
     class_column: Annotated[str | None, {"tooltip": "Column of the parcels that holds the crop code"}] = None
     name_column: Annotated[str | None, {"tooltip": "Column that holds readable crop names"}] = None
-    id_column: Annotated[str | None, {"tooltip": "Column of unique parcel numbers"}] = None
+    id_column: Annotated[str | None, {"tooltip": "Column of the parcels' ids, numbers or text"}] = None
     layer: Annotated[str | None, {"tooltip": "Layer of a file that holds several"}] = None
-    parcels_crs: Annotated[str | None, {"tooltip": "CRS of parcels that come without one, e.g. EPSG:2154"}] = None
+    parcels_crs: Annotated[
+        str | None, {"tooltip": "CRS of parcels that come without one, or with a wrong one, e.g. EPSG:2154"}
+    ] = None
     legend: Annotated[str | None, {"tooltip": "CSV with columns code,name,colour,group: classes to keep"}] = None
     label_nodata: Annotated[int | None, {"tooltip": "Value of a label raster that means unknown"}] = None
     align: Annotated[
@@ -44,6 +48,12 @@ class LabelOptions:
             "clear: no, scene (all alike), tiles, or parcels (each by itself)"
         },
     ] = "no"
+    mapping: Annotated[
+        str | None, {"tooltip": "CSV with columns code,class[,name,colour,group], or of EuroCrops: codes to classes"}
+    ] = None
+    hcat_level: Annotated[
+        int | None, {"min": 1, "max": 5, "tooltip": "Merge HCAT codes by so many pairs of digits, e.g. 3 for cereals"}
+    ] = None
 
 
 def is_vector(path: str | Path) -> bool:
@@ -52,23 +62,41 @@ def is_vector(path: str | Path) -> bool:
 
 
 def open_parcels(path: str | Path, options: LabelOptions) -> Parcels:
-    """Read parcels as the options say.
+    """Read parcels, as `reading_parcels` does, without a word on the way."""
+    return run(reading_parcels(path, options))
+
+
+def reading_parcels(path: str | Path, options: LabelOptions) -> Job[Parcels]:
+    """Read parcels as the options say, with classes for codes where they name a mapping or an HCAT level.
 
     Raises
     ------
     CSCLError
-        If the file cannot be read, or lists images.
+        If the file cannot be read, or lists images; if the mapping cannot, or no class column is named for it.
     """
     if is_vector(path) and is_stac(path):
         raise InputError(f"{path} lists images (STAC items), not parcels. Give it as the images.")
-    return Parcels.open(
+    mapping = CodeMapping.from_csv(options.mapping, options.hcat_level) if options.mapping else None
+    parcels = yield from Parcels.opening(
         path, options.class_column, id_column=options.id_column, layer=options.layer, crs=options.parcels_crs
     )
+    if mapping is None and options.hcat_level is not None:
+        names = with_crops(parcels).legend(options.name_column).classes
+        known = {c.code: c.name.replace("_", " ") for c in names}
+        mapping = CodeMapping({code: code for code in known}, known).merged(options.hcat_level)
+    return parcels if mapping is None else with_crops(parcels).mapped(mapping)
 
 
 def open_labels(
     path: str | Path, grid: GeoBox, options: LabelOptions, *, classes: bool = True, known: Legend | None = None
 ) -> LabelMap:
+    """Read labels onto a grid, as `reading_labels` does, without a word on the way."""
+    return run(reading_labels(path, grid, options, classes=classes, known=known))
+
+
+def reading_labels(
+    path: str | Path, grid: GeoBox, options: LabelOptions, *, classes: bool = True, known: Legend | None = None
+) -> Job[LabelMap]:
     """Read labels onto a grid.
 
     Parameters
@@ -105,8 +133,8 @@ def open_labels(
         if patch is None:
             return LabelMap.open(path, grid, legend, options.label_nodata)
         return LabelMap.of(*patch, grid, legend, options.label_nodata, Path(path))
-    parcels = open_parcels(path, options)
-    return label_map(with_crops(parcels) if classes else parcels, grid, options, known)
+    parcels = yield from reading_parcels(path, options)
+    return (yield from labelling(with_crops(parcels) if classes else parcels, grid, options, known))
 
 
 def with_crops(parcels: Parcels) -> Parcels:
@@ -118,7 +146,7 @@ def with_crops(parcels: Parcels) -> Parcels:
         If no column of their file was named.
     """
     if parcels.class_column is None:
-        columns = [str(c) for c in parcels.table.columns if c not in ("geometry", "parcel_id", "code")]
+        columns = list(parcels.columns)
         raise InputError(
             f"Say which column of {parcels.path} holds the crop with --class-column. It has: "
             f"{', '.join(columns) or 'none'}."
@@ -127,6 +155,11 @@ def with_crops(parcels: Parcels) -> Parcels:
 
 
 def label_map(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Legend | None = None) -> LabelMap:
+    """Rasterise parcels, as `labelling` does, without a word on the way."""
+    return run(labelling(parcels, grid, options, known))
+
+
+def labelling(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Legend | None = None) -> Job[LabelMap]:
     """Rasterise parcels with the legend of the options, or of what is `known`, or of the parcels themselves.
 
     Raises
@@ -136,10 +169,11 @@ def label_map(parcels: Parcels, grid: GeoBox, options: LabelOptions, known: Lege
     """
     require_room(grid, f"The labels {parcels.name}")
     if options.legend:
-        return rasterise(parcels, grid, Legend.from_csv(options.legend))
+        return (yield from rasterising(parcels, grid, Legend.from_csv(options.legend)))
     own = parcels.legend(options.name_column) if options.class_column else Legend(())
     names = {c.code: c.name for c in own.classes}
-    return rasterise(parcels, grid, known.extended(parcels.codes, names) if known is not None else own)
+    legend = own if known is None else known.extended(parcels.codes, names)
+    return (yield from rasterising(parcels, grid, legend))
 
 
 def label_bytes(grid: GeoBox) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cscl.cube import SITSCube
-from cscl.data.scenes import LabelOptions, is_vector, label_map, open_labels, open_parcels, with_crops
+from cscl.data.scenes import LabelOptions, is_vector, labelling, reading_labels, reading_parcels, with_crops
 from cscl.errors import InputError
 from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox
@@ -60,15 +60,15 @@ def read_labels(
     yield Progress("reading labels", 0, 1, "part")
     grid = cube.grid if grid is None else grid
     if options.align == "no":
-        return open_labels(path, grid, options, classes=classes, known=known)
+        return (yield from reading_labels(path, grid, options, classes=classes, known=known))
     if not is_vector(path):
         raise InputError(
             f"{path} is a raster, which cannot be moved by parts of a pixel. Give its parcels as polygons, or leave "
             "the labels where they are, with align set to no."
         )
-    parcels = open_parcels(path, options)
+    parcels = yield from reading_parcels(path, options)
     parcels = yield from aligned(with_crops(parcels) if classes else parcels, cube, options.align, looking)
-    return label_map(parcels, grid, options, known)
+    return (yield from labelling(parcels, grid, options, known))
 
 
 def aligned(parcels: Parcels, cube: SITSCube, by: By, looking: AlignOptions | None = None) -> Job[Parcels]:
