@@ -122,8 +122,12 @@ def test_belgium_as_openeo_wrote_it(real_data: Path) -> None:
         seen = valid.reshape(12, -1).any(axis=1)
         assert [str(d)[:10] for d in cube.dates[~seen]] == EMPTY
         assert reflectance.max() < 2  # 65535 would be 6.55
-    assert any("65535" in note for note in raw.notes)
-    assert any("elevation" in note for note in raw.notes)
+    for of_raw, of_tifs in zip(raw.read(), tifs.read(), strict=True):
+        np.testing.assert_array_equal(of_raw, of_tifs)
+    assert raw.radiometry.nodata == tifs.radiometry.nodata == 65535  # assumed there, declared here
+    assert any("65535" in note for note in raw.notes) and not any("65535" in note for note in tifs.notes)
+    (aside,) = (note for note in raw.notes if note.startswith("Variables left out"))
+    assert all(name in aside for name in ("S1-SIGMA0-VH", "elevation", "slope")) and "S2" not in aside
     assert "scale 0.0001 assumed" in raw.radiometry.source
 
 
