@@ -6,6 +6,7 @@ The stored numbers of a band are those of `stored`: images that carry the shift 
 from __future__ import annotations
 
 import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,79 @@ def write_collection(path: Path, items: list[Json]) -> Path:
 
 def _transform(pixel_m: int) -> Affine:
     return Affine(pixel_m, 0, CORNER[0], 0, -pixel_m, CORNER[1])
+
+
+class FakeAPI(ThreadingHTTPServer):
+    """A STAC API on this machine that answers in pages of two; `asked` holds what it was asked.
+
+    Parameters
+    ----------
+    items : list
+        What it lists.
+    knows_clouds : bool
+        Whether it leaves out clouds by itself.
+    fails : int
+        Status that searches are answered with instead.
+    """
+
+    def __init__(self, items: list[Json], knows_clouds: bool = True, fails: int = 0) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.items, self.knows_clouds, self.fails = items, knows_clouds, fails
+        self.asked: list[Json] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def root(self) -> Json:
+        """Say what the API is."""
+        classes = ["core", "item-search", *(["item-search#query"] if self.knows_clouds else [])]
+        return {
+            "type": "Catalog", "stac_version": "1.0.0", "id": "fake", "description": "fake",
+            "conformsTo": [f"https://api.stacspec.org/v1.0.0/{name}" for name in classes],
+            "links": [
+                {"rel": "root", "href": self.url, "type": "application/json"},
+                {"rel": "self", "href": self.url, "type": "application/json"},
+                {"rel": "search", "href": f"{self.url}/search", "type": "application/geo+json", "method": "POST"},
+            ],
+        }  # fmt: skip
+
+    def page(self, asked: Json) -> Json:
+        """Answer a search."""
+        self.asked.append(asked)
+        most = asked.get("query", {}).get("eo:cloud_cover", {}).get("lte", 100)
+        found = [each for each in self.items if each["properties"].get("eo:cloud_cover", 0) <= most]
+        found = [each for each in found if each["collection"] in asked["collections"]]
+        begin = int(asked.get("token", 0))
+        following = {
+            "rel": "next",
+            "href": f"{self.url}/search",
+            "method": "POST",
+            "body": {**asked, "token": begin + 2},
+        }
+        return {
+            "type": "FeatureCollection", "numberMatched": len(found), "features": found[begin : begin + 2],
+            "links": [following] if begin + 2 < len(found) else [],
+        }  # fmt: skip
+
+
+class _Answers(BaseHTTPRequestHandler):
+    server: FakeAPI
+
+    def do_GET(self) -> None:
+        self._answer(200, self.server.root())
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.server.fails:
+            self._answer(self.server.fails, {"detail": "no"})
+        else:
+            self._answer(200, self.server.page(asked))
+
+    def _answer(self, status: int, told: Json) -> None:
+        body = json.dumps(told).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass

@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 
 import cscl
 from cscl.commands import (
-    align, area, assess, benchmark, coarsen, compare, cube, dataset, learning, make_dataset, suspects,
+    align,
+    area,
+    assess,
+    benchmark,
+    coarsen,
+    compare,
+    cube,
+    dataset,
+    learning,
+    make_dataset,
+    search,
+    suspects,
 )  # fmt: skip
 from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
@@ -177,6 +188,7 @@ def _no_arguments(parser: argparse.ArgumentParser) -> None:
 _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.ArgumentParser], None], str]] = {
     "demo": (_demo, _demo_arguments, "Run the whole chain on simulated data and write a page about it"),
     "info": (_info, _info_arguments, "Describe images, parcels, a model or a prediction"),
+    "search": (search.search, search.search_arguments, "Ask a catalogue (STAC) for images, and list them in a file"),
     "cube": (cube.cube, cube.cube_arguments, "Write images of any format to one Zarr store, chunk by chunk"),
     "simulate": (_simulate, _simulate_arguments, "Make a simulated Sentinel-2 season with parcels"),
     "align": (align.align, align.align_arguments, "Say how far outlines lie off the images, and move them back"),
