@@ -64,6 +64,7 @@ def write_safe(
     epsg: int = 32631,
     told: str | None = None,
     suffix: str = ".jp2",
+    pixels: int = PIXELS,
 ) -> Path:
     """Write a product.
 
@@ -83,28 +84,34 @@ def write_safe(
         The name by which the metadata go; without, `name`.
     suffix : str
         ``.jp2`` or ``.tif``.
+    pixels : int
+        Pixels of 10 m along a side. Where they are many, the band files are empty.
     """
     told = told or name
     _, level, date, _, _, tile, _ = told.removesuffix(".SAFE").split("_")
     level, safe = level.removeprefix("MSI"), folder / name
     granule = f"GRANULE/{level}_{tile}_A031051_{date}"
     images = safe / granule / "IMG_DATA"
-    files = []
+    write, files = write_band if pixels == PIXELS else _write_nothing, []
     for band in BANDS if level == "L1C" else [b for b in BANDS if b != "B10"]:
         size = SIZE_M[band]
         place = f"{tile}_{date}_{band}" if level == "L1C" else f"R{size}m/{tile}_{date}_{band}_{size}m"
-        plane = (values or {}).get(band, stored(told, band))
-        write_band(images / f"{place}{suffix}", plane, size, corner, epsg)
+        write(images / f"{place}{suffix}", (values or {}).get(band, stored(told, band)), size, corner, epsg)
         files.append(f"{granule}/IMG_DATA/{place}")
     if level == "L2A":
         half = (PIXELS // 2, PIXELS // 2)
         classes = np.full(half, 4, np.uint8) if scl is None else scl
-        write_band(images / f"R20m/{tile}_{date}_SCL_20m{suffix}", classes, 20, corner, epsg)
+        write(images / f"R20m/{tile}_{date}_SCL_20m{suffix}", classes, 20, corner, epsg)
         clouds = np.zeros(half, np.uint8) if cloud_probability is None else cloud_probability
-        write_band(safe / granule / f"QI_DATA/MSK_CLDPRB_20m{suffix}", clouds, 20, corner, epsg)
+        write(safe / granule / f"QI_DATA/MSK_CLDPRB_20m{suffix}", clouds, 20, corner, epsg)
     (safe / f"MTD_MSI{level}.xml").write_text(product_xml(told, files), encoding="utf-8")
-    (safe / granule / "MTD_TL.xml").write_text(tile_xml(told, corner, epsg), encoding="utf-8")
+    (safe / granule / "MTD_TL.xml").write_text(tile_xml(told, corner, epsg, pixels), encoding="utf-8")
     return safe
+
+
+def _write_nothing(path: Path, *_: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
 
 
 def zipped(safe: Path, to: Path | None = None) -> Path:

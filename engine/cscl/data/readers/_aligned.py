@@ -5,7 +5,9 @@ Axes: B band, Y and X rows and columns. Nothing is read at opening, and each rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,9 @@ from cscl.raster import spans
 from ._layers import Layer, bounds_in, read_layer
 from ._lazy import Lazy
 
-__all__ = ["Source", "Stack", "cut"]
+__all__ = ["Source", "Stack", "cut", "side_by_side"]
+
+_THREADS = 4  # at least: files may lie behind a network
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,7 @@ class Stack(Lazy):
         out = np.full((len(times), len(bands), y.pixels, x.pixels), self._nodata, self.dtype)
         if out.size:
             target = cut(self.grid, step, y, x)
-            for i, time in enumerate(times):
-                self._fill(out[i], int(time), bands, target, look=step > 1)
+            side_by_side(lambda i: self._fill(out[i], int(times[i]), bands, target, look=step > 1), len(times))
         return out[:, :, y.wanted][..., x.wanted]
 
     def _fill(self, out_BYX: NDArray[Any], time: int, bands: NDArray[np.intp], target: GeoBox, look: bool) -> None:
@@ -108,6 +111,13 @@ class Stack(Lazy):
             values_YX = read_layer(source.bands[band], target, self._nodata, self.dtype, look=look)
             planes.append(_shifted(values_YX, source.shifts[band], self._nodata))
         return np.stack(planes)
+
+
+def side_by_side(act: Callable[[int], None], count: int) -> None:
+    """Do something for each of several dates at once: GDAL unpacks and waits for files without holding Python up."""
+    with ThreadPoolExecutor(min(count, max(_THREADS, os.cpu_count() or 1))) as pool:
+        for _ in pool.map(act, range(count)):
+            pass
 
 
 def cut(grid: GeoBox, step: int, y: Any, x: Any) -> GeoBox:

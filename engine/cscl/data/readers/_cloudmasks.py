@@ -17,7 +17,7 @@ from cscl.grid import GeoBox, pixel_size_m
 from cscl.raster import spans
 
 from . import ReadOptions
-from ._aligned import Source, Stack, cut
+from ._aligned import Source, Stack, cut, side_by_side
 from ._layers import Layer, read_layer
 from ._lazy import Lazy, lazy
 
@@ -58,12 +58,11 @@ class _Usable(Lazy):
         out = np.ones((len(times), y.pixels, x.pixels), bool)
         if out.size:
             target = cut(self._stack.grid, step, y, x)
-            for i, time in enumerate(times):
-                out[i] = self._usable(int(time), target, look=step > 1)
+            side_by_side(lambda i: self._judge(out[i], int(times[i]), target, look=step > 1), len(times))
         return out[:, y.wanted][..., x.wanted]
 
-    def _usable(self, time: int, target: GeoBox, look: bool) -> NDArray[np.bool_]:
-        """Usable pixels of a target, which is read with a margin: clouds beyond its edge grow into it."""
+    def _judge(self, out_YX: NDArray[np.bool_], time: int, target: GeoBox, look: bool) -> None:
+        """Write usable pixels of a target, which is read with a margin: clouds beyond its edge grow into it."""
         pixel_m = pixel_size_m(target) if self._options.dilate_m else (1.0, 1.0)
         margin = math.ceil(self._options.dilate_m / min(pixel_m))
         classes_YX, clouds_YX = self._composed(time, target.pad(margin), look)
@@ -72,7 +71,7 @@ class _Usable(Lazy):
         if clouds_YX.any():
             unusable_YX |= distance_transform_edt(~clouds_YX, sampling=pixel_m) <= self._options.dilate_m
         rows, cols = (slice(margin, margin + n) for n in target.shape)
-        return np.asarray(~unusable_YX[rows, cols])
+        out_YX[:] = ~unusable_YX[rows, cols]
 
     def _composed(self, time: int, target: GeoBox, look: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Scene classes and where a cloud is probable, each pixel of the image that shows it."""
