@@ -23,6 +23,7 @@ from cscl.commands import (
     dataset,
     learning,
     make_dataset,
+    parcels,
     search,
     suspects,
 )  # fmt: skip
@@ -190,6 +191,7 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
     "info": (_info, _info_arguments, "Describe images, parcels, a model or a prediction"),
     "search": (search.search, search.search_arguments, "Ask a catalogue (STAC) for images, and list them in a file"),
     "cube": (cube.cube, cube.cube_arguments, "Write images of any format to one Zarr store, chunk by chunk"),
+    "parcels": (parcels.parcels, parcels.parcels_arguments, "Check a register of parcels: crops, faults, overlaps"),
     "simulate": (_simulate, _simulate_arguments, "Make a simulated Sentinel-2 season with parcels"),
     "align": (align.align, align.align_arguments, "Say how far outlines lie off the images, and move them back"),
     "pretrain": (

@@ -29,6 +29,7 @@ __all__ = [
 
 ISSUES = ("row", "id", "problem", "done")
 MOST_ID = 2**31 - 1
+NO_ID = " That is most of them: if the ids are not those of parcels, name another column with --id-column."
 DATE = r"\d{4}-\d\d-\d\d([T ].*)?"
 
 
@@ -213,6 +214,7 @@ def join_parts(
         found.append(issues(key.index[later], own, problem, "joined with it, as parts of one parcel"))
         notes.append(
             f"{int(later.sum())} rows were joined with others of the same id and crop, as parts of one parcel."
+            + (NO_ID if later.sum() > len(later) / 2 else "")
         )
         table, key = table[~later], key[~later]
     twice = key["id"].duplicated(keep=False) & key["id"].notna()
