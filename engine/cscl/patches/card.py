@@ -119,6 +119,7 @@ def _fold(tally: FoldTally, legend: Legend) -> dict[str, Any]:
         "classes": {str(i): int(n) for i, n in zip(legend.ids, tally.classes, strict=True)},
         "mixed": tally.mixed,
         "touched": tally.touched,
+        "void": tally.void,
     }
 
 
@@ -174,11 +175,21 @@ def _scene_lines(facts: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+_FOLD_HEAD = (
+    "Void are pixels whose parcel belongs to another fold; mixed is a share of those that a parcel touches.",
+    "",
+    "| fold | patches | usable pixels x dates | labelled pixels | void | mixed |",
+    "|---|---|---|---|---|---|",
+)
+
+
 def _fold_lines(facts: Mapping[str, Any]) -> list[str]:
-    rows = ["## Folds", "", "| fold | patches | usable pixels x dates | mixed pixels |", "|---|---|---|---|"]
+    rows = ["## Folds", "", *_FOLD_HEAD]
     for name, fold in facts["folds"].items():
         share = fold["mixed"] / max(1, fold["touched"])
-        rows.append(f"| {name} | {fold['patches']} | {fold['pixels']:,} | {share:.1%} of those that a parcel touches |")
+        known = sum(fold["classes"].values())
+        void = fold["void"] / max(1, known + fold["void"])
+        rows.append(f"| {name} | {fold['patches']} | {fold['pixels']:,} | {known:,} | {void:.1%} | {share:.1%} |")
     rows += ["", "Mean and standard deviation of the reflectance of usable pixels:", ""]
     rows += [f"| band | {' | '.join(f'fold {name}' for name in facts['folds'])} |"]
     rows += ["|---" * (1 + len(facts["folds"])) + "|"]

@@ -29,6 +29,7 @@ from .tally import PatchTally, joined
 
 __all__ = ["make_dataset"]
 
+MUCH = 0.25
 AHEAD = 2  # shards a worker may have waiting
 
 
@@ -193,6 +194,18 @@ def _remarks(facts: dict[str, Any]) -> Job[None]:
     some = [c["code"] for c in facts["legend"]["classes"] if any(counts[c["id"]]) and not all(counts[c["id"]])]
     if some:
         yield Note(f"Not every fold holds the classes {', '.join(some)}.")
+    void, known = (sum(values) for values in zip(*map(_void, facts["folds"].values()), strict=True))
+    if void > MUCH * (void + known):
+        yield Note(
+            f"{void / (void + known):.0%} of the labelled pixels are void, since their parcels belong to another fold. "
+            "Larger blocks (--block-px) cut fewer parcels.",
+            warning=True,
+        )
     for what, count in facts["left_out"].items():
         if count:
             yield Note(f"Left out were {count} {what}.")
+
+
+def _void(fold: dict[str, Any]) -> tuple[int, int]:
+    """Void pixels and labelled ones of a fold."""
+    return fold["void"], sum(fold["classes"].values())

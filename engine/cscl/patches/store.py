@@ -41,6 +41,9 @@ STRIP_BYTES = 128e6  # of images and labels that a worker holds beside its shard
 LABEL_BYTES = 16  # class, parcel and what is made of them, a pixel
 
 
+_Layers = tuple[dict[str, NDArray[Any]], int]
+
+
 @dataclass(frozen=True, eq=False)
 class Shard:
     """Patches `first` to `end` of a scene, which one worker writes."""
@@ -153,11 +156,13 @@ def fill(store: Any, scene: PlannedScene, shard: Shard, options: PatchOptions, d
             window = Window(int(scene.row[number]), int(scene.col[number]), options.patch_px, options.patch_px)
             inside, fold = window.within(outer), int(scene.fold[number])
             patch = {"image": stored[:, :, *inside.slices], "valid": valid[:, *inside.slices]}
+            void = 0
             for end, finer in sizes.items():
-                patch |= _told(scene, labels[end], inside.refined(finer), fold, end)
+                told, void = _told(scene, labels[end], inside.refined(finer), fold, end)
+                patch |= told
             for name, values in patch.items():
                 made[name][number - shard.first] = values
-            tallies.append(PatchTally.of(patch, *_factors(scene), scene.ground.legend, fold))
+            tallies.append(PatchTally.of(patch, *_factors(scene), scene.ground.legend, fold, void))
             done.append(number)
     for name, values in made.items():
         group[name][shard.first : shard.end] = values
@@ -195,13 +200,18 @@ def _read(scene: PlannedScene, window: Window) -> tuple[NDArray[Any], NDArray[np
     return stored, valid
 
 
-def _told(scene: PlannedScene, labels: LabelMap, window: Window, fold: int, end: str) -> dict[str, NDArray[Any]]:
-    """Class, parcel and mixed pixels of a window of labels; what belongs to a parcel of another fold is void."""
+def _told(scene: PlannedScene, labels: LabelMap, window: Window, fold: int, end: str) -> _Layers:
+    """Class, parcel and mixed pixels of a window of labels; what belongs to a parcel of another fold is void.
+
+    The second is how many pixels of known class that voids.
+    """
     assert labels.parcel_ids is not None
     parcels, ignore = labels.parcel_ids[window.slices], labels.ids.dtype.type(labels.legend.ignore)
     foreign = (parcels > 0) & (scene.folds_at(parcels) != fold)
-    return {
-        f"class{end}": np.where(foreign, ignore, labels.ids[window.slices]),
+    classes = labels.ids[window.slices]
+    layers = {
+        f"class{end}": np.where(foreign, ignore, classes),
         f"parcel{end}": np.where(foreign, np.int32(0), parcels),
         f"mixed{end}": mixed(labels, window),
     }
+    return layers, int((foreign & (classes != ignore)).sum())

@@ -65,8 +65,8 @@ class PatchTally:
         Pixels of each class, shape (class,), in the finest labels.
     mixed, touched : int
         Pixels of the images that a parcel fills in part, and that are mixed or lie in a parcel.
-    parcels : ndarray
-        Ids of the parcels in it, in the finest labels.
+    void : int
+        Pixels whose class is void since their parcel belongs to another fold, in the finest labels.
     """
 
     fold: int
@@ -75,7 +75,7 @@ class PatchTally:
     classes: NDArray[np.int64]
     mixed: int
     touched: int
-    parcels: NDArray[np.int32]
+    void: int
 
     @classmethod
     def of(
@@ -85,8 +85,9 @@ class PatchTally:
         offset_TC: NDArray[np.float64],
         legend: Legend,
         fold: int,
+        void: int,
     ) -> PatchTally:
-        """Count a patch, the layers of which have the names of the store."""
+        """Count a patch, the layers of which have the names of the store; `void` was counted before."""
         valid, image = patch["valid"], patch["image"]
         bands = [
             image[:, b][valid] * np.repeat(scale_TC[:, b], valid.sum((1, 2)))
@@ -95,7 +96,6 @@ class PatchTally:
         ]
         finest = max((name for name in patch if name.startswith("class")), key=lambda n: patch[n].size)
         index = legend.to_index(patch[finest])
-        parcels = patch[finest.replace("class", "parcel")]
         return cls(
             fold,
             Bands.of(np.array(bands, np.float64)),
@@ -103,7 +103,7 @@ class PatchTally:
             np.bincount(index[index >= 0], minlength=len(legend)),
             int(patch["mixed"].sum()),
             int((patch["mixed"] | (patch["parcel"] > 0)).sum()),
-            np.unique(parcels[parcels > 0]),
+            void,
         )
 
 
@@ -116,17 +116,18 @@ class FoldTally:
     classes: NDArray[np.int64]
     mixed: int
     touched: int
+    void: int
 
 
 def joined(tallies: Iterable[PatchTally], folds: int, bands: int, classes: int) -> dict[int, FoldTally]:
     """Add up patches by fold; those without any usable pixel are left out, as they are when the dataset is read."""
-    empty = FoldTally(0, Bands(0, np.zeros(bands), np.zeros(bands)), np.zeros(classes, np.int64), 0, 0)
+    empty = FoldTally(0, Bands(0, np.zeros(bands), np.zeros(bands)), np.zeros(classes, np.int64), 0, 0, 0)
     total = dict.fromkeys(range(1, folds + 1), empty)
     for patch in tallies:
         if patch.bands.pixels:
             then = total[patch.fold]
             total[patch.fold] = FoldTally(
                 then.patches + 1, then.bands + patch.bands, then.classes + patch.classes, then.mixed + patch.mixed,
-                then.touched + patch.touched,
+                then.touched + patch.touched, then.void + patch.void,
             )  # fmt: skip
     return total

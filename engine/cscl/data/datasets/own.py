@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ import numpy as np
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
+from xarray.core import indexing
 
-from cscl.cube import Radiometry, SITSCube
+from cscl.cube import Factor, Radiometry, SITSCube
 from cscl.errors import InputError
-from cscl.grid import Window, crop, make_grid, refined
+from cscl.grid import GeoBox, Window, crop, make_grid, refined
 from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
 
 from . import Dataset, Entry, Layout, Moments, datasets
+from ._shards import LazyPatch, PatchArray, open_store
 
 __all__ = ["mixed_of", "open_own"]
 
@@ -56,7 +59,8 @@ def open_own(path: Path, finer: bool = False) -> Dataset:
         if finer and card["finer"] == 1:
             raise InputError(f"{path} has no finer labels. Make it with --finer 4, or leave out --layout.")
         times = card["finer"] if finer else 1
-        entries = [e for scene in card["scenes"] for e in _entries(path, scene, legend, card["patch_px"], times)]
+        store = open_store(path / STORE)
+        entries = [e for scene in card["scenes"] for e in _entries(store, path, scene, legend, card, times)]
         names = list(card["folds"])
         split = f"{','.join(names[:-2])}/{names[-2]}/{names[-1]}"
         name = card["name"]
@@ -73,56 +77,67 @@ def open_own(path: Path, finer: bool = False) -> Dataset:
 def mixed_of(path: Path, finer: bool = False) -> dict[str, Callable[[], NDArray[np.bool_]]]:
     """Return what reads the mixed pixels, axes (y, x), of each entry of `open_own`, by its name."""
     card = json.loads((path / CARD).read_text(encoding="utf-8"))
-    name = f"mixed_x{card['finer']}" if finer else "mixed"
+    layer = f"mixed_x{card['finer']}" if finer else "mixed"
     found: dict[str, Callable[[], NDArray[np.bool_]]] = {}
+    store = open_store(path / STORE)
     for scene in card["scenes"]:
-        group = _group(path, scene)
-        for number, (row, col) in enumerate(zip(group["row"].values, group["col"].values, strict=True)):
-            found[f"{scene['name']}_{row}_{col}"] = partial(_layer, path, group, name, number)
+        name, group = scene["name"], store[scene["name"]]
+        array = PatchArray(group[layer], path / STORE / name / layer)
+        for number, (row, col) in enumerate(zip(group["row"][:], group["col"][:], strict=True)):
+            found[f"{name}_{row}_{col}"] = partial(array.read, number)
     return found
 
 
-def _group(path: Path, scene: Mapping[str, Any]) -> xr.Dataset:
-    """Open the arrays of a scene, lazy: of a patch only the chunks that are asked for are read."""
-    group: xr.Dataset = xr.open_zarr(
-        path / STORE, group=scene["name"], chunks=None, consolidated=False, mask_and_scale=False
-    )
-    return group
+@dataclass(frozen=True, eq=False)
+class _Patches:
+    """The patches of one scene, each of them opened when it is asked for."""
+
+    path: Path
+    layers: Mapping[str, PatchArray]
+    end: str
+    axes: Mapping[str, Any]
+    radiometry: Radiometry
+    grid: GeoBox
+    legend: Legend
+    patch_px: int
+    finer: int
+
+    def open(self, number: int, row: int, col: int) -> Scene:
+        """Open one patch; its images are read when they are asked for."""
+        grid = crop(self.grid, Window(row, col, self.patch_px, self.patch_px))
+        name = f"{self.path.name}, row {row}, column {col}"
+        image, valid = (
+            xr.Variable(dims, indexing.LazilyIndexedArray(LazyPatch(self.layers[layer], number)))
+            for layer, dims in (("image", ("time", "band", "y", "x")), ("valid", ("time", "y", "x")))
+        )
+        stored = xr.DataArray(image, coords=self.axes)
+        cube = SITSCube(stored, grid, self.radiometry, clear=xr.DataArray(valid), name=name, path=self.path)
+        classes, parcels = (self.layers[layer].read(number) for layer in (f"class{self.end}", f"parcel{self.end}"))
+        return Scene(cube, LabelMap(classes, refined(grid, self.finer), self.legend, parcels, name, self.path))
 
 
-def _layer(path: Path, group: xr.Dataset, name: str, number: int) -> NDArray[Any]:
-    try:
-        return np.asarray(group[name][number].values)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path / STORE} is damaged ({error}). {REMEDY}") from error
-
-
-def _entries(path: Path, scene: Mapping[str, Any], legend: Legend, patch_px: int, finer: int) -> list[Entry]:
-    if not scene["patches"]:
-        return []
-    group = _group(path, scene)
-    fold, row, col = (group[name].values for name in ("fold", "row", "col"))
-    whole = make_grid(tuple(scene["shape"]), Affine(*scene["transform"]), scene["crs"], scene["name"])
-    scale, offset = (tuple(tuple(map(float, t)) for t in group[name].values) for name in ("scale", "offset"))
-    seeing = Radiometry(scale, offset, scene["nodata"], scene["radiometry"])
-    times = {"time": group["time"].values.astype("datetime64[ns]"), "band": group.attrs["bands"]}
-    opening = partial(_open, path, group, times, seeing, whole, legend, patch_px, finer)
+def _entries(store: Any, path: Path, scene: Mapping[str, Any], legend: Legend, card: Any, finer: int) -> list[Entry]:
+    group, name, end = store[scene["name"]], scene["name"], "" if finer == 1 else f"_x{finer}"
+    names = ("image", "valid", f"class{end}", f"parcel{end}")
+    layers = {layer: PatchArray(group[layer], path / STORE / name / layer) for layer in names}
+    whole = make_grid(tuple(scene["shape"]), Affine(*scene["transform"]), scene["crs"], name)
+    scale, offset = (tuple(map(_factor, group[layer][:])) for layer in ("scale", "offset"))
+    times = group["time"][:].astype("datetime64[ns]")
+    patches = _Patches(
+        path, layers, end, {"time": times, "band": group.attrs["bands"]},
+        Radiometry(scale, offset, scene["nodata"], scene["radiometry"]), whole, legend, card["patch_px"], finer,
+    )  # fmt: skip
+    fold, row, col = (group[layer][:] for layer in ("fold", "row", "col"))
     return [
-        Entry(f"{scene['name']}_{row[n]}_{col[n]}", str(fold[n]), partial(opening, int(n), int(row[n]), int(col[n])))
+        Entry(f"{name}_{row[n]}_{col[n]}", str(fold[n]), partial(patches.open, int(n), int(row[n]), int(col[n])))
         for n in np.flatnonzero(fold)
     ]
 
 
-def _open(
-    path: Path, group: xr.Dataset, axes: Any, seeing: Radiometry, whole: Any, legend: Legend, patch_px: int, finer: int,
-    number: int, row: int, col: int,
-) -> Scene:  # fmt: skip
-    grid = crop(whole, Window(row, col, patch_px, patch_px))
-    stored = group["image"][number].drop_vars("time", errors="ignore").assign_coords(axes)
-    name, end = f"{path.name}, row {row}, column {col}", "" if finer == 1 else f"_x{finer}"
-    cube = SITSCube(stored, grid, seeing, clear=group["valid"][number], name=name, path=path)
-    classes, parcels = (_layer(path, group, f"{layer}{end}", number) for layer in ("class", "parcel"))
-    return Scene(cube, LabelMap(classes, refined(grid, finer), legend, parcels, name, path))
+def _factor(of_bands: NDArray[np.float64]) -> Factor:
+    """Scale or offset of a date: one number where all bands have the same."""
+    several = tuple(map(float, of_bands))
+    return several if len(set(several)) > 1 else several[0]
 
 
 def _moments(card: Mapping[str, Any], folds: Sequence[str]) -> Moments:
