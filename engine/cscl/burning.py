@@ -89,8 +89,7 @@ def _patches(
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     wins, loses = np.where(rank[a] > rank[b], a, b), np.where(rank[a] > rank[b], b, a)
-    code = table["code"].to_numpy(object)
-    silent = np.array([c is None for c in code], bool)
+    code, silent = table["code"].to_numpy(object), table["code"].isna().to_numpy()
     differ = ~silent[wins] & ~silent[loses] & (code[wins] != code[loses])
     lent = silent[wins] & ~silent[loses]
     return (

@@ -213,8 +213,8 @@ class Parcels:
             notes.append(
                 f"{int(missing.sum())} parcels have codes without a class in the mapping and stay unknown: {words}."
             )
-        classes = code.map(mapping.classes)
-        table = self.table.assign(code=classes.where(known & (classes != ""), None).astype(object))
+        classes = [mapping.classes.get(c) or None for c in code]
+        table = self.table.assign(code=pd.Series(classes, code.index, dtype=object))
         if self.class_column == "code" and (kept := f"code{GIVEN}") not in table:
             table[kept] = code
         return replace(self, table=table, notes=tuple(notes), mapping=mapping)
