@@ -146,7 +146,7 @@ def test_one_file_may_hold_all_bands(tmp_path: Path) -> None:
 
 def unclear(told: dict[str, Any]) -> None:
     told["properties"]["s2:processing_baseline"] = "05.00"
-    told["links"] = []
+    told["links"] = [{"rel": "derived_from", "href": told["links"][0]["href"]}]  # by whom, and what did they do to it?
 
 
 def shifted_twice(told: dict[str, Any]) -> None:
@@ -263,7 +263,9 @@ def test_images_and_parcels_are_told_apart(tmp_path: Path, made: dict[str, Any])
     assert not is_stac(parcels)
     assert "parcels.json: 1 parcels" in next(iter(describe(parcels)))
     assert any("tags: 1 values" in line for line in describe(parcels))
-    assert not is_stac(next(folder for folder in tmp_path.iterdir() if folder.is_dir()))  # rasters and no items
+    assert is_stac(tmp_path)
+    (tmp_path / "zarr.json").write_text('{"attributes": {"stac_version": "1.0.0"}}')
+    assert not is_stac(tmp_path)
 
 
 def test_addresses_become_what_gdal_opens(tmp_path: Path) -> None:

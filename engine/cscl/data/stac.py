@@ -11,7 +11,8 @@ _SUFFIXES = {".json", ".geojson"}
 _MARK = re.compile(rb'"stac_version"\s*:')
 _HEAD_BYTES = 1 << 20  # the first of many items is whole within
 _SOME = 20
-_RASTERS = {".tif", ".tiff", ".vrt", ".jp2"}
+_IMAGES = {".tif", ".tiff", ".vrt", ".jp2", ".nc", ".zarr"}
+_ZARR = {"zarr.json", ".zgroup", ".zmetadata"}  # the metadata of a store may quote those of a catalogue
 
 
 def is_stac(path: str | Path) -> bool:
@@ -22,7 +23,7 @@ def is_stac(path: str | Path) -> bool:
     path = Path(path)
     if not path.is_dir():
         return path.suffix.lower() in _SUFFIXES and path.is_file() and _marked(path)
-    if any(file.suffix.lower() in _RASTERS for file in path.iterdir()):
+    if any(file.suffix.lower() in _IMAGES or file.name in _ZARR for file in path.iterdir()):
         return False
     return any(_marked(file) for file in items_at(path)[:_SOME])
 

@@ -30,9 +30,10 @@ class Provider:
     shifted_back: bool = False
 
 
+_DATA_SPACE = tuple(f"{name}.dataspace.copernicus.eu" for name in ("stac", "catalogue", "download"))
 # Asked in this order: an item of Sentinel Hub may lead to files of ESA's archive.
 PROVIDERS = (
-    Provider("Copernicus Data Space", ("s3://eodata", "/eodata/", "stac.dataspace.copernicus.eu"), as_made=True),
+    Provider("Copernicus Data Space", ("/eodata/", *_DATA_SPACE), as_made=True),
     Provider("Planetary Computer", ("planetarycomputer.microsoft.com", "sentinel2l2a01.blob.core"), as_made=True),
     Provider("Earth Search", ("earth-search.aws.element84.com", "sentinel-cogs", "e84-earth-search-sentinel-data")),
     Provider("Sentinel Hub", ("sentinel-hub.com", "sh.dataspace.copernicus.eu"), shifted_back=True),
@@ -84,7 +85,7 @@ class Settled:
 
 
 def provider_of(addresses: str) -> Provider | None:
-    """Tell who delivers an item by the addresses in it."""
+    """Tell who delivers an item by its addresses: those of its files, of itself and of its catalogue."""
     return next((one for one in PROVIDERS if any(mark in addresses for mark in one.marks)), None)
 
 

@@ -56,7 +56,12 @@ def open_items(path: Path, options: ReadOptions) -> SITSCube:
 
 
 readers.register("stac_items")(
-    Reader("a JSON file or folder of STAC items of Sentinel-2, or a static catalogue of them", is_stac, open_items)
+    Reader(
+        "a JSON file or folder of STAC items of Sentinel-2, or a static catalogue of them",
+        is_stac,
+        open_items,
+        files=("*.json",),
+    )
 )
 
 
@@ -90,9 +95,10 @@ def _item(told: Json, file: Path) -> Item:
             "sentinel-2-l2a."
         )
     links = told.get("links")
-    hrefs = [link.get("href") for link in (links if isinstance(links, list) else ()) if isinstance(link, dict)]
-    hrefs = [*(asset.get("href") for asset in told["assets"].values()), *hrefs]
-    provider = provider_of(" ".join(str(href) for href in hrefs))
+    own = [link for link in (links if isinstance(links, list) else ()) if isinstance(link, dict)]
+    # Not what it was derived from: who changed the values is another provider.
+    hrefs = [str(link.get("href")) for link in own if link.get("rel") in ("self", "root", "parent", "collection")]
+    provider = provider_of(" ".join([*(asset.path for asset in assets.values()), *hrefs]))
     return Item(told, what, time, _origin(told, provider), provider, assets)
 
 
