@@ -53,6 +53,15 @@ class Radiometry:
         )
         return replace(self, scale=scale, offset=offset)
 
+    def missing(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
+        """Say which stored values mean that there is no data; same shape."""
+        missing: NDArray[np.bool_] = np.zeros(stored.shape, bool)
+        if np.issubdtype(stored.dtype, np.floating):
+            missing = ~np.isfinite(stored)
+        for value in (*(() if self.nodata is None else (self.nodata,)), *self.fills):
+            missing |= stored == value  # NaN equals nothing, and was found above
+        return missing
+
     def factors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scale and offset as arrays with axes (time, band), float32; one band where it stands for all."""
         return _as_array(self.scale), _as_array(self.offset)
@@ -204,13 +213,7 @@ class SITSCube:
 
     def missing(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
         """Say which stored values mean that there is no data; same shape."""
-        missing: NDArray[np.bool_] = np.zeros(stored.shape, bool)
-        if np.issubdtype(stored.dtype, np.floating):
-            missing = ~np.isfinite(stored)
-        nodata = self.radiometry.nodata
-        for value in (*(() if nodata is None else (nodata,)), *self.radiometry.fills):
-            missing |= stored == value  # NaN equals nothing, and was found above
-        return missing
+        return self.radiometry.missing(stored)
 
     def valid_share(self, samples: int = 16, size_px: int = 64) -> NDArray[np.float64]:
         """Share of usable pixels of each date, from at most `samples` evenly placed windows; shape (time,), 0..1."""

@@ -9,12 +9,15 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from fake_cubes import made_up
 from fake_files import BANDS, DATES, NODATA, SHAPE, TRANSFORM, stored
 from odc.geo.xr import wrap_xr
 from pyproj import CRS
 
+from cscl.cube import SITSCube
 from cscl.data.readers import ReadOptions, open_cube
-from cscl.data.xarrays import cube_from_xarray
+from cscl.data.readers._lazy import Lazy
+from cscl.data.xarrays import cube_from_xarray, cube_to_xarray
 from cscl.errors import GridError, InputError, UnknownNameError
 from cscl.grid import Window, make_grid, require_same
 
@@ -108,3 +111,45 @@ def test_what_makes_no_cube_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="Unknown variable 'seasn' in The xarray object 'season'"):
         cube_from_xarray(array(), ReadOptions(variable="seasn"))
     assert CRS.from_user_input(GRID.crs.to_wkt()).to_epsg() == 32633
+
+
+@pytest.fixture(params=["cube", "date", "band"])
+def cube(request: pytest.FixtureRequest) -> SITSCube:
+    return made_up((40, 60), by=request.param)
+
+
+def test_a_cube_as_reflectance(cube: SITSCube) -> None:
+    data = cube_to_xarray(cube, chunks={"time": 2, "band": -1, "y": 16, "x": 60})
+    assert data.reflectance.chunks[2:] == ((16, 16, 8), (60,)) and data.reflectance.dtype == np.float32
+    reflectance, valid = cube.read()
+    np.testing.assert_allclose(data.reflectance.values, np.where(valid[:, None], reflectance, np.nan), atol=1e-6)
+    assert data.odc.geobox == cube.grid
+    again = cube_from_xarray(data, ReadOptions(variable="reflectance"))
+    for mine, wanted in zip(again.read(), cube.read(), strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["object", "zarr", "netcdf"])
+def test_a_cube_as_stored_comes_back_whole(cube: SITSCube, tmp_path: Path, form: str) -> None:
+    data = cube_to_xarray(cube, decoded=False)
+    if form == "zarr":
+        data.to_zarr(tmp_path / "a.zarr", consolidated=False)
+    elif form == "netcdf":
+        data.to_netcdf(tmp_path / "a.nc")
+    again = cube_from_xarray(data) if form == "object" else open_cube(next(tmp_path.iterdir()))
+    np.testing.assert_array_equal(again.stored.values, cube.stored.values)
+    assert again.notes == cube.notes and again.grid == cube.grid and again.acquisitions == cube.acquisitions
+    assert again.radiometry.source == cube.radiometry.source and again.radiometry.nodata == cube.radiometry.nodata
+    for mine, wanted in zip(again.radiometry.factors(), cube.radiometry.factors(), strict=True):
+        np.testing.assert_array_equal(mine, np.broadcast_to(wanted, mine.shape))
+    np.testing.assert_array_equal(again.read()[1], cube.read()[1])
+
+
+def test_nothing_is_read_before_it_is_computed(cube: SITSCube, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    plain = Lazy._read
+    monkeypatch.setattr(Lazy, "_read", lambda self, key: asked.append(key) or plain(self, key))
+    data = cube_to_xarray(cube, chunks={"time": 1, "band": 1, "y": 20, "x": 20})
+    assert not asked
+    assert data.reflectance[0, 0, :5, :5].values.shape == (5, 5)
+    assert 0 < len(asked) <= 2 * len(cube.bands)  # one block of every band, and its mask
