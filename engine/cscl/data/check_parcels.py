@@ -101,6 +101,8 @@ def check_parcels(
         table["small"] = table["pixels"] < small_px
     overlaps, slivers = yield from _overlaps(table, flat, shapes, unit_m2, grid)
     conflicts = pd.concat([_same_ids(table, parcels.id_column is not None), overlaps], ignore_index=True)
+    if "pixels" in conflicts:
+        conflicts["pixels"] = conflicts["pixels"].fillna(0).astype(np.int64)
     return ParcelCheck(table, _codes(table, legend), parcels.issues, conflicts, slivers, labels)
 
 
