@@ -40,12 +40,17 @@ def stored(name: str, band: str, pixels: int = PIXELS) -> NDArray[np.uint16]:
 
 
 def write_band(
-    path: Path, values: NDArray[Any], size_m: int, corner: tuple[int, int] = CORNER, epsg: int = 32631
+    path: Path,
+    values: NDArray[Any],
+    size_m: int,
+    corner: tuple[int, int] = CORNER,
+    epsg: int = 32631,
+    tile_px: int = 1024,
 ) -> None:
     """Write one band, as JPEG 2000 without loss or as TIFF, by the ending of the name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    jp2 = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"}
-    look = jp2 if path.suffix == ".jp2" else {"driver": "GTiff"}
+    jp2 = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES", "BLOCKXSIZE": tile_px, "BLOCKYSIZE": tile_px}
+    look: dict[str, Any] = jp2 if path.suffix == ".jp2" else {"driver": "GTiff"}
     with rasterio.open(
         path, "w", height=values.shape[0], width=values.shape[1], count=1, dtype=values.dtype,
         crs=f"EPSG:{epsg}", transform=from_origin(*corner, size_m, size_m), **look,

@@ -374,6 +374,17 @@ def test_bands_that_do_not_fit(tmp_path: Path) -> None:
         open_cube(tmp_path)
 
 
+def test_a_file_cut_short_is_an_error_not_a_gap(tmp_path: Path) -> None:
+    path = tmp_path / "T31UFS_20210601T105031_B02_10m.jp2"
+    values = np.random.default_rng(0).integers(1, 4000, (1100, 1100), dtype=np.uint16)
+    write_band(path, values, 10, tile_px=512)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    cube = open_cube(tmp_path)
+    np.testing.assert_array_equal(cube.stored[0, 0, :9, :9].values, values[:9, :9])
+    with pytest.raises(InputError, match=r"B02_10m.jp2 cannot be read .*damaged"):
+        cube.read()
+
+
 def test_other_names_are_left_to_other_readers(tmp_path: Path) -> None:
     image = np.ones((1, 13, 17), np.uint16)
     for band in ("B02", "B04"):

@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from cscl.errors import InputError
 from cscl.grid import GeoBox
-from cscl.raster import facts
+from cscl.raster import facts, one_thread
 
 from .geotiff_folder import usable_grid
 
@@ -112,7 +112,7 @@ def read_layer(
     """
     assert layer.grid is not None
     try:
-        with rasterio.open(layer.path) as src:
+        with one_thread(), rasterio.open(layer.path) as src:
             _require_as_told(src, layer, dtype)
             across_px = _across_px(layer.grid, target)
             if across_px == 1 and _whole_px_apart(layer.grid, target):
@@ -121,7 +121,7 @@ def read_layer(
                 how = Resampling.average if across_px > _COARSER else Resampling.bilinear
                 return _read_warped(src, layer, target, fill, Resampling.nearest if nearest else how).astype(dtype)
             level = sum(factor <= across_px for factor in src.overviews(layer.index)) - 1
-        with rasterio.open(layer.path, **({"overview_level": level} if level >= 0 else {})) as src:
+        with one_thread(), rasterio.open(layer.path, **({"overview_level": level} if level >= 0 else {})) as src:
             return _read_warped(src, layer, target, fill, Resampling.nearest).astype(dtype)
     except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
         why = error.__cause__ or error
