@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 import zarr
 from affine import Affine
@@ -50,13 +51,16 @@ def require_equal(a: SITSCube, b: SITSCube) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize(
     ("by", "masked", "nodata"), [("cube", True, 0), ("date", False, None), ("band", True, 65535), ("date", True, -9999)]
 )
-def test_the_same_cube_comes_back(tmp_path: Path, by: str, masked: bool, nodata: float | None) -> None:
+def test_the_same_cube_comes_back(
+    tmp_path: Path, by: str, masked: bool, nodata: float | None, zarr_format: int
+) -> None:
     cube = made_up((37, 50), by=by, masked=masked, nodata=nodata)
     cube = replace(cube, radiometry=replace(cube.radiometry, fills=(7.0,)))
-    back = run(write_cube(cube, tmp_path / "c.zarr", SMALL))
+    back = run(write_cube(cube, tmp_path / "c.zarr", CubeOptions(32, zarr_format)))
     if by == "band":  # every date has one value a band then, which says the same
         np.testing.assert_array_equal(back.radiometry.factors()[1], cube.radiometry.factors()[1])
         cube = replace(
@@ -108,6 +112,17 @@ def test_xarray_reads_it(tmp_path: Path) -> None:
     assert [float(n) for n in data.spatial_ref.attrs["GeoTransform"].split()] == list(TRANSFORM.to_gdal())
     array = zarr.open_array(tmp_path / "c.zarr" / "reflectance")
     assert array.chunks == (7, 3, 16, 16)
+
+
+def test_gdal_reads_version_2(tmp_path: Path) -> None:
+    cube = made_up((20, 25))
+    run(write_cube(cube, tmp_path / "c.zarr", CubeOptions(16, zarr_format=2)))
+    with rasterio.open(f'ZARR:"{tmp_path / "c.zarr"}":/reflectance:4:2') as band:
+        np.testing.assert_array_equal(band.read(1), cube.stored.values[4, 2])
+        assert (band.crs.to_epsg(), band.nodata, band.scales, band.offsets) == (32633, 0, (1e-4,), (-0.1,))
+        assert band.transform.almost_equals(TRANSFORM, 1e-6)
+    with rasterio.open(f'ZARR:"{tmp_path / "c.zarr"}":/valid:4') as band:
+        np.testing.assert_array_equal(band.read(1), cube.clear[4].values if cube.clear is not None else None)
 
 
 def test_factors_of_each_date_are_coordinates(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def write_cube(
     resume: bool = False,
     overwrite: bool = False,
 ) -> Job[SITSCube]:
-    """Write a cube to a Zarr store (version 3, CF), in chunks of all dates and bands.
+    """Write a cube to a Zarr store (CF), in chunks of all dates and bands.
 
     `cscl.data.readers.open_cube` makes the same cube of it: stored values, mask, dates, bands, grid, radiometry,
     acquisitions and notes. A run that ends early leaves ``<out>.part``, with which the same call goes on by `resume`.
@@ -126,7 +126,7 @@ def _require_apart(images: Path | None, out: Path) -> None:
 def _begin(journal: Journal, facts: dict[str, str], cube: SITSCube, options: CubeOptions) -> None:
     try:
         journal.clear()
-        make_store(cube, journal.folder, options.chunk_px)
+        make_store(cube, journal.folder, options.chunk_px, options.zarr_format)
         journal.begin(facts)
     except OSError as error:
         shutil.rmtree(journal.folder, ignore_errors=True)
@@ -146,9 +146,11 @@ def _fill(cube: SITSCube, journal: Journal, plan: CubePlan, chunk_px: int) -> Ge
             values_TCYX, valid_TYX = yield from _read(cube, block, plan, journal)
             for chunk in left:
                 here = chunk.within(block).slices
-                writer.put(chunk, values_TCYX[:, :, *here].copy(), None if valid_TYX is None else valid_TYX[:, *here])
+                # A copy, unless the chunk is the block, so that the block can go while its last chunk is written.
+                values = np.ascontiguousarray(values_TCYX[:, :, *here])
+                writer.put(chunk, values, None if valid_TYX is None else np.ascontiguousarray(valid_TYX[:, *here]))
                 yield Progress("writing", len(journal.done), plan.chunks, "chunk")
-            del values_TCYX, valid_TYX  # before the next block is read
+            del values_TCYX, valid_TYX, values  # before the next block is read
         writer.finish()
     yield Progress("writing", plan.chunks, plan.chunks, "chunk")
 
@@ -168,6 +170,9 @@ def _read(
     cube: SITSCube, window: Window, plan: CubePlan, journal: Journal
 ) -> Generator[Event, None, tuple[NDArray[Any], NDArray[np.bool_] | None]]:
     """Read a block, a few dates at a time."""
+    if plan.dates_at_once == len(cube.dates):
+        whole = cube.select(window=window)
+        return whole.stored.values, None if whole.clear is None else np.asarray(whole.clear.values, bool)
     size = (window.height, window.width)
     values_TCYX = np.empty((len(cube.dates), len(cube.bands), *size), cube.stored.dtype)
     valid_TYX = None if cube.clear is None else np.empty((len(cube.dates), *size), bool)

@@ -17,9 +17,9 @@ from cscl.results import put, require_place
 
 from .cube_plan import CubeOptions
 
-__all__ = ["MARK", "Journal", "facts_of"]
+__all__ = ["Journal", "facts_of"]
 
-MARK = "reflectance/zarr.json"
+_MARKS = ("reflectance/zarr.json", "reflectance/.zarray")  # of either version of Zarr
 _DONE = "unfinished.txt"
 
 
@@ -36,6 +36,7 @@ def facts_of(cube: SITSCube, options: CubeOptions) -> dict[str, str]:
         "the mask or the region": f"{cube.clear is not None} {whole['notes']}",
         "where images come from": str(crc32(whole.get("acquisitions", "").encode())),
         "--chunk-px": str(options.chunk_px),
+        "--zarr-format": str(options.zarr_format),
     }
 
 
@@ -58,7 +59,8 @@ class Journal:
     """
 
     def __init__(self, out: Path, *, resume: bool, overwrite: bool) -> None:
-        require_place(out, MARK, overwrite=overwrite)
+        mark = next((mark for mark in _MARKS if (out / mark).is_file()), _MARKS[0])
+        require_place(out, mark, overwrite=overwrite)
         self.out, self.folder = out, out.with_name(out.name + ".part")
         self._facts, self._list = self.folder / UNFINISHED, self.folder / _DONE
         if resume and not self._facts.is_file():

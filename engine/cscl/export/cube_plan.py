@@ -39,6 +39,9 @@ class CubeOptions:
     chunk_px: Annotated[
         int, {"min": 16, "max": 2048, "tooltip": "Side of a chunk, pixels; each holds all dates and bands"}
     ] = 256
+    zarr_format: Annotated[
+        int, {"min": 2, "max": 3, "tooltip": "Version of Zarr: 3, or 2 for programs that do not read it yet, as QGIS"}
+    ] = 3
     drop_empty: Annotated[
         float,
         {"min": 0, "max": 1, "tooltip": "Leave out dates with less than this share of usable pixels, e.g. 0.05"},

@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import numcodecs  # type: ignore[import-untyped]
 import numpy as np
-import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from cscl.cube import SITSCube
-from cscl.data.readers._written import factors_by_date, value_attributes, whole_attributes
+from cscl.data.xarrays import VALID, VALUES, described
 from cscl.errors import GridError
-from cscl.grid import GeoBox, Window
+from cscl.grid import Window
 
 __all__ = ["CubeStore", "codec", "make_store", "require_straight"]
-
-VALUES, VALID, MAPPING = "reflectance", "valid", "spatial_ref"
-_LEVELS = {"L1C": "toa_bidirectional_reflectance", "L2A": "surface_bidirectional_reflectance"}
 
 
 def codec() -> BloscCodec:
@@ -49,33 +46,29 @@ def require_straight(cube: SITSCube) -> None:
         raise GridError(f"{cube.name} lies on a rotated grid. Bring it onto a straight one first, e.g. with gdalwarp.")
 
 
-def make_store(cube: SITSCube, folder: Path, chunk_px: int) -> None:
-    """Make the store of a cube with all but its pixels.
+def make_store(cube: SITSCube, folder: Path, chunk_px: int, zarr_format: int = 3) -> None:
+    """Make the store of a cube, of version 2 or 3 of Zarr, with all but its pixels.
 
-    Variables: ``reflectance`` (time, band, y, x) as stored, ``valid`` (time, y, x) if a quality mask came with the
-    images, and coordinates: ``time``, ``band``, ``y`` and ``x`` of pixel centres, ``spatial_ref``, and ``scale`` and
-    ``offset`` where they are not the same for all dates and bands.
+    Variables and coordinates are those of `cscl.data.xarrays.described`.
     """
     chunks = (len(cube.dates), len(cube.bands), *(min(chunk_px, n) for n in cube.shape))
-    factors = factors_by_date(cube)
-    placed = {"grid_mapping": MAPPING, "coordinates": " ".join((MAPPING, *factors))}
+    flat = (chunks[0], *chunks[2:])
     blank = da.zeros(cube.stored.shape, dtype=cube.stored.dtype, chunks=chunks)
-    values = {"long_name": _named(cube), "units": "1", **placed, **_standard_name(cube), **value_attributes(cube)}
-    data: dict[str, Any] = {VALUES: (cube.stored.dims, blank, values)}
-    packed = {"compressors": (codec(),)}
+    mask = None if cube.clear is None else da.zeros(cube.clear.shape, dtype=bool, chunks=flat)
+    template = described(cube, blank, mask)
+    packed = {"compressors": (codec() if zarr_format == 3 else numcodecs.Blosc("zstd", 1, numcodecs.Blosc.BITSHUFFLE),)}
     encoding: dict[str, Any] = {VALUES: {**packed, "chunks": chunks}, "time": _time_unit(cube)}
-    if values.get("_FillValue") is not None or cube.stored.dtype.kind == "f":
-        encoding[VALUES]["fill_value"] = values.get("_FillValue", np.nan)
-    if cube.clear is not None:
-        flat = (chunks[0], *chunks[2:])
-        mask = {"long_name": "clear of clouds and the like; missing data are not marked here", **placed}
-        data[VALID] = (("time", "y", "x"), da.zeros(cube.clear.shape, dtype=bool, chunks=flat), mask)
+    fill = template[VALUES].attrs.pop("_FillValue", None)
+    encoding[VALUES]["_FillValue"] = fill
+    if zarr_format == 3:  # in version 2, what the store fills chunks with is what marks missing data
+        encoding[VALUES]["fill_value"] = fill if fill is not None else np.nan if cube.stored.dtype.kind == "f" else 0
+    else:  # a text of fixed width, which GDAL reads
+        template = template.assign_coords(band=template["band"].astype(str))
+    if mask is not None:
         encoding[VALID] = {**packed, "chunks": flat}
-    whole = {"Conventions": "CF-1.10", "title": cube.name, **whole_attributes(cube)}
-    template = xr.Dataset(data, {**_coordinates(cube), **factors}, whole)
     with warnings.catch_warnings():  # that consolidated metadata are not in the specification of Zarr 3 yet
         warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
-        template.to_zarr(folder, mode="a", zarr_format=3, consolidated=True, compute=False, encoding=encoding)
+        template.to_zarr(folder, mode="a", zarr_format=zarr_format, consolidated=True, compute=False, encoding=encoding)
 
 
 class CubeStore:
@@ -92,36 +85,8 @@ class CubeStore:
             self._valid[:, *window.slices] = valid_TYX
 
 
-def _named(cube: SITSCube) -> str:
-    by_date = " as 'scale' and 'offset' tell for each date" if factors_by_date(cube) else ""
-    return f"reflectance, as delivered{by_date}"
-
-
-def _standard_name(cube: SITSCube) -> dict[str, str]:
-    levels = {each.level for each in cube.acquisitions or ()}
-    return {"standard_name": _LEVELS[level]} if len(levels) == 1 and (level := levels.pop()) in _LEVELS else {}
-
-
 def _time_unit(cube: SITSCube) -> dict[str, str]:
     """Coarsest unit in which the times are whole numbers."""
     units = {"seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
     whole = [name for name, unit in units.items() if (cube.dates == cube.dates.astype(f"datetime64[{unit}]")).all()]
     return {"units": f"{whole[0]} since 1970-01-01", "dtype": "int64", "calendar": "proleptic_gregorian"}
-
-
-def _coordinates(cube: SITSCube) -> dict[str, Any]:
-    grid, t = cube.grid, cube.grid.transform
-    along = {each["axis"]: each for each in grid.crs.proj.cs_to_cf()} if grid.crs is not None else {}
-    return {
-        "time": ("time", cube.dates, {"standard_name": "time", "long_name": "time of acquisition, UTC"}),
-        "band": ("band", np.array(cube.bands, object)),
-        "y": ("y", t.f + t.e * (np.arange(grid.shape[0]) + 0.5), along.get("Y", {})),
-        "x": ("x", t.c + t.a * (np.arange(grid.shape[1]) + 0.5), along.get("X", {})),
-        MAPPING: ((), np.int64(0), _mapping(grid)),
-    }
-
-
-def _mapping(grid: GeoBox) -> dict[str, Any]:
-    numbers = " ".join(repr(float(v)) for v in grid.transform.to_gdal())
-    told = grid.crs.proj.to_cf() if grid.crs is not None else {}
-    return {**told, "spatial_ref": told.get("crs_wkt", ""), "GeoTransform": numbers}
