@@ -19,6 +19,8 @@ from cscl.registry import nearest
 
 __all__ = ["Acquisition", "Factor", "Radiometry", "SITSCube"]
 
+_LARGE_PX = 4_000_000
+
 Factor = float | tuple[float, ...]
 """Scale or offset of one date: one for all bands, or one a band."""
 
@@ -297,7 +299,9 @@ class SITSCube:
     def iter_lines(self) -> Iterator[str]:
         """Describe the cube in lines, as `cscl info` shows it; reads a few windows to say how much is usable."""
         yield from self.iter_facts()
-        for date, share in zip(self.dates, self.valid_share(), strict=True):
+        large = self.shape[0] * self.shape[1] > _LARGE_PX  # where each window of each file may take long to unpack
+        shares = self.select(bands=self.bands[:1]).valid_share(samples=4) if large else self.valid_share()
+        for date, share in zip(self.dates, shares, strict=True):
             yield f"  {_time(date)}  {share:6.1%} usable{'  EMPTY' if share == 0 else ''}"
 
 
