@@ -174,6 +174,7 @@ WRONG = {
     lambda told: told["assets"]["B02"].update(href="ftp://old.example.org/B02.tif"): "addresses of the kind ftp",
     lambda told: told["assets"]["B02"].update(href="/vsistdin/"): "is not read",
     lambda told: told["assets"]["B02"].update({"proj:transform": [10, 5, 0, 5, -10, 0]}): "turned or mirrored",
+    lambda told: told["assets"]["B02"].update({"proj:transform": [10, 0, 1e30, 0, -10, 0]}): "which is nowhere",
     lambda told: told["assets"]["B02"].update({"proj:shape": [24]}): "is damaged",
     lambda told: told["assets"]["B02"].update({"nodata": "none"}): "is damaged .*none",
     lambda told: told["assets"]["B02"].update({"raster:scale": "x"}): "scale of the asset B02 .* no number",

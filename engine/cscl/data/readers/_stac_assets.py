@@ -29,6 +29,7 @@ _COMMON = {
 _NUMBER = re.compile(r"B(0?[1-9]|1[0-2]|8A)", re.IGNORECASE)
 _ENDING = re.compile(r"([-_ ]?(10|20|60)m)?([-_]jp2)?$", re.IGNORECASE)
 _PICTURES = re.compile(r"visual|tci|preview|overview|thumbnail|quicklook|pvi", re.IGNORECASE)
+_FAR, _MOST_PX = 1e8, 10**6
 _UNWANTED = {"thumbnail", "overview", "visual", "metadata"}
 
 
@@ -113,21 +114,30 @@ def _grids(item: Json, file: Path) -> dict[tuple[str, int], GeoBox]:
     """Grids of the assets, of those that tell of them."""
     import odc.stac
     import pystac
+    from odc.loader.types import RasterSource
 
+    bare = {name: value for name, value in item.items() if name != "bbox"} | {"geometry": None}
     try:
         # By itself: a template of a whole collection would carry the grids of its first item over to others.
-        parsed = odc.stac.parse_item(pystac.Item.from_dict(item, migrate=True), asset_absolute_paths=False)
-    except (pystac.STACError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"The item {item['id']} in {file} is damaged ({error!r}). Get it again.") from error
-    made = {}
-    for place, source in parsed.bands.items():
-        box = getattr(source, "geobox", None)
-        if isinstance(box, GeoBox):
-            what = f"The asset {place[0]} of {item['id']}"
-            if box.transform.b or box.transform.d or box.resolution.x <= 0 or box.resolution.y >= 0:
-                raise InputError(f"{what} is turned or mirrored. Bring it north up, e.g. with gdalwarp.")
-            made[place] = make_grid((box.shape[0], box.shape[1]), box.transform, box.crs, what)
-    return made
+        parsed = odc.stac.parse_item(pystac.Item.from_dict(bare, migrate=True), asset_absolute_paths=False)
+    except Exception as error:  # the parsers rely on the specification, and fail in many ways where it is not kept
+        why = str(error) or type(error).__name__
+        raise InputError(f"The item {item['id']} in {file} is damaged ({why[:200]}). Get it again.") from error
+    return {
+        place: _sound(source.geobox, f"The asset {place[0]} of {item['id']}")
+        for place, source in parsed.bands.items()
+        if isinstance(source, RasterSource) and isinstance(source.geobox, GeoBox)
+    }
+
+
+def _sound(box: GeoBox, what: str) -> GeoBox:
+    """Return the grid if it can be one, north up and on earth."""
+    t, (rows, cols) = box.transform, box.shape
+    if not all(abs(n) < _FAR for n in tuple(t)[:6]) or not (0 < rows < _MOST_PX and 0 < cols < _MOST_PX):
+        raise InputError(f"{what} has {rows} x {cols} pixels at {tuple(t)[:6]}, which is nowhere. Get the item again.")
+    if t.b or t.d or t.a <= 0 or t.e >= 0:
+        raise InputError(f"{what} is turned or mirrored. Bring it north up, e.g. with gdalwarp.")
+    return make_grid((rows, cols), t, box.crs, what)
 
 
 def _own_address(item: Json, file: Path) -> str:
@@ -142,7 +152,7 @@ def _own_address(item: Json, file: Path) -> str:
 def _is_band_file(key: str, asset: Json) -> bool:
     kind = str(asset.get("type") or "image/").lower()
     roles = asset.get("roles")
-    unwanted = isinstance(roles, list) and any(role in _UNWANTED for role in roles)
+    unwanted = isinstance(roles, list) and any(str(role) in _UNWANTED for role in roles)
     return not unwanted and not _PICTURES.search(key) and kind.startswith("image/")
 
 
