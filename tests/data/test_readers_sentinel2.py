@@ -347,7 +347,7 @@ def test_bands_in_a_file_each_come_onto_one_grid(tmp_path: Path) -> None:
     for values in cube.stored.values:
         np.testing.assert_array_equal(values[0], stored(OLD, "B02"))
         np.testing.assert_allclose(values[1], twice_as_fine(stored(OLD, "B05")), atol=0.5 + 1e-6)
-    assert cube.radiometry.offset == (0.0, -0.1)
+    assert cube.radiometry.offset == (0.0, -0.1) and "offset -0.1 and 0 assumed" in cube.radiometry.source
     assert any("Nothing says by which baseline 2 of 2 images" in note and "--offset" in note for note in cube.notes)
     given = open_cube(tmp_path, ReadOptions(offset=-0.1))
     assert given.radiometry.offset == (-0.1, -0.1) and not any("baseline" in note for note in given.notes)

@@ -68,6 +68,7 @@ def cube_of(
     notes: Sequence[str] = (),
     grid: GeoBox | None = None,
     folder: Path | None = None,
+    guessed: bool = False,
 ) -> SITSCube:
     """Make one cube of images: all bands on one grid, one image a date, nothing read yet.
 
@@ -89,6 +90,8 @@ def cube_of(
         Where the pixels of the cube lie. Otherwise the union of all images, at the pixels of the finest band.
     folder : Path, optional
         Where the images lie, if the user's masks may lie there, too.
+    guessed : bool
+        Whether offsets are the reader's guess, of which a note tells.
 
     Raises
     ------
@@ -124,6 +127,7 @@ def cube_of(
         clear=clear,
         notes=(_summary(images), *twice, *_filled(dates), *said, *notes),
         acquisitions=tuple(_joined([image.origin for image in date]) for date in dates),
+        guessed=guessed,
     )
     return assemble(found, options)
 

@@ -48,6 +48,8 @@ class Found:
         Axes (time, y, x), bool, lazy.
     acquisitions : tuple of Acquisition, or None
         One a date, if the format tells of them.
+    guessed : bool
+        Whether offsets are the reader's guess, of which a note tells.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Found:
     clear: xr.Variable | None = None
     notes: tuple[str, ...] = ()
     acquisitions: tuple[Acquisition, ...] | None = None
+    guessed: bool = False
 
 
 def band_names(
@@ -144,7 +147,7 @@ def _radiometry(found: Found, groups: Sequence[Sequence[int]], options: ReadOpti
     says: list[str] = []
     notes: list[str] = []
     scales = _settle("scale", found.scales, options.scale, 1e-4 if whole else 1.0, says)
-    offsets = _settle("offset", found.offsets, options.offset, 0.0, says)
+    offsets = _settle("offset", found.offsets, options.offset, 0.0, says, "assumed" if found.guessed else "declared")
     nodata, fills = _missing(found, options, says, notes)
     for group in groups:
         if len({(scales[i], offsets[i]) for i in group}) > 1:
@@ -203,7 +206,12 @@ def _joined(parts: Sequence[Acquisition]) -> Acquisition:
 
 
 def _settle(
-    what: str, declared: Sequence[Factor | None], given: Number, assumed: float, says: list[str]
+    what: str,
+    declared: Sequence[Factor | None],
+    given: Number,
+    assumed: float,
+    says: list[str],
+    how: str = "declared",
 ) -> tuple[Factor, ...]:
     """Value of each date: given, else declared, else assumed; `says` learns which."""
     if given is not None:
@@ -212,7 +220,7 @@ def _settle(
     told = [value if isinstance(value, tuple) else (value,) for value in declared if value is not None]
     known = sorted({number for numbers in told for number in numbers})
     if known:
-        says.append(f"{what} {' and '.join(f'{value:g}' for value in known)} declared")
+        says.append(f"{what} {' and '.join(f'{value:g}' for value in known)} {how}")
     lacking = sum(value is None for value in declared)
     if lacking:
         says.append(f"{what} {assumed:g} assumed" + (f" for {lacking} dates" if known else ""))

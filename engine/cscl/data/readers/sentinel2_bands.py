@@ -48,7 +48,8 @@ def open_bands(path: Path, options: ReadOptions) -> SITSCube:
     if options.mask is None and (path / "masks").is_dir():
         options = replace(options, mask="masks")
     notes = _assumed(sum(guessed for _, guessed in made), len(made))
-    return cube_of([image for image, _ in made], options, path.resolve().name, notes=notes, folder=path)
+    name = path.resolve().name
+    return cube_of([image for image, _ in made], options, name, notes=notes, folder=path, guessed=bool(notes))
 
 
 readers.register("sentinel2_bands")(
@@ -103,7 +104,7 @@ def _image(name: str, files: Files, product: Product | None, options: ReadOption
         if product is not None:
             layer = replace(layer, scale=product.scale, offset=product.offsets.get(band))
         elif unsaid and options.offset is None:
-            layer, guessed = replace(layer, offset=-0.1 if time >= _SHIFTED else None), True
+            layer, guessed = replace(layer, offset=-0.1 if time >= _SHIFTED else 0.0), True
         layers[band] = replace(layer, nodata=0.0 if layer.nodata is None and unsaid else layer.nodata)
     origin = Acquisition(name, level="L2A" if "SCL" in files else None) if product is None else product.origin
     classes, clouds = (Layer(str(files[what][1])) if what in files else None for what in ("SCL", "CLDPRB"))
