@@ -5,6 +5,7 @@ from cscl.benchmark.page import write_benchmark
 from cscl.benchmark.protocol import Protocol
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
+from cscl.data.catalogues import SearchOptions, search
 from cscl.data.datasets import Dataset, Folds, open_dataset
 from cscl.data.readers import ReadOptions, open_cube
 from cscl.data.scenes import LabelOptions, open_labels, open_parcels
@@ -46,12 +47,13 @@ from cscl.training.segment import train
 __all__ = [
     "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "Dataset",
     "Embedding", "ExploreOptions", "FinetuneOptions", "FoldAssessOptions", "Folds", "LabelMap", "LabelOptions",
-    "Legend", "ModelCard", "Offset", "Parcels", "PredictOptions", "Prediction", "Protocol", "Ranking", "ReadOptions",
-    "Recipe", "SITSCube", "SampleOptions", "Scene", "SeasonOptions", "Subset", "SuspectOptions", "Window", "affinity",
-    "aligned", "assess", "assess_folds", "benchmark", "coarsen", "cube_from_xarray", "cube_to_xarray", "draw_sample",
-    "edge_strength", "embed", "estimate_areas", "estimate_offset", "everything", "explore", "export", "finetune",
-    "held_out", "held_out_of_all", "label_next", "offsets_by_date", "open_cube", "open_dataset", "open_labels",
-    "open_parcels", "pooled", "predict", "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined",
-    "run", "select", "simulate", "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected",
-    "write_offset", "write_ranking", "write_sample", "write_season", "write_versus",
+    "Legend", "ModelCard", "Offset", "Parcels", "PredictOptions", "Prediction", "Protocol", "Ranking",
+    "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SearchOptions", "SeasonOptions", "Subset",
+    "SuspectOptions", "Window", "affinity", "aligned", "assess", "assess_folds", "benchmark", "coarsen",
+    "cube_from_xarray", "cube_to_xarray", "draw_sample", "edge_strength", "embed", "estimate_areas",
+    "estimate_offset", "everything", "explore", "export", "finetune", "held_out", "held_out_of_all", "label_next",
+    "offsets_by_date", "open_cube", "open_dataset", "open_labels", "open_parcels", "pooled", "predict", "pretrain",
+    "rasterise", "read_labels", "read_sample", "refine", "refined", "run", "search", "select", "simulate",
+    "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected", "write_offset",
+    "write_ranking", "write_sample", "write_season", "write_versus",
 ]  # fmt: skip

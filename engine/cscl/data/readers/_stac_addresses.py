@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
@@ -13,7 +14,8 @@ __all__ = ["address", "is_local", "unsigned"]
 _CAREFULLY = "empty_dir=yes&max_retry=3&retry_delay=1&connecttimeout=30&low_speed_time=60&low_speed_limit=100"
 _BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 _GDAL = ("/vsizip/", "/vsitar/", "/vsicurl/", "/vsis3/", "/vsigs/", "/vsiaz/")
-_LENT = ".blob.core.windows.net"  # of the Planetary Computer; GDAL itself asks for the token that reading takes
+# Of the Planetary Computer; GDAL itself asks for the token that reading takes.
+_LENT = re.compile(r"sentinel2l\w+\.blob\.core\.windows\.net")
 _SECRETS = {
     "sig", "signature", "token", "access_token", "key", "apikey", "api_key", "awsaccesskeyid", "x-amz-signature",
     "x-amz-security-token", "x-amz-credential", "x-goog-signature", "x-goog-credential", "subscription-key",
@@ -41,7 +43,7 @@ def address(href: str, file: Path, own: str, collection: str) -> str:
     """
     parts = urlsplit(href)
     if parts.scheme in ("http", "https"):
-        lent = parts.netloc.endswith(_LENT)
+        lent = _LENT.fullmatch(parts.netloc) is not None
         sign = f"pc_url_signing=yes&pc_collection={quote(collection)}&" if lent else ""
         return f"/vsicurl?{sign}{_CAREFULLY}&url={quote(unsigned(href) if lent else href, safe=':/')}"
     if parts.scheme in _BUCKETS:
