@@ -29,6 +29,7 @@ LAYER = {
     **dict.fromkeys(["napari_cscl.settings", "napari_cscl.autosave"], "settings"),
     **dict.fromkeys(["napari_cscl.bridge", "napari_cscl.composite", "napari_cscl.kept", "napari_cscl.marks"], "bridge"),
     **dict.fromkeys(["napari_cscl.opening", "napari_cscl.region", "napari_cscl.stage"], "bridge"),
+    "napari_cscl.fromlayers": "bridge",
     **dict.fromkeys(["napari_cscl.training", "napari_cscl.finetuning", "napari_cscl.finer"], "acts"),
     **dict.fromkeys(["napari_cscl.boundaryview", "napari_cscl.looking", "napari_cscl.sights"], "views"),
     **dict.fromkeys(["napari_cscl.cases", "napari_cscl.selected", "napari_cscl.versusview"], "views"),

@@ -13,6 +13,7 @@ from cscl.cube import SITSCube
 from cscl.data.readers import ReadOptions
 from cscl.data.warp import warped
 from cscl.events import Job, run
+from cscl.grid import same
 from cscl.inference.offset import By
 from napari_cscl.aligning import open_aligned
 from napari_cscl.composite import Composite, fitting
@@ -31,6 +32,7 @@ from napari_cscl.opening import (
     show_images,
 )
 
+from .fromlayers import FromLayers
 from .outlinecheck import OutlineCheck
 from .panel import Panel
 from .parts import described, form, group, row, words
@@ -77,6 +79,7 @@ class DataPanel(Panel):
         self.images.setToolTip("A folder with one GeoTIFF a date, the date in its name, or a Zarr store")
         self.image_file = QPushButton("Open file ...")
         self.image_file.setToolTip("A NetCDF file, or one GeoTIFF of all dates with a .json beside it that names them")
+        self.from_layers = FromLayers(self)
         self.reading = Form(ReadOptions(), titles=READING, more="How images are read")
         self.again = QPushButton("Open these images again so")
         self.again.setToolTip("Read the open images once more, as the form above says")
@@ -96,8 +99,8 @@ class DataPanel(Panel):
         self.chosen_bands = row(*self.bands)
         self._look = form(("Show as", self.composite), ("", self.chosen_bands))
         return group(
-            "Images", row(self.images, self.image_file), self.reading, self.again, self.about, self.count, self._look,
-            self.masked,
+            "Images", row(self.images, self.image_file), self.from_layers, self.reading, self.again, self.about,
+            self.count, self._look, self.masked,
         )  # fmt: skip
 
     def _build_labels(self) -> QWidget:
@@ -124,7 +127,13 @@ class DataPanel(Panel):
         self.session.cube_changed.connect(self._cube_changed)
         self.session.labels_changed.connect(self._labels_changed)
         self.strays.tidied.connect(self._find_usable_of_small)
-        self.needs |= {self.images: (), self.image_file: (), self.labels: ("cube",), self.column: ("labels",)}
+        self.needs |= {
+            self.images: (),
+            self.image_file: (),
+            self.from_layers.start: (),
+            self.labels: ("cube",),
+            self.column: ("labels",),
+        }
         self.needs |= dict.fromkeys((self.count, self.composite, *self.bands, self.masked), ("cube",))
 
     # --- images ----------------------------------------------------------------------------------------------------
@@ -151,6 +160,14 @@ class DataPanel(Panel):
             self.strays.ask_about_images(images.cube)
         else:
             self.take_images(images)
+
+    def open_cube(self, cube: SITSCube) -> None:
+        """Open images that are at hand as the scene; where another scene is open, ask what to do with them."""
+        self.strays.offer.end()
+        if self.session.origin is not None and not same(cube.grid, self.session.origin):
+            self.strays.ask_about_images(cube)
+        else:
+            self._do(show_images(cube), "Opening images", self.take_images, is_small(cube))
 
     def take_images(self, images: Images) -> None:
         """Make images the scene, and show them."""
