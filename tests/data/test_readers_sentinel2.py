@@ -196,6 +196,13 @@ def test_of_two_baselines_the_higher_goes_first_and_means_the_same(tmp_path: Pat
     np.testing.assert_allclose(reflectance[1, :, 4:], stored(NEW, "B08")[:, 4:] / 1e4 - 0.1, atol=1e-6)
 
 
+def test_one_pass_near_the_date_line_is_one_day(tmp_path: Path) -> None:
+    fiji = {"corner": (600_000, 8_100_040), "epsg": 32760, "suffix": ".tif"}  # 178 degrees east: 10:30 is 22:40 UTC
+    for date in ("20210601T235958", "20210602T000013"):
+        write_safe(tmp_path, name_of(date, orbit=72, tile="60KXG"), **fiji)
+    assert len(open_cube(tmp_path).dates) == 1
+
+
 def test_the_same_product_twice_is_read_once(tmp_path: Path) -> None:
     zipped(write_safe(tmp_path, suffix=".tif"))
     cube = open_cube(tmp_path)
@@ -242,6 +249,8 @@ def test_two_zones_are_refused_or_warped(tmp_path: Path) -> None:
 def test_levels_are_not_mixed(tmp_path: Path) -> None:
     write_safe(tmp_path, OLD, suffix=".tif")
     write_safe(tmp_path, name_of("20210606T105031", level="L1C"), suffix=".tif")
+    with pytest.raises(InputError, match="tell their own dates, so --dates has no use"):
+        open_cube(tmp_path, ReadOptions(dates=("2021-06-01",)))
     with pytest.raises(InputError, match=r"mixes L1C \(.*\) and L2A \(.*\).*Keep the products of one level"):
         open_cube(tmp_path)
 

@@ -6,6 +6,7 @@ A reader of such a format (SAFE products, files a band, STAC items) lists `Image
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio.warp import transform
 
 from cscl.cube import Acquisition, Factor, SITSCube
 from cscl.errors import InputError
@@ -24,7 +26,7 @@ from . import ReadOptions
 from ._aligned import Source, Stack
 from ._assemble import Found, assemble
 from ._cloudmasks import both, usable_from
-from ._layers import Layer, bounds_in, known
+from ._layers import Layer, known
 from ._lazy import lazy
 from ._masks import masks_in
 from ._union import union
@@ -100,6 +102,11 @@ def cube_of(
     """
     if not images:
         raise InputError(f"{name} holds no images that can be read.")
+    if options.dates is not None:
+        raise InputError(
+            f"The images of {name} tell their own dates, so --dates has no use. Choose some with --first-date and "
+            "--last-date."
+        )
     images, twice = _once(images)
     _require_one_level(images, name)
     bands = _bands(images, options, name)
@@ -189,15 +196,16 @@ def _dates(images: Sequence[Image]) -> list[list[Image]]:
 
 
 def _rank(image: Image) -> tuple[tuple[int, ...], np.datetime64]:
-    baseline = tuple(int(n) for n in (image.origin.baseline or "0").split("."))
+    baseline = tuple(int(n) for n in re.findall(r"\d+", image.origin.baseline or "0"))
     return baseline, image.made if image.made is not None else np.datetime64(0, "ns")
 
 
 def _solar_day(image: Image) -> str:
     """Day where the sun stands: near the date line one pass has two days of UTC."""
-    west, _, east, _ = bounds_in(_grids(image)[0], "EPSG:4326")
-    hours = (west + east) / 2 / 15
-    return str((image.time + np.timedelta64(round(hours * 3600), "s")).astype("datetime64[D]"))
+    grid = _grids(image)[0]
+    x, y = grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2)
+    (longitude,), _ = transform(str(grid.crs), "EPSG:4326", [x], [y])
+    return str((image.time + np.timedelta64(round(longitude / 15 * 3600), "s")).astype("datetime64[D]"))
 
 
 def _nodata(images: Sequence[Image], dtype: np.dtype[Any], options: ReadOptions, name: str) -> float:
