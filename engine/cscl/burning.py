@@ -29,7 +29,7 @@ __all__ = ["SMALL_PX", "on_grid", "rasterise", "rasterising"]
 SMALL_PX = 4
 """Parcels that hold the centres of fewer pixels than this teach and tell little."""
 
-STRIP_PX = 512  # rows that are burned together: on a whole tile at once GDAL takes nine times as long
+STRIP_PX = 256  # rows that are burned together: on a whole tile at once GDAL takes nine times as long
 AT_ONCE = 20_000  # parcels that are reprojected between two events
 
 Shapes = NDArray[Any]
@@ -65,6 +65,7 @@ def rasterising(parcels: Parcels, grid: GeoBox, legend: Legend) -> Job[LabelMap]
     shapes: Shapes = np.asarray(table.geometry.array, object)
     a, b = yield from overlapping(shapes)
     order = precedence(shapes, table["code"], table["parcel_id"])
+    yield Progress("looking for overlaps", len(shapes), len(shapes), "parcel")
     class_of = np.array([legend.id_by_code().get(code, legend.ignore) for code in table["code"]], legend.dtype)
     id_of = table["parcel_id"].to_numpy(np.int32)
     pixels = in_pixels(shapes, grid)

@@ -18,7 +18,7 @@ from cscl.events import Job, Progress
 
 __all__ = ["apart", "common_ground", "overlapping", "precedence"]
 
-AT_ONCE = 5000  # polygons whose neighbours are looked at between two events
+AT_ONCE = 2000  # polygons whose neighbours are looked at between two events
 FEW = 200  # polygons that are cut between two events
 AREA = 2  # digit of a DE-9IM that says that insides share an area
 
@@ -100,10 +100,9 @@ def apart(geometry: NDArray[Any], order: Places, a: Places, b: Places) -> Job[ND
 def common_ground(geometry: NDArray[Any], a: Places, b: Places) -> NDArray[Any]:
     """Cut the polygons out that pairs have in common: multipolygons, without the lines along which they also touch."""
     common = shapely.intersection(geometry[a], geometry[b])
-    parts, of = shapely.get_parts(common, return_index=True)
+    mixed = np.flatnonzero(shapely.get_type_id(common) == shapely.GeometryType.GEOMETRYCOLLECTION)
+    parts, of = shapely.get_parts(common[mixed], return_index=True)
     polygons = shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
-    whole = np.isin(shapely.get_type_id(common), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
-    if not whole.all():
-        kept = [shapely.multipolygons(parts[polygons & (of == place)]) for place in np.flatnonzero(~whole)]
-        common[~whole] = kept
+    common[mixed] = np.full(len(mixed), shapely.MultiPolygon(), object)
+    common[mixed] = shapely.multipolygons(parts[polygons], indices=of[polygons], out=common[mixed])
     return np.asarray(common)
