@@ -38,7 +38,7 @@ def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[s
     elif is_dataset(path):
         yield from open_dataset(path).iter_lines()
     elif path.is_file() and is_vector(path) and not is_stac(path):
-        yield from _parcels(Parcels.open(path, crs="EPSG:4326" if path.suffix == ".json" else None))
+        yield from _parcels(Parcels.open(path))
     else:
         yield from open_cube(path, reading or ReadOptions()).iter_lines()
 
@@ -121,10 +121,9 @@ def _parcels(parcels: Parcels) -> Iterator[str]:
     yield f"{parcels.name}: {len(parcels)} parcels, {table.crs.to_string()}"
     west, south, east, north = table.to_crs("EPSG:4326").total_bounds
     yield f"  extent      {west:.4f} {south:.4f} {east:.4f} {north:.4f} (degrees, west south east north)"
-    for column in table.columns:
-        if column not in ("geometry", "parcel_id", "code"):
-            values = table[column].dropna().map(str)  # a column of GeoJSON may hold lists, which have no hash
-            yield f"  column      {column}: {values.nunique()} values, e.g. {', '.join(values.unique()[:6])}"
+    for column, stored in parcels.columns.items():
+        values = table[stored].dropna().map(str)  # a column of GeoJSON may hold lists, which have no hash
+        yield f"  column      {column}: {values.nunique()} values, e.g. {', '.join(values.unique()[:6])}"
     yield from (f"  note: {note}" for note in parcels.notes)
 
 

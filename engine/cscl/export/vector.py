@@ -22,6 +22,7 @@ from cscl.errors import GridError
 from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox, Window, tile_count, tiles
 from cscl.legend import Legend
+from cscl.overlaps import precedence
 from cscl.parcels import Parcels
 from cscl.products import Prediction
 
@@ -73,12 +74,13 @@ def parcel_table(prediction: Prediction, parcels: Parcels) -> Job[gpd.GeoDataFra
             f"No parcel of {parcels.name} lies on the map {prediction.name}. Check that both show the same place and "
             "that the CRS of each is right."
         )
+    order = precedence(np.asarray(here.array, object), parcels.table["code"], parcels.table["parcel_id"])
     tally = _Tally(len(here), len(prediction.legend))
     shape = int(prediction.grid.shape[0]), int(prediction.grid.shape[1])
     total = tile_count(shape, WINDOW_PX)
     for done, window in enumerate(tiles(shape, WINDOW_PX)):
         yield Progress("judging parcels", done, total, "window")
-        burnt = _burn(here, prediction.grid, window)
+        burnt = _burn(here, order, prediction.grid, window)
         if burnt.rows.size:
             ids, confidence = prediction.read(window)
             tally.add(burnt, prediction.legend.to_index(ids), confidence)
@@ -137,10 +139,10 @@ class _Burnt:
     interior: NDArray[np.bool_]
 
 
-def _burn(here: gpd.GeoSeries, grid: GeoBox, window: Window) -> _Burnt:
+def _burn(here: gpd.GeoSeries, order: NDArray[np.int64], grid: GeoBox, window: Window) -> _Burnt:
     """Burn the parcels of a window and of a ring of one pixel around it, also beyond the map: there polygons go on."""
     ring = grid[window.rows, window.cols].pad(1)
-    rows = np.sort(here.sindex.query(box(*ring.boundingbox.bbox)))
+    rows = order[np.isin(order, here.sindex.query(box(*ring.boundingbox.bbox)))]  # the smallest are burned last
     burnt = np.zeros((window.height + 2, window.width + 2), np.int32)
     if rows.size:
         shapes = zip(here.iloc[rows], range(1, len(rows) + 1), strict=True)
