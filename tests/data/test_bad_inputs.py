@@ -550,6 +550,15 @@ def _(folder: Path) -> Made:
     return folder
 
 
+# --- what is no image by itself --------------------------------------------------------------------------------------
+
+UNKNOWN = "unknown"
+case(UNKNOWN, "nothing")(lambda folder: folder / "season")
+case(UNKNOWN, "a sample of a dataset as a pickle")(lambda folder: garbage(folder / "sample.pickle"))
+case(UNKNOWN, "a NumPy array")(lambda folder: save_array(folder / "images", IMAGE))
+case(UNKNOWN, "a file of another kind")(lambda folder: garbage(folder / "season.docx"))
+
+
 # --- label rasters and legends ---------------------------------------------------------------------------------------
 
 LABELS = "labels"

@@ -91,7 +91,8 @@ def band_names(
             twice = sorted({name for name in names if names.count(name) > 1})
             raise InputError(f"{where} has more than one band called {', '.join(twice)}. Name all bands with --bands.")
         names = tuple(f"band_{i + 1}" for i in range(len(found)))
-        return names, (f"The bands have no names in the files; they are called {names[0]} to {names[-1]}.",)
+        called = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        return names, (f"The bands have no names in the files; they are called {called}.",)
     if len(set(options.bands)) != len(found) or len(options.bands) != len(found):
         raise InputError(
             f"{where} has {len(found)} bands without names, and {len(set(options.bands))} different names are given. "
