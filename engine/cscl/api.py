@@ -36,6 +36,9 @@ from cscl.inference.versus import held_out_of_all, versus
 from cscl.inference.versus_files import write_versus
 from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
+from cscl.patches.layouts import export_dataset
+from cscl.patches.make import make_dataset
+from cscl.patches.options import PatchOptions
 from cscl.products import AffinityMap, Embedding, LabelMap, Prediction, Scene
 from cscl.recipe import Recipe
 from cscl.simulate import SeasonOptions, simulate, write_season
@@ -47,13 +50,13 @@ from cscl.training.segment import train
 __all__ = [
     "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "Dataset",
     "Embedding", "ExploreOptions", "FinetuneOptions", "FoldAssessOptions", "Folds", "LabelMap", "LabelOptions",
-    "Legend", "ModelCard", "Offset", "Parcels", "PredictOptions", "Prediction", "Protocol", "Ranking",
+    "Legend", "ModelCard", "Offset", "Parcels", "PatchOptions", "PredictOptions", "Prediction", "Protocol", "Ranking",
     "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SearchOptions", "SeasonOptions", "Subset",
     "SuspectOptions", "Window", "affinity", "aligned", "assess", "assess_folds", "benchmark", "coarsen",
-    "cube_from_xarray", "cube_to_xarray", "draw_sample", "edge_strength", "embed", "estimate_areas",
-    "estimate_offset", "everything", "explore", "export", "finetune", "held_out", "held_out_of_all", "label_next",
-    "offsets_by_date", "open_cube", "open_dataset", "open_labels", "open_parcels", "pooled", "predict", "pretrain",
-    "rasterise", "read_labels", "read_sample", "refine", "refined", "run", "search", "select", "simulate",
-    "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected", "write_offset",
-    "write_ranking", "write_sample", "write_season", "write_versus",
+    "cube_from_xarray", "cube_to_xarray", "draw_sample", "edge_strength", "embed", "estimate_areas", "estimate_offset",
+    "everything", "explore", "export", "export_dataset", "finetune", "held_out", "held_out_of_all", "label_next",
+    "make_dataset", "offsets_by_date", "open_cube", "open_dataset", "open_labels", "open_parcels", "pooled", "predict",
+    "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined", "run", "search", "select", "simulate",
+    "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected", "write_offset", "write_ranking",
+    "write_sample", "write_season", "write_versus",
 ]  # fmt: skip

@@ -30,12 +30,14 @@ def test_the_command_makes_a_dataset_of_a_season_that_info_describes(
     season, out = root / "sample_data" / "season", tmp_path / "d"
     told = ["--class-column", "crop", "--name-column", "crop_name", "--mask", str(season / "masks"), "--workers", "2"]
     cut = ["--patch", "48", "--stride", "40", "--block", "48", "--bands", "B02,B03,B04,B08", "--licence", "CC0-1.0"]
-    assert main(["make-dataset", str(season / "images"), str(season / "parcels.gpkg"), str(out), *told, *cut]) == 0
+    pair = [str(season / "images"), str(season / "parcels.gpkg")]
+    assert main(["make-dataset", *pair, str(out), *told, *cut, "--also", *pair]) == 0
     said = capsys.readouterr()
     assert "each of" in said.err and "lies in one fold only" in said.err and said.out.strip() == str(out)
     assert main(["info", str(out)]) == 0
     lines = capsys.readouterr().out
-    assert "dataset of 9 entries" in lines and "bands       B02 B03 B04 B08" in lines and "winter wheat" in lines
+    assert "dataset of 18 entries" in lines and "first       images_1_0_0" in lines
+    assert "bands       B02 B03 B04 B08" in lines and "winter wheat" in lines
     assert "**Licence**: CC0-1.0" in (out / "dataset.md").read_text()
     assert main(["make-dataset", str(season / "images"), str(season / "labels.tif"), str(tmp_path / "x")]) == 2
     assert "needs parcels as polygons" in capsys.readouterr().err

@@ -226,6 +226,8 @@ def test_scenes_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
         run(make_dataset([(cube(name="a"), register()), (cube(bands=("B04",), name="b"), register())], tmp_path / "d"))
     with pytest.raises(InputError, match="holds no patch of 48"):
         PatchOptions(block_px=10)
+    with pytest.raises(InputError, match="at most 2048 pixels"):
+        PatchOptions(block_px=4096, finer=4)
     with pytest.raises(GridError, match="No parcel"):
         run(make_dataset([(cube(), register()), (cube(west=9e5), register())], tmp_path / "d", SMALL))
 

@@ -35,7 +35,8 @@ def _legend(args: Arguments, registers: Sequence[Any]) -> Any:
     own = [parcels.legend(args.name_column) for parcels in registers]
     legend = own[0]
     for other in own[1:]:
-        legend = legend.extended((c.code for c in other.classes), {c.code: c.name for c in other.classes})
+        names = {c.code: c.name for c in other.classes}
+        legend = legend.extended(list(names), names)
     return legend
 
 

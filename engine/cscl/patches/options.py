@@ -9,6 +9,7 @@ from cscl.errors import InputError
 
 __all__ = ["PatchOptions"]
 
+MOST_LABELS_PX = 8192  # along a block
 LEAST_FOLDS, MOST_FOLDS = 3, 200  # one to learn from, one to choose by, one to judge by; a byte holds their number
 
 
@@ -34,7 +35,8 @@ class PatchOptions:
     ] = 1
     unlabelled: Annotated[bool, {"tooltip": "Keep patches in which no pixel has a class, too"}] = False
     compression: Annotated[
-        Literal["zstd", "none"], {"tooltip": "Of each patch: zstd, or none, which is larger and no faster to read"}
+        Literal["zstd", "none"],
+        {"tooltip": "Of each patch: zstd, or none, which is larger and some times faster to read"},
     ] = "zstd"
     shard_mb: Annotated[
         int, {"min": 1, "max": 1000, "tooltip": "Largest size of a file of patches, MB before compression"}
@@ -54,6 +56,12 @@ class PatchOptions:
             raise InputError(
                 f"A block of {self.block_px} pixels holds no patch of {self.patch_px}. Give larger blocks or smaller "
                 "patches."
+            )
+
+        if self.block_px is not None and self.block_px * self.finer > MOST_LABELS_PX:
+            raise InputError(
+                f"The labels of a block of {self.block_px} pixels, {self.finer} times finer, take too much memory at "
+                f"once. Give blocks of at most {MOST_LABELS_PX // self.finer} pixels."
             )
 
     @property
