@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
-import numcodecs  # type: ignore[import-untyped]
+import numcodecs
 import numpy as np
 import zarr
 from numpy.typing import NDArray
