@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # it has no public name
 from rasterio.warp import transform
 
 from cscl.cube import Acquisition, Factor, SITSCube
-from cscl.errors import InputError
+from cscl.errors import GridError, InputError
 from cscl.grid import GeoBox
 from cscl.registry import nearest
 
@@ -204,7 +205,12 @@ def _solar_day(image: Image) -> str:
     """Day where the sun stands: near the date line one pass has two days of UTC."""
     grid = _grids(image)[0]
     x, y = grid.transform @ (grid.shape[1] / 2, grid.shape[0] / 2)
-    (longitude,), _ = transform(str(grid.crs), "EPSG:4326", [x], [y])
+    try:
+        (longitude,), _ = transform(str(grid.crs), "EPSG:4326", [x], [y])
+    except CPLE_BaseError as error:
+        raise GridError(
+            f"{image.origin.product} lies nowhere on earth ({error}). Check its reference system and place."
+        ) from error
     return str((image.time + np.timedelta64(round(longitude / 15 * 3600), "s")).astype("datetime64[D]"))
 
 

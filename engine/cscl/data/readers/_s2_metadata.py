@@ -29,6 +29,8 @@ BANDS = tuple(NATIVE_M)
 USUAL = tuple(band for band, size in NATIVE_M.items() if size < 60)
 
 _SHIFTED_FROM = (4, 0)  # baseline from which on stored values carry a shift
+_LARGEST_TILE_M = 200_000  # they are 109.8 km wide
+_FARTHEST_M = 10_000_000  # as UTM counts
 _MOST_XML = 64_000_000  # bytes; real ones have less than one million
 
 
@@ -115,6 +117,11 @@ def tile_grids(xml: bytes, where: str) -> tuple[str | None, dict[int, GeoBox]]:
         if pixel.isdigit() and pixel in corners:
             rows, cols = (int(_number(size, what, where)) for what in ("NROWS", "NCOLS"))
             left, top = (_number(corners[pixel], what, where) for what in ("ULX", "ULY"))
+            if not 0 < max(rows, cols) * int(pixel) <= _LARGEST_TILE_M or max(abs(left), abs(top)) > _FARTHEST_M:
+                raise InputError(
+                    f"{where} tells of {rows} x {cols} pixels at {left:g}, {top:g}, which no tile has. Get the product "
+                    "again."
+                )
             grids[int(pixel)] = make_grid((rows, cols), Affine(int(pixel), 0, left, 0, -int(pixel), top), crs, where)
     return tile, grids
 

@@ -18,6 +18,7 @@ from ._layers import bounds_in
 __all__ = ["union"]
 
 _TOUCH_PX = 1e-3
+_LARGEST_PX = 2_000_000  # a zone of UTM from pole to pole, at 10 m
 
 
 def union(grids: Mapping[GeoBox, str], options: ReadOptions, name: str) -> GeoBox:
@@ -50,6 +51,11 @@ def union(grids: Mapping[GeoBox, str], options: ReadOptions, name: str) -> GeoBo
     (left, bottom), (right, top) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     col, row = (math.floor(n + _TOUCH_PX) for n in ~pixels @ (left, top))
     end_col, end_row = (math.ceil(n - _TOUCH_PX) for n in ~pixels @ (right, bottom))
+    if max(end_row - row, end_col - col) > _LARGEST_PX:
+        raise GridError(
+            f"The images of {name} lie so far apart that one grid would have {end_row - row} x {end_col - col} pixels. "
+            "Keep those of one place, or check what their files say of it."
+        )
     return make_grid((end_row - row, end_col - col), pixels @ Affine.translation(col, row), crs, name)
 
 
