@@ -130,7 +130,7 @@ def test_cubes_that_cannot_be() -> None:
     with pytest.raises(InputError, match="one value for each of 3 dates"):
         SITSCube(plain.stored, plain.grid, Radiometry((1.0,), (0.0,), None, ""))
     for wrong, why in (
-        ({"radiometry": Radiometry(((1.0,),) * 3, (0.0,) * 3, None, "")}, "one for each of 2 bands"),
+        ({"radiometry": Radiometry(((1.0,),) * 3, (0.0,) * 3, None, "")}, "one for each of 2"),
         ({"acquisitions": (Acquisition("one"),)}, "one acquisition for each of 3 dates"),
     ):
         with pytest.raises(InputError, match=why):

@@ -114,4 +114,4 @@ def test_an_extended_legend_keeps_what_it_has_and_finds_free_ids() -> None:
     assert longer.classes[:2] == legend.classes and longer.ignore == legend.ignore
     assert [(c.id, c.code, c.name) for c in longer.classes[2:]] == [(2, "BAR", "BAR"), (4, "SUN", "sunflower")]
     assert legend.extended([]) == legend == legend.extended(["WWH"])
-    assert Legend.from_codes([2, 7]).extended(["7", "9", "255"]).ids == (2, 7, 9, 1)
+    assert Legend.from_codes([2, 7]).extended(code for code in ["7", "9", "255"]).ids == (2, 7, 9, 1)

@@ -159,12 +159,12 @@ class SITSCube:
             raise InputError(f"{self.name}: the dates do not ascend. Sort them and merge identical ones first.")
         if len(self.radiometry.scale) != len(self.dates) or len(self.radiometry.offset) != len(self.dates):
             raise InputError(f"{self.name}: scale and offset must hold one value for each of {len(self.dates)} dates.")
-        for factor in (*self.radiometry.scale, *self.radiometry.offset):
-            if isinstance(factor, tuple) and len(factor) != len(self.bands):
-                raise InputError(
-                    f"{self.name}: the scales and offsets of a date must be one for all bands, or one for each of "
-                    f"{len(self.bands)} bands."
-                )
+        bands = self.stored.shape[1]
+        by_band = [f for f in (*self.radiometry.scale, *self.radiometry.offset) if isinstance(f, tuple)]
+        if any(len(factors) != bands for factors in by_band):
+            raise InputError(
+                f"{self.name}: the scales and offsets of a date must be one for all bands, or one for each of {bands}."
+            )
         if self.acquisitions is not None and len(self.acquisitions) != len(self.dates):
             raise InputError(f"{self.name}: there must be one acquisition for each of {len(self.dates)} dates.")
 

@@ -148,8 +148,8 @@ class Legend:
 
         A new code keeps its value as id if it is a whole number whose id is free, and takes the next free id if not.
         """
-        known, taken = set(self.id_by_code()), {*self.ids, self.ignore}
-        new = [c for c in Legend.from_codes(codes, names).classes if c.code not in known] if set(codes) else []
+        codes, known, taken = list(codes), set(self.id_by_code()), {*self.ids, self.ignore}
+        new = [c for c in Legend.from_codes(codes, names).classes if c.code not in known] if codes else []
         colours = default_colours(len(self) + len(new))[len(self) :]
         classes = list(self.classes)
         for crop, colour in zip(new, colours, strict=True):
