@@ -19,7 +19,7 @@ from cscl.errors import GridError, InputError
 from cscl.events import Progress
 from cscl.grid import make_grid
 from cscl.legend import Legend
-from cscl.parcels import Parcels, rasterise
+from cscl.parcels import Parcels, columns_in, rasterise
 
 X0, Y0 = 465180.0, 5080250.0
 GRID = make_grid((12, 15), Affine(10, 0, X0, 0, -10, Y0), "EPSG:32633", "grid")
@@ -206,3 +206,9 @@ def test_opening_says_how_far_it_is(tmp_path: Path) -> None:
     opened(tmp_path)
     events = list(Parcels.opening(tmp_path / "parcels.parquet"))
     assert len(events) == 3 and all(isinstance(event, Progress) for event in events)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
+def test_columns_that_may_hold_the_crop(tmp_path: Path, suffix: str) -> None:
+    opened(tmp_path, suffix=suffix, sown=pd.to_datetime(["2021-03-01"] * 4), crop=list("abcd"), area=[1.5] * 4)
+    assert columns_in(tmp_path / f"parcels{suffix}") == ["crop", "area"]

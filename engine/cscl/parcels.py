@@ -225,7 +225,7 @@ class Parcels:
 
 
 def columns_in(path: str | Path) -> list[str]:
-    """Columns of a vector file, one of which may hold the crop; its polygons are not read.
+    """Columns of a vector file, one of which may hold the crop, so without those of dates; its polygons are not read.
 
     Raises
     ------
@@ -234,9 +234,11 @@ def columns_in(path: str | Path) -> list[str]:
     """
     path = Path(path)
     if not path.exists() or path.suffix.lower() in {".parquet", ".geoparquet"}:
-        return [str(c) for c in read_table(path, None).columns if c != "geometry"]
+        table = read_table(path, None)
+        return [str(c) for c in table.columns if c != "geometry" and table[c].dtype.kind not in "mM"]
     try:
-        return [str(name) for name in pyogrio.read_info(path)["fields"]]
+        info = pyogrio.read_info(path)
+        return [str(n) for n, kind in zip(info["fields"], info["dtypes"], strict=True) if "datetime" not in str(kind)]
     except pyogrio.errors.DataSourceError as error:
         raise unreadable(path, error) from error
 

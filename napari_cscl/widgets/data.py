@@ -321,7 +321,7 @@ class DataPanel(Panel):
 
     def _tell_of(self, opened: Labels) -> None:
         self._opened_labels = opened
-        notes = opened.parcels.notes if opened.parcels is not None else ()
+        notes = opened.labels.notes
         self.about_labels.setText(described(opened.labels.name, opened.facts, notes))
         self.column.addItems(opened.columns)
         chosen = opened.parcels.class_column if opened.parcels is not None else None
