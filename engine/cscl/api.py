@@ -12,6 +12,7 @@ from cscl.data.scenes import LabelOptions, open_labels, open_parcels
 from cscl.data.xarrays import cube_from_xarray, cube_to_xarray
 from cscl.events import run
 from cscl.export.bundle import export
+from cscl.export.cube import CubeOptions, plan_cube, write_cube
 from cscl.grid import Window, refined
 from cscl.inference.align import AlignOptions, estimate_offset, offsets_by_date
 from cscl.inference.align_files import write_corrected, write_offset
@@ -48,15 +49,15 @@ from cscl.training.refine import refine
 from cscl.training.segment import train
 
 __all__ = [
-    "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "Dataset",
-    "Embedding", "ExploreOptions", "FinetuneOptions", "FoldAssessOptions", "Folds", "LabelMap", "LabelOptions",
-    "Legend", "ModelCard", "Offset", "Parcels", "PatchOptions", "PredictOptions", "Prediction", "Protocol", "Ranking",
-    "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SearchOptions", "SeasonOptions", "Subset",
-    "SuspectOptions", "Window", "affinity", "aligned", "assess", "assess_folds", "benchmark", "coarsen",
-    "cube_from_xarray", "cube_to_xarray", "draw_sample", "edge_strength", "embed", "estimate_areas", "estimate_offset",
-    "everything", "explore", "export", "export_dataset", "finetune", "held_out", "held_out_of_all", "label_next",
-    "make_dataset", "offsets_by_date", "open_cube", "open_dataset", "open_labels", "open_parcels", "pooled", "predict",
-    "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined", "run", "search", "select", "simulate",
-    "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected", "write_offset", "write_ranking",
-    "write_sample", "write_season", "write_versus",
+    "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "CubeOptions",
+    "Dataset", "Embedding", "ExploreOptions", "FinetuneOptions", "FoldAssessOptions", "Folds", "LabelMap",
+    "LabelOptions", "Legend", "ModelCard", "Offset", "Parcels", "PatchOptions", "PredictOptions", "Prediction",
+    "Protocol", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SearchOptions",
+    "SeasonOptions", "Subset", "SuspectOptions", "Window", "affinity", "aligned", "assess", "assess_folds", "benchmark",
+    "coarsen", "cube_from_xarray", "cube_to_xarray", "draw_sample", "edge_strength", "embed", "estimate_areas",
+    "estimate_offset", "everything", "explore", "export", "export_dataset", "finetune", "held_out", "held_out_of_all",
+    "label_next", "make_dataset", "offsets_by_date", "open_cube", "open_dataset", "open_labels", "open_parcels",
+    "plan_cube", "pooled", "predict", "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined", "run",
+    "search", "select", "simulate", "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected",
+    "write_cube", "write_offset", "write_ranking", "write_sample", "write_season", "write_versus",
 ]  # fmt: skip

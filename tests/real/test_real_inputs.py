@@ -12,6 +12,8 @@ import pytest
 from cscl.data.readers import ReadOptions, open_cube
 from cscl.data.scenes import LabelOptions, open_labels
 from cscl.errors import GridError
+from cscl.events import run
+from cscl.export.cube import CubeOptions, write_cube
 from cscl.grid import Window, require_same
 from cscl.legend import Legend
 from cscl.parcels import Parcels, rasterise
@@ -48,6 +50,16 @@ def test_slovenia_from_geotiffs_and_netcdf_is_one_cube(slovenia: Path, expected:
     for window in (None, Window(30, 41, 17, 23)):
         for of_a, of_b in zip(a.read(window), b.read(window), strict=True):
             np.testing.assert_array_equal(of_a, of_b)
+
+
+@pytest.mark.parametrize("form", ["s2_l1c_per_date", "s2_l1c_cube.nc", "ndvi68_cube.nc"])
+def test_slovenia_as_a_zarr_store_is_the_same_cube(slovenia: Path, tmp_path: Path, form: str) -> None:
+    cube = open_cube(slovenia / form, ReadOptions(mask="cloud_mask" if form.startswith("ndvi") else None))
+    back = run(write_cube(cube, tmp_path / "cube.zarr", CubeOptions(chunk_px=64)))
+    np.testing.assert_array_equal(back.stored.values, cube.stored.values)
+    np.testing.assert_array_equal(back.read()[1], cube.read()[1])
+    np.testing.assert_array_equal(back.dates, cube.dates)
+    assert (back.bands, back.grid, back.radiometry) == (cube.bands, cube.grid, cube.radiometry)
 
 
 def test_slovenia_check_points(slovenia: Path, expected: dict[str, Any]) -> None:

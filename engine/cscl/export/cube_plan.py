@@ -97,14 +97,13 @@ class CubePlan:
 
     @property
     def seconds(self) -> float:
-        """Time that is still to go: a chunk is written while the next is read."""
-        alone = math.prod(self.block) == 1
-        return self.left * (max(self.read_s, self.write_s) if alone else self.read_s + self.write_s)
+        """Time that is still to go, at most: where a core is free, a chunk is written while the next is read."""
+        return self.left * (self.read_s + self.write_s)
 
     @property
     def memory_bytes(self) -> int:
-        """Memory that pixels take: a block, a chunk on its way to the disk, and the same compressed."""
-        return self.chunk_bytes * (math.prod(self.block) + 2)
+        """Memory that pixels take: a block and what it is put together from, and a chunk that is being compressed."""
+        return self.chunk_bytes * (math.prod(self.block) + 5)
 
     def iter_lines(self) -> Iterator[str]:
         """Describe the plan in lines, as ``cscl cube --plan`` shows it."""
