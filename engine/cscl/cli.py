@@ -27,7 +27,7 @@ from cscl.commands import (
     search,
     suspects,
 )  # fmt: skip
-from cscl.commands.shared import Arguments, add_images, add_labels, add_overwriting, add_running
+from cscl.commands.shared import IMAGES, Arguments, add_images, add_labels, add_overwriting, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive, stoppable
@@ -155,7 +155,7 @@ def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _using_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="Model folder")
-    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
+    parser.add_argument("images", help=IMAGES)
     parser.add_argument("out", help="What to make")
     add_running(parser)
     add_images(parser)

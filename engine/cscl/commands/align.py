@@ -9,7 +9,7 @@ from pathlib import Path
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import Arguments, add_images, add_labels, add_overwriting
+from .shared import IMAGES, Arguments, add_images, add_labels, add_overwriting
 
 __all__ = ["align", "align_arguments"]
 
@@ -57,7 +57,7 @@ def align_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cscl align``."""
     from cscl.inference.align import AlignOptions
 
-    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
+    parser.add_argument("images", help=IMAGES)
     parser.add_argument("parcels", help="Outlines: GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet")
     parser.add_argument("out", nargs="?", help="GeoPackage to make, with the outlines moved back; none by default")
     parser.add_argument(

@@ -7,7 +7,7 @@ import argparse
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import Arguments, add_images, add_overwriting
+from .shared import IMAGES, Arguments, add_images, add_overwriting
 
 __all__ = ["cube", "cube_arguments"]
 
@@ -31,7 +31,7 @@ def cube_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cscl cube``."""
     from cscl.export.cube import CubeOptions
 
-    parser.add_argument("images", help="Images of any format that cscl info reads")
+    parser.add_argument("images", help=IMAGES)
     parser.add_argument("out", help="Zarr store to make, e.g. season.zarr")
     parser.add_argument(
         "--plan", action="store_true", help="Say how large it will be and how long it takes; write nothing"

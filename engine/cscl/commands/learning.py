@@ -9,7 +9,7 @@ from typing import Any
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import Arguments, add_images, add_labels, add_running
+from .shared import IMAGES, Arguments, add_images, add_labels, add_running
 
 __all__ = ["finetune", "finetune_arguments", "learning_arguments", "pretrain", "train", "train_arguments"]
 
@@ -76,7 +76,7 @@ def finetune(args: Arguments) -> None:
 def learning_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cscl pretrain``."""
     parser.epilog = "The folder of a published dataset, such as PASTIS, goes to 'cscl dataset' instead."
-    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
+    parser.add_argument("images", help=IMAGES)
     parser.add_argument("labels", help="Parcels (GeoPackage, GeoJSON, Shapefile, ...) or a label raster")
     parser.add_argument("out", help="Model folder to make")
     parser.add_argument(
@@ -104,7 +104,7 @@ def finetune_arguments(parser: argparse.ArgumentParser) -> None:
     from cscl.training.finetune import FinetuneOptions
 
     parser.add_argument("model", help="Model folder to start from; it stays as it is")
-    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
+    parser.add_argument("images", help=IMAGES)
     parser.add_argument("labels", help="Parcels (GeoPackage, GeoJSON, Shapefile, ...) or a label raster")
     parser.add_argument("out", help="Model folder to make")
     region = parser.add_mutually_exclusive_group(required=True)

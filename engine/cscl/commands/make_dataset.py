@@ -9,7 +9,7 @@ from typing import Any
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import Arguments, add_images, add_labels, add_overwriting
+from .shared import IMAGES, Arguments, add_images, add_labels, add_overwriting
 
 __all__ = ["export_dataset", "export_dataset_arguments", "make_dataset", "make_dataset_arguments"]
 
@@ -62,7 +62,7 @@ def make_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``cscl make-dataset``."""
     from cscl.patches.options import PatchOptions
 
-    parser.add_argument("images", help="Folder of GeoTIFFs, NetCDF, Zarr or multi-date GeoTIFF")
+    parser.add_argument("images", help=IMAGES)
     parser.add_argument("parcels", help="Outlines: GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet")
     parser.add_argument("out", help="Folder to make")
     parser.add_argument(
