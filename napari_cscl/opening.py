@@ -74,10 +74,15 @@ def is_small(what: str | Path | SITSCube) -> bool:
         return what.nbytes < 5 * SMALL_BYTES
     place = Path(what)
     if not place.is_dir():
-        return not place.exists() or place.stat().st_size < SMALL_BYTES / 10
+        remote = place.suffix.lower() == ".json"  # what it lists may lie anywhere
+        return not place.exists() or (place.stat().st_size < SMALL_BYTES / 10 and not remote)
     inner = place / "images"
-    files = [p.stat().st_size for p in (inner if inner.is_dir() else place).iterdir()]
-    return len(files) <= SMALL_FILES and sum(files) < SMALL_BYTES
+    left = SMALL_BYTES
+    for number, path in enumerate((inner if inner.is_dir() else place).rglob("*")):
+        left -= path.stat().st_size if path.is_file() else 0
+        if number >= SMALL_FILES or left < 0:
+            return False
+    return True
 
 
 def files_that_open() -> str:

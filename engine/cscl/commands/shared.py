@@ -12,8 +12,8 @@ __all__ = ["IMAGES", "NOT_FOUND", "Arguments", "add_images", "add_labels", "add_
 
 Arguments = argparse.Namespace
 IMAGES = (
-    "Images: a folder of GeoTIFFs, Sentinel-2 products (SAFE folders or zips) or single bands, NetCDF, Zarr, STAC items, "
-    "an EOPatch, or one GeoTIFF of all dates"
+    "Images: a folder of GeoTIFFs, Sentinel-2 products (SAFE folders or zips) or single bands, NetCDF, Zarr, STAC "
+    "items, an EOPatch, or one GeoTIFF of all dates"
 )
 NOT_FOUND = (
     "The model that made {} is not found, so nothing says whether it has learnt from these labels. If it has, name it "
