@@ -87,6 +87,7 @@ def test_ids_that_are_text_or_large_are_kept_beside_numbers(tmp_path: Path, suff
             str(own): place for place, own in enumerate(sorted(map(str, ids)), 1)
         }, "numbers follow the order of the ids, not of the file"
         assert set(parcels.table["pid"].astype(str)) == set(map(str, ids)) and "pid" in parcels.columns
+        assert parcels.names_of_ids == dict(enumerate(sorted(map(str, ids)), 1))
         assert any("'pid' are not whole numbers from 1 to 2,147,483,647" in note for note in parcels.notes)
         (tmp_path / f"parcels{suffix}").unlink()
 
@@ -99,6 +100,7 @@ def test_columns_called_like_ours_keep_their_values(tmp_path: Path) -> None:
     assert parcels.legend("code").names == ("w", "x", "y", "z")
     plain = opened(tmp_path, crop=list("abcd"), parcel_id=[7, 5, 9, 2**31 - 1], class_column="crop")
     assert plain.table["parcel_id"].tolist() == [7, 5, 9, 2**31 - 1] and "parcel_id_given" not in plain.table
+    assert plain.names_of_ids is None
 
 
 def test_rows_of_one_id(tmp_path: Path) -> None:

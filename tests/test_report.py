@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,11 @@ def test_files(report: Report, tmp_path: Path) -> None:
         ("all judged pixels", "oat", "0.75"), ("all judged pixels", "rye", "1"), ("all judged pixels", "soy|bean", ""),
     ]  # fmt: skip
     assert len(classes) == 3 * (1 + 2 * 4)
+
+
+def test_parcels_are_also_called_what_the_user_calls_them(report: Report, tmp_path: Path) -> None:
+    folder = replace(report, own_ids={4: "FR-12", 9: "FR-3"}).write(tmp_path / "out")
+    assert [(r["parcel_id"], r["own_id"]) for r in rows(folder / "parcels.csv")] == [("4", "FR-12"), ("7", "")]
 
 
 def test_json_is_strict_and_whole(report: Report, tmp_path: Path) -> None:

@@ -172,6 +172,12 @@ class Parcels:
         own = ids if self.id_column is None else as_text(self.table[self.id_column], f"The ids of {self.name}")
         return pd.Series(own.astype(object).to_numpy(), ids.to_numpy(), dtype=object).astype("string")
 
+    @property
+    def names_of_ids(self) -> dict[int, str] | None:
+        """What the user calls the parcels, by ``parcel_id``; None where it is by these numbers, or not at all."""
+        names = {int(number): str(name) for number, name in self.own_ids.items()}
+        return None if all(str(number) == name for number, name in names.items()) else names
+
     def legend(self, name_column: str | None = None) -> Legend:
         """Make a legend of the codes that occur, named by the mapping, or by another column of the file if wanted.
 

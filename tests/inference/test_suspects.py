@@ -166,21 +166,23 @@ def test_files(key: str, scene: tuple[LabelMap, Prediction, Embedding], tmp_path
     places = [np.argwhere(labels.parcel_ids == i).mean(0) + 0.5 for i in ids]
     x, y = GRID.transform @ np.array(places).T[::-1]
     boxes = shapely.box(x - 9, y - 9, x + 9, y + 9)
-    register = {"parcel_id": ids, "code": "A", "Score": "theirs"}
+    register = {"parcel_id": ids, "code": "A", "Score": "theirs", "pid": [f"FR-{i}" for i in ids]}
     shapes = gpd.GeoDataFrame(register, geometry=boxes, crs=str(GRID.crs))
-    parcels = Parcels(shapes.to_crs("EPSG:4326"), "register")
+    parcels = Parcels(shapes.to_crs("EPSG:4326"), "register", id_column="pid")
     page = run(write_ranking(ranking, labels, parcels, tmp_path / "out"))
     layer = gpd.read_file(tmp_path / "out" / f"{key}.gpkg", layer=key)
     assert layer["rank"].tolist() == list(range(1, len(table) + 1))
     assert layer["parcel_id"].tolist() == table["id"].tolist()
     assert layer["reasons"].tolist() == table["reasons"].tolist() and (layer["Score_given"] == "theirs").all()
     assert layer["priority"].tolist() == ["1"] * 20 + ["2"] * 30 + ["3"] * (len(table) - 50)
+    layer_ids = layer["pid"].tolist()
     layer = layer[layer["parcel_id"] != 1]  # a corner of that one has no prediction, so its centre is another
     centre = layer.to_crs(str(GRID.crs)).geometry.centroid
     np.testing.assert_allclose([centre.x, centre.y], [layer["x"], layer["y"]], atol=0.01)
     np.testing.assert_allclose(layer.geometry.centroid.x, layer["lon"], atol=1e-6)
     written = pd.read_csv(tmp_path / "out" / f"{key}.csv")
     assert written["id"].tolist() == table["id"].tolist() and written["rank"][0] == 1
+    assert written["own_id"].tolist() == layer_ids == [f"FR-{i}" for i in table["id"]]
     said = page.read_text(encoding="utf-8")
     assert "How far to trust it" in said and table["reasons"][0][:40] in said
     with pytest.raises(InputError, match=r"1 of .* ranked parcels are not in register"):

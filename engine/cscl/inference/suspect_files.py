@@ -145,10 +145,11 @@ def write_ranking(
     """
     rows, key = ranking.rows(labels.grid), ranking.key
     layer = _layer(ranking, rows, parcels)
+    rows, columns = _named(rows, parcels, list(ranking.shown))
     with result_folder(out, f"{key}.csv", overwrite=overwrite) as folder:
         yield from write_layers(folder / f"{key}.gpkg", [layer])
         write_table(rows, folder / f"{key}.csv")
-        shown = rows.head(SHOWN_ROWS)[list(ranking.shown)]
+        shown = rows.head(SHOWN_ROWS)[columns]
         more = f"; {key}.csv holds all {len(rows)}" if len(rows) > SHOWN_ROWS else ""
         table = Part("first", f"The first {len(shown)}{more}", "", tables={"parcels": shown})
         words = Part(key, ranking.title, ranking.definition, remarks=ranking.remarks)
@@ -159,6 +160,17 @@ def write_ranking(
         yield from write_figures([where], folder)
         write_page(folder, ranking.title, [part_section(words, [where]), part_section(table, most=SHOWN_ROWS)])
     return Path(out) / "index.html"
+
+
+def _named(rows: pd.DataFrame, parcels: Parcels, shown: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Add what the user calls the parcels to a table and to the columns that are shown of it."""
+    names = parcels.names_of_ids
+    if names is None:
+        return rows, shown
+    at = list(rows.columns).index("id") + 1
+    rows = rows.copy()
+    rows.insert(at, "own_id", rows["id"].map(names))
+    return rows, [c for column in shown for c in ((column, "own_id") if column == "id" else (column,))]
 
 
 def _layer(ranking: Ranking, rows: pd.DataFrame, parcels: Parcels) -> Layer:

@@ -39,6 +39,8 @@ class Report:
         What the reader must know about the comparison.
     parts : tuple of Part
         What further measures say.
+    own_ids : mapping or None
+        What the user calls the parcels, by their ids here; None where these are the user's own.
     """
 
     accuracy: AccuracyReport
@@ -46,6 +48,7 @@ class Report:
     facts: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    own_ids: Mapping[int, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON. Of tables with very many rows it says how many, and which CSV holds them."""
@@ -96,7 +99,7 @@ class Report:
         (folder / "report.md").write_text(self.to_markdown(), encoding="utf-8")
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         (folder / "report.json").write_text(text, encoding="utf-8")
-        write_tables(self.accuracy, self.boundary, folder)
+        write_tables(self.accuracy, self.boundary, folder, self.own_ids)
         for part in self.parts:
             for name, table in part.tables.items():
                 write_table(table, folder / part.files[name])

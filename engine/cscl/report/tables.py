@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,23 @@ _PARCEL_COLUMNS = (
 )
 
 
-def write_tables(accuracy: AccuracyReport, boundary: BoundaryReport, folder: Path) -> None:
-    """Write confusion.csv, classes.csv, distance.csv and parcels.csv into a folder."""
+def write_tables(
+    accuracy: AccuracyReport, boundary: BoundaryReport, folder: Path, own_ids: Mapping[int, str] | None = None
+) -> None:
+    """Write confusion.csv, classes.csv, distance.csv and parcels.csv into a folder.
+
+    With `own_ids` the last one has them in a column of its own, ``own_id``.
+    """
     codes = [c.code for c in accuracy.legend.classes]
     confusion = ([code, *row] for code, row in zip(codes, accuracy.counts.tolist(), strict=True))
     _write_csv(folder / "confusion.csv", ("truth \\ prediction", *codes, "no prediction"), confusion)
     _write_csv(folder / "classes.csv", _CLASS_COLUMNS, _class_rows(accuracy, boundary))
     _write_csv(folder / "distance.csv", _DISTANCE_COLUMNS, _distance_rows(boundary.curves))
-    _write_csv(folder / "parcels.csv", _PARCEL_COLUMNS, _parcel_rows(boundary.parcels, accuracy.legend))
+    parcels = _parcel_rows(boundary.parcels, accuracy.legend)
+    columns = _PARCEL_COLUMNS
+    if own_ids is not None:
+        parcels, columns = ((*row, own_ids.get(int(row[0]), "")) for row in parcels), (*columns, "own_id")
+    _write_csv(folder / "parcels.csv", columns, parcels)
 
 
 def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
