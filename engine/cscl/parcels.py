@@ -175,7 +175,7 @@ class Parcels:
     @property
     def names_of_ids(self) -> dict[int, str] | None:
         """What the user calls the parcels, by ``parcel_id``; None where it is by these numbers, or not at all."""
-        names = {int(number): str(name) for number, name in self.own_ids.items()}
+        names = {int(n): str(own) for n, own in zip(self.table["parcel_id"], self.own_ids, strict=True)}
         return None if all(str(number) == name for number, name in names.items()) else names
 
     def legend(self, name_column: str | None = None) -> Legend:

@@ -38,10 +38,11 @@ def write_tables(
     _write_csv(folder / "classes.csv", _CLASS_COLUMNS, _class_rows(accuracy, boundary))
     _write_csv(folder / "distance.csv", _DISTANCE_COLUMNS, _distance_rows(boundary.curves))
     parcels = _parcel_rows(boundary.parcels, accuracy.legend)
-    columns = _PARCEL_COLUMNS
-    if own_ids is not None:
-        parcels, columns = ((*row, own_ids.get(int(row[0]), "")) for row in parcels), (*columns, "own_id")
-    _write_csv(folder / "parcels.csv", columns, parcels)
+    if own_ids is None:
+        _write_csv(folder / "parcels.csv", _PARCEL_COLUMNS, parcels)
+    else:
+        named = ((*row, own_ids.get(int(row[0]), "")) for row in parcels)
+        _write_csv(folder / "parcels.csv", (*_PARCEL_COLUMNS, "own_id"), named)
 
 
 def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
