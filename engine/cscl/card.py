@@ -136,7 +136,7 @@ class ModelCard:
             values = json.loads(path.read_text(encoding="utf-8"))
             if values.pop("format") > FORMAT:
                 raise InputError(f"{path} was written by a later version of cscl. Update to read it.")
-            return cls(
+            card = cls(
                 **{
                     **values,
                     "legend": Legend.from_dict(values["legend"]),
@@ -146,10 +146,38 @@ class ModelCard:
                     **{key: tuple(values[key]) for key in ("bands", "mean", "std", "data")},
                 }
             )
-        except (ValueError, KeyError, TypeError) as error:
+            _require_sound(card)
+            return card
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} is damaged ({error}). Train the model again or restore the file.") from error
+
+
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("name", "stage"), str),
+    **dict.fromkeys(("first_day", "last_day", "dates", "parameters", "steps"), int),
+    **dict.fromkeys(("needs", "accuracy", "made"), dict),
+    **dict.fromkeys(("head", "tuned"), dict | None),
+    "pixel_size_m": int | float,
+}
+
+
+def _require_sound(card: ModelCard) -> None:
+    """Refuse, by a ValueError, what the many who read a card do not expect there; further keys are nobody's."""
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(getattr(card, name), kind)]
+    elements = {"bands": str, "mean": int | float, "std": int | float, "data": dict}
+    wrong += [name for name, kind in elements.items() if not all(isinstance(v, kind) for v in getattr(card, name))]
+    wrong += [name for name in ("accuracy",) if not all(isinstance(v, int | float) for v in card.accuracy.values())]
+    if wrong or not len(card.bands) == len(card.mean) == len(card.std):
+        raise ValueError(f"{', '.join(wrong) or 'bands, mean or std'} of another form")
+    if max(abs(card.first_day), abs(card.last_day)) > 10**6 or not card.pixel_size_m > 0:
+        raise ValueError("days or pixels of impossible size")
+    if card.head is not None and not isinstance(card.head["loss"]["name"] + card.head["target"], str):
+        raise ValueError("a head of another form")
+    for scene in card.data:
+        if not isinstance(scene["dates"], list) or not all(isinstance(scene[key], str) for key in ("images", "labels")):
+            raise ValueError("data of another form")
 
 
 def affinity_folder(model: str | Path) -> Path | None:

@@ -50,7 +50,8 @@ class CropClass:
             raise InputError(f"Class id {self.id} ({self.name}) is outside 0..65535. Give the classes smaller ids.")
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.colour):
             raise InputError(
-                f"Class {self.id} ({self.name}): the colour '{self.colour}' is not of the form #rrggbb. Correct it."
+                f"Class {self.id} ({self.name}): the colour '{self.colour[:20]}' is not of the form #rrggbb. Correct "
+                "it."
             )
 
     @property
@@ -226,7 +227,11 @@ class Legend:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Legend:
-        """Make the legend that `to_dict` described."""
+        """Make the legend that `to_dict` described; a TypeError, KeyError or ValueError if that is damaged."""
+        for crop in plain["classes"]:
+            texts = [crop.get(key, "") for key in ("code", "name", "colour", "group")]
+            if type(crop["id"]) is not int or not all(isinstance(text, str) for text in texts):
+                raise TypeError(f"the class {str(crop)[:80]} is none")
         return cls(tuple(CropClass(**c) for c in plain["classes"]), int(plain["ignore"]))
 
 

@@ -77,8 +77,9 @@ class CodeMapping:
         crop = next((c for c in CLASS if c in table), None)
         if code is None or crop is None:
             raise InputError(
-                f"The mapping {path} has the columns {', '.join(table.columns)}. It needs 'code' and 'class' (and may "
-                "have name, colour and group), or the columns of EuroCrops: 'original_code' and 'EC_hcat_c'."
+                f"The mapping {path} has the columns {listed(c[:40] for c in table.columns)}. It needs 'code' and "
+                "'class' (and may have name, colour and group), or the columns of EuroCrops: 'original_code' and "
+                "'EC_hcat_c'."
             )
         table = table[table[code] != ""]
         _require_one_class(table[[code, crop]].drop_duplicates(), path)

@@ -11,9 +11,11 @@ import numpy as np
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from cscl.errors import GridError, InputError, MissingError
-from cscl.grid import GeoBox, Window, require_same, times_finer
+from cscl.grid import GeoBox, Window, make_grid, require_same, times_finer
 from cscl.legend import Legend
 from cscl.raster import facts, stack
 from cscl.shares import PixelShares
@@ -213,7 +215,8 @@ class Prediction:
         try:
             plain = json.loads((folder / "prediction.json").read_text(encoding="utf-8"))
             legend = Legend.from_dict(plain["legend"])
-        except (ValueError, KeyError, TypeError) as error:
+            told = dict(plain.get("facts", {}))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{folder / 'prediction.json'} is damaged ({error}). Predict again.") from error
         many = folder / "probabilities.tif"
         raster = facts(folder / "classes.tif")
@@ -228,7 +231,7 @@ class Prediction:
             grid,
             legend,
             _lazy(many) if many.exists() else None,
-            plain.get("facts", {}),
+            told,
             folder.name,
             folder,
         )
@@ -254,17 +257,24 @@ class Embedding:
 
         Raises
         ------
-        MissingError
-            If it is not there or is not one.
+        MissingError, InputError
+            If it is not there or is not one, or is damaged; damage inside shows when it is read.
         """
         path = Path(path)
         if not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
             raise MissingError(f"{path} is not an embedding: make one with cscl embed.")
-        data = xr.open_zarr(path, chunks=None, consolidated=False)
-        values = data["embedding"]
-        transform = [float(v) for v in str(data["spatial_ref"].attrs["GeoTransform"]).split()]
-        grid = GeoBox(values.shape[1:], Affine.from_gdal(*transform), data["spatial_ref"].attrs["crs_wkt"])
-        return cls(values, grid, json.loads(values.attrs.get("facts", "{}")))
+        try:
+            data = xr.open_zarr(path, chunks=None, consolidated=False)
+            values, place = data["embedding"], data["spatial_ref"].attrs
+            transform = Affine.from_gdal(*(float(v) for v in str(place["GeoTransform"]).split()))
+            if values.dims != ("feature", "y", "x") or values.dtype.kind != "f":
+                raise ValueError(f"the embedding has the axes {values.dims} and the type {values.dtype}")
+            told = dict(json.loads(values.attrs.get("facts", "{}")))
+            grid = make_grid((values.shape[1], values.shape[2]), transform, str(place["crs_wkt"]), str(path))
+        except Exception as error:  # Zarr, JSON and PROJ raise kinds of their own, without a common base
+            raise _spoilt(path, error) from error
+        stored = indexing.LazilyIndexedArray(_Checked(values.variable, path))
+        return cls(values.copy(data=stored), grid, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,6 +290,30 @@ class AffinityMap:
         off_centre = np.ones((k, k), bool)
         off_centre[k // 2, k // 2] = False
         return np.asarray(1 - self.values[off_centre].mean(axis=0), np.float32)
+
+
+class _Checked(BackendArray):
+    """An array of a store, whose damage is told in a sentence."""
+
+    def __init__(self, array: xr.Variable, path: Path) -> None:
+        self._array, self._path = array, path
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[Any]:
+        read: NDArray[Any] = indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+        return read
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[key].values)
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            raise _spoilt(self._path, error) from error
+
+
+def _spoilt(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is a damaged embedding ({str(error)[:200] or type(error).__name__}). Embed again.")
 
 
 def _require_there(labels: GeoBox, wanted: GeoBox, what: str) -> None:

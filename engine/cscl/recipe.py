@@ -180,7 +180,7 @@ class Recipe:
             raise MissingError(f"There is no recipe {path.stem}. Give a TOML file, or one of: {known}.")
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"The recipe {path} is not valid TOML: {error}.") from error
         return build(cls, values, str(path))
 

@@ -58,7 +58,8 @@ def read_table(path: Path, layer: str | None) -> gpd.GeoDataFrame:
 def unreadable(path: Path, error: Exception) -> InputError:
     """Error about a file that no vector driver reads."""
     return InputError(
-        f"{path} cannot be read as parcels ({error}). Give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet."
+        f"{path} cannot be read as parcels ({str(error)[:300]}). Give a GeoPackage, GeoJSON, Shapefile, FlatGeobuf "
+        "or GeoParquet."
     )
 
 
@@ -167,9 +168,13 @@ def as_text(column: pd.Series[Any], what: str) -> pd.Series[Any]:
     """
     values = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
     try:
-        place, distinct = pd.factorize(values)
+        place, found = pd.factorize(values)
     except TypeError as error:
         raise InputError(f"{what} holds lists or the like, not names or numbers. Name another column.") from error
+    try:
+        distinct = np.asarray(found, object)
+    except Exception as error:  # Arrow and pandas raise kinds of their own
+        raise InputError(f"{what} holds text that is not UTF-8 ({error}). Save the file anew.") from error
     texts = [_text(value, what) for value in distinct]
     some = [text for text in texts if text is not None]
     if some and pd.Series(some).str.fullmatch(DATE).all():

@@ -22,7 +22,7 @@ def nearest(name: str, known: Iterable[str], what: str, where: str = "") -> Unkn
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     place = f" in {where}" if where else ""
-    return UnknownNameError(f"Unknown {what} '{name}'{place}.{hint} Known: {', '.join(names) or 'none'}.")
+    return UnknownNameError(f"Unknown {what} '{name[:80]}'{place}.{hint} Known: {', '.join(names) or 'none'}.")
 
 
 class Registry(Generic[T]):

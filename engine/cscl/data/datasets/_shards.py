@@ -54,8 +54,8 @@ class PatchArray:
         """
         try:
             return self._read(number) if self._a_shard else np.asarray(self.array[number])
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(DAMAGED.format(self.folder, error)) from error
+        except (OSError, ValueError, TypeError, LookupError, RuntimeError, MemoryError) as error:
+            raise InputError(DAMAGED.format(self.folder, str(error)[:200])) from error
 
     def _read(self, number: int) -> NDArray[Any]:
         shard, place = divmod(number, self._a_shard)
@@ -67,10 +67,10 @@ class PatchArray:
             start, length = np.frombuffer(stream.read(16), "<u8").tolist()
             if start == length == NEVER:
                 return np.full(self.shape, self.array.fill_value, self.dtype)
+            if start + length > path.stat().st_size:
+                raise ValueError("it ends too early")
             stream.seek(start)
             raw = stream.read(length)
-        if len(raw) != length:
-            raise ValueError("it ends too early")
         values = np.frombuffer(raw if self._zstd is None else self._zstd.decode(raw), self.dtype.newbyteorder("<"))
         return values.reshape(self.shape)
 
@@ -113,5 +113,5 @@ def open_store(path: Path) -> Any:
     """
     try:
         return zarr.open_group(path, mode="r", zarr_format=3)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(DAMAGED.format(path, error)) from error
+    except Exception as error:  # Zarr raises kinds of its own, and what JSON of another form leads to
+        raise InputError(DAMAGED.format(path, str(error)[:200])) from error

@@ -64,10 +64,11 @@ def open_own(path: Path, finer: bool = False) -> Dataset:
         names = list(card["folds"])
         split = f"{','.join(names[:-2])}/{names[-2]}/{names[-1]}"
         name = card["name"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path / CARD} or {STORE} is damaged ({error!r}). {REMEDY}") from error
+    except InputError:
+        raise
+    except Exception as error:  # Zarr and its codecs raise kinds of their own, and what JSON of another form leads to
+        why = str(error)[:200] or type(error).__name__
+        raise InputError(f"{path / CARD} or {STORE} is damaged ({why}). {REMEDY}") from error
     if not entries:
         raise InputError(f"{path} lists no patch. {REMEDY}")
     notes = () if times > 1 or card["finer"] == 1 else (f"Labels {card['finer']} times finer: --layout cscl_finer.",)
@@ -122,9 +123,11 @@ def _entries(store: Any, path: Path, scene: Mapping[str, Any], legend: Legend, c
     layers = {layer: PatchArray(group[layer], path / STORE / name / layer) for layer in names}
     whole = make_grid(tuple(scene["shape"]), Affine(*scene["transform"]), scene["crs"], name)
     scale, offset = (tuple(map(_factor, group[layer][:])) for layer in ("scale", "offset"))
-    times = group["time"][:].astype("datetime64[ns]")
+    times, bands = group["time"][:].astype("datetime64[ns]"), list(map(str, group.attrs["bands"]))
+    if layers["image"].shape[:2] != (len(times), len(bands)):
+        raise InputError(f"{path / STORE}: {name} has other dates or bands than its images. {REMEDY}")
     patches = _Patches(
-        path, layers, end, {"time": times, "band": group.attrs["bands"]},
+        path, layers, end, {"time": times, "band": bands},
         Radiometry(scale, offset, scene["nodata"], scene["radiometry"]), whole, legend, card["patch_px"], finer,
     )  # fmt: skip
     fold, row, col = (group[layer][:] for layer in ("fold", "row", "col"))
@@ -142,8 +145,13 @@ def _factor(of_bands: NDArray[np.float64]) -> Factor:
 
 def _moments(card: Mapping[str, Any], folds: Sequence[str]) -> Moments:
     """Mean and standard deviation of the usable pixels of some folds together."""
-    pixels = np.array([card["folds"][f]["pixels"] for f in folds], float)
-    mean, std = (np.array([card["folds"][f][key] for f in folds]) for key in ("mean", "std"))
+    try:
+        pixels = np.array([card["folds"][f]["pixels"] for f in folds], float)
+        mean, std = (np.array([card["folds"][f][key] for f in folds], float) for key in ("mean", "std"))
+        if {mean.shape, std.shape} != {(len(folds), len(card["bands"]))}:
+            raise ValueError(f"{mean.shape} and {std.shape} values")
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"The statistics of the folds in {CARD} are damaged ({error}). {REMEDY}") from error
     if not pixels.sum():
         raise InputError(f"No pixel of fold {', '.join(folds)} is usable on any date. Train on other folds.")
     weight = (pixels / pixels.sum())[:, None]

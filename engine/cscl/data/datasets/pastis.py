@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import geopandas
@@ -92,7 +93,7 @@ def season_dates(stored: Any, what: str) -> NDArray[np.datetime64]:
         days = [plain[key] for key in sorted(plain, key=int)]
         texts = [f"{int(day):08d}" for day in days]
         return np.array([f"{t[:4]}-{t[4:6]}-{t[6:]}" for t in texts], "datetime64[D]")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f'{what}: dates-S2 is {str(stored)[:60]!r}, not of the form {{"0": 20180924, ...}}. Restore the file.'
         ) from error
@@ -142,7 +143,7 @@ def _array(path: Path, axes: int) -> NDArray[Any]:
         raise MissingError(f"There is no file {path}, which metadata.geojson lists. Unpack or download it again.")
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, TokenError) as error:
         raise InputError(f"{path} is damaged ({error}). Unpack or download it again.") from error
     if array.ndim != axes or array.dtype.kind not in "iuf":
         raise InputError(f"{path} holds {array.dtype} with {array.ndim} axes, not numbers with {axes}. Restore it.")
@@ -182,7 +183,7 @@ def _moments(path: Path, folds: Sequence[str]) -> Moments | None:
         mean, std = (np.mean([stored[f"Fold_{f}"][key] for f in folds], axis=0) / 1e4 for key in ("mean", "std"))
         if mean.shape != (len(BANDS),) or std.shape != mean.shape or not (std > 0).all():
             raise ValueError(f"{mean.shape} values")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{file} does not hold mean and std of {len(BANDS)} bands for Fold_{', Fold_'.join(folds)} ({error}). "
             "Restore it, or remove it to take the statistics of the training patches."

@@ -59,7 +59,7 @@ def item_beside(raster: RasterFacts) -> tuple[tuple[str, ...], str | None]:
         return (), None
     try:
         item = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         return (), None
     if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
         return (), None
@@ -105,7 +105,7 @@ def _listed(told: Any) -> tuple[str, ...]:
     if isinstance(told, str):
         try:
             told = json.loads(told)
-        except ValueError:
+        except (ValueError, RecursionError):
             told = told.split(",")
     if not isinstance(told, list):
         return ()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,10 @@ from ._lazy import Lazy, lazy
 __all__ = ["ENDINGS", "feature", "is_array"]
 
 ENDINGS = (".npy", ".npy.gz", ".zarr")
+BROKEN = (  # what NumPy, gzip and Zarr raise for damage
+    *(OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError, SyntaxError),
+    *(TokenError, zlib.error),
+)
 KEPT = 4  # unpacked arrays at hand at once: a patch's images and its masks
 
 
@@ -89,7 +95,7 @@ def _look(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
                 shape, _, dtype = _header(stream)
                 if math.prod(shape) * dtype.itemsize > path.stat().st_size - stream.tell():
                     raise ValueError("it ends too early")
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except BROKEN as error:
         raise _damaged(path, error) from error
     if dtype.kind not in "biuf":
         raise InputError(
@@ -106,7 +112,7 @@ def _values(path: Path, key: tuple[Any, ...]) -> NDArray[Any]:
         if path.suffix == ".gz":
             return _cut(_unpacked(path, path.stat().st_mtime_ns), key)
         return _cut(np.load(path, mmap_mode="r", allow_pickle=False), key)
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except BROKEN as error:
         raise _damaged(path, error) from error
 
 

@@ -98,7 +98,7 @@ def _checked(item: Any, file: Path) -> Json:
     name = item.get("id") if isinstance(item, dict) else None
     if not isinstance(item, dict) or "stac_version" not in item or not isinstance(name, str):
         raise InputError(
-            f"{file} holds a feature that is no STAC item ({str(name)[:60]}). Are these polygons, as labels?"
+            f"{file} holds a feature that is no STAC item ({str(name)[:60]}). Polygons are to be given as labels."
         )
     if not isinstance(item.get("properties"), dict) or not isinstance(item.get("assets"), dict):
         raise InputError(f"The item {name} in {file} lacks 'properties' or 'assets'. Get it again from its catalogue.")

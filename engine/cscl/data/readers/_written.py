@@ -140,7 +140,7 @@ def written_in(
 def _parsed(attributes: Mapping[Any, Any], name: str, what: str, kind: type) -> Any:
     try:
         value = json.loads(attributes[name])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         value = None
     if not isinstance(value, kind):
         raise InputError(f"The attribute '{name}' of {what} is damaged. Write the cube again, or delete the attribute.")

@@ -158,6 +158,6 @@ def _read(raster: RasterFacts, sidecar: Path) -> dict[str, Any]:
             return _of_item(raster)
         if not isinstance(told, dict) or not all(isinstance(told.get(k, []), list) for k in ("dates", "bands")):
             raise ValueError("not an object with the lists 'dates' and 'bands'")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{sidecar} is not the description of a cube ({error}). Correct its JSON.") from error
     return told
