@@ -91,7 +91,7 @@ class ShiftSum:
         """Say how far the outlines lie off the edges, and whether that is clear."""
         parcels = self.parcels
         if parcels < LEAST_PARCELS:
-            few = f"outlines on the images: {parcels}; at least {LEAST_PARCELS} parcels are needed."
+            few = f"of parcels with outlines on the images, at least {LEAST_PARCELS} are needed; there are {parcels}."
             return Verdict(np.full(2, np.nan), np.full((2, 2), np.nan), parcels, few)
         top, inside = (a[0] for a in peaks(self.own_SS[None], self.shifts))
         drawn, _ = peaks(self.draws_DSS, self.shifts)
