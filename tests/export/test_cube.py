@@ -111,7 +111,7 @@ def test_xarray_reads_it(tmp_path: Path) -> None:
     assert data.spatial_ref.attrs["grid_mapping_name"] == "transverse_mercator"
     assert [float(n) for n in data.spatial_ref.attrs["GeoTransform"].split()] == list(TRANSFORM.to_gdal())
     array = zarr.open_array(tmp_path / "c.zarr" / "reflectance")
-    assert array.chunks == (7, 3, 16, 16)
+    assert array.shards == (7, 3, 16, 16) and array.chunks == (1, 3, 16, 16), "one date can be read alone"
 
 
 def test_gdal_reads_version_2(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def require_straight(cube: SITSCube) -> None:
 def make_store(cube: SITSCube, folder: Path, chunk_px: int, zarr_format: int = 3) -> None:
     """Make the store of a cube, of version 2 or 3 of Zarr, with all but its pixels.
 
-    Variables and coordinates are those of `cscl.data.xarrays.described`.
+    Variables and coordinates are those of `cscl.data.xarrays.described`. In version 3 the dates of a chunk can be read
+    one by one: a network wants all of them, an eye one.
     """
     chunks = (len(cube.dates), len(cube.bands), *(min(chunk_px, n) for n in cube.shape))
     flat = (chunks[0], *chunks[2:])
@@ -57,7 +58,7 @@ def make_store(cube: SITSCube, folder: Path, chunk_px: int, zarr_format: int = 3
     mask = None if cube.clear is None else da.zeros(cube.clear.shape, dtype=bool, chunks=flat)
     template = described(cube, blank, mask)
     packed = {"compressors": (codec() if zarr_format == 3 else numcodecs.Blosc("zstd", 1, numcodecs.Blosc.BITSHUFFLE),)}
-    encoding: dict[str, Any] = {VALUES: {**packed, "chunks": chunks}, "time": _time_unit(cube)}
+    encoding: dict[str, Any] = {VALUES: {**packed, **_cut(chunks, zarr_format)}, "time": _time_unit(cube)}
     fill = template[VALUES].attrs.pop("_FillValue", None)
     encoding[VALUES]["_FillValue"] = fill
     if zarr_format == 3:  # in version 2, what the store fills chunks with is what marks missing data
@@ -65,7 +66,7 @@ def make_store(cube: SITSCube, folder: Path, chunk_px: int, zarr_format: int = 3
     else:  # a text of fixed width, which GDAL reads
         template = template.assign_coords(band=template["band"].astype(str))
     if mask is not None:
-        encoding[VALID] = {**packed, "chunks": flat}
+        encoding[VALID] = {**packed, **_cut(flat, zarr_format)}
     with warnings.catch_warnings():  # that consolidated metadata are not in the specification of Zarr 3 yet
         warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
         template.to_zarr(folder, mode="a", zarr_format=zarr_format, consolidated=True, compute=False, encoding=encoding)
@@ -83,6 +84,11 @@ class CubeStore:
         self._values[:, :, *window.slices] = values_TCYX
         if self._valid is not None and valid_TYX is not None:
             self._valid[:, *window.slices] = valid_TYX
+
+
+def _cut(chunks: tuple[int, ...], zarr_format: int) -> dict[str, tuple[int, ...]]:
+    """Say how an array is cut: in version 3 each chunk is a shard, one file, of smaller ones that hold a date each."""
+    return {"chunks": (1, *chunks[1:]), "shards": chunks} if zarr_format == 3 else {"chunks": chunks}
 
 
 def _time_unit(cube: SITSCube) -> dict[str, str]:

@@ -125,7 +125,7 @@ class _Planes(Lazy):
 
     def _take(self, times: NDArray[np.intp], *rest: Any) -> NDArray[Any]:
         bands, rows, cols = rest
-        key = {self._axes["time"]: times, self._axes["y"]: rows, self._axes["x"]: cols}
+        key = {self._axes["time"]: _run(times), self._axes["y"]: rows, self._axes["x"]: cols}
         if self._axes["band"] is not None:
             return self._values(self._variables[0], {**key, self._axes["band"]: bands}, _CUBE)
         chosen = [self._variables[i] for i in np.arange(len(self._variables))[bands]]
@@ -162,6 +162,13 @@ class _Planes(Lazy):
             at = {y: part - run.start, x: cols - span.start}
             parts.append(xr.Variable(variable.isel(key).dims, values).isel(at).values)
         return np.concatenate(parts, axis=variable.dims.index(y))
+
+
+def _run(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """Return indices that follow one another as a slice: what reads Zarr takes lists of them one by one."""
+    if len(places) and (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
 
 
 class _Clear(Lazy):
