@@ -44,7 +44,7 @@ def test_b3_a_label_is_not_shifted_to_the_corner_of_its_parcel_and_no_row_is_los
     assert known[2].nonzero()[0].tolist() == [2, 3, 4, 5]
     shared = mixed(labels, WHOLE)
     assert shared[:, 3].nonzero()[0].tolist() == [1, 4] and shared.sum() == 8
-    assert np.asarray(labels.shares.read(WHOLE, 1)[1][0][1:5, 3]) == pytest.approx([0.51, 1, 1, 0.51], abs=1 / 64)  # type: ignore[union-attr]
+    assert np.asarray(labels.shares.read(WHOLE, 1)[1][0][1:5, 3]) == pytest.approx([0.51, 1, 1, 0.51], abs=1e-6)  # type: ignore[union-attr]
 
 
 def test_b3_a_parcel_lower_than_a_pixel_stays_and_is_mixed() -> None:

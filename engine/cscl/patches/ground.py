@@ -19,7 +19,7 @@ from cscl.products import LabelMap
 
 __all__ = ["Ground", "cut", "ground_of", "mixed"]
 
-WHOLE = 1 - 1e-6  # a share from here on is all of a pixel
+HAIR = 1e-6  # share of a pixel that does not count: vertices on the edges of pixels are rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +83,7 @@ def mixed(labels: LabelMap, window: Window) -> NDArray[np.bool_]:
     """
     if labels.shares is None:
         return np.zeros((window.height, window.width), bool)
-    share = labels.shares.read(window, 1)[1][0]
-    return np.asarray((share > 0) & (share < WHOLE))
+    return labels.shares.mixed(window, HAIR)
 
 
 def cut(block: Window, patch_px: int, step_px: int) -> Iterator[Window]:
