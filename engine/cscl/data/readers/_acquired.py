@@ -25,7 +25,7 @@ from cscl.registry import nearest
 
 from . import ReadOptions
 from ._aligned import Source, Stack
-from ._assemble import Found, assemble
+from ._assemble import Found, assemble, joined
 from ._cloudmasks import both, usable_from
 from ._layers import Layer, known
 from ._lazy import lazy
@@ -134,7 +134,7 @@ def cube_of(
         nodata=nodata,
         clear=clear,
         notes=(_summary(images), *twice, *_filled(dates), *said, *notes),
-        acquisitions=tuple(_joined([image.origin for image in date]) for date in dates),
+        acquisitions=tuple(joined([image.origin for image in date]) for date in dates),
         guessed=guessed,
     )
     return assemble(found, options)
@@ -296,11 +296,6 @@ def _source(image: Image, first: Image) -> Source:
             )
         shifts.append(round(shift))
     return Source(tuple(image.bands.values()), tuple(shifts), image.scene_classes, image.cloud_probability)
-
-
-def _joined(parts: Sequence[Acquisition]) -> Acquisition:
-    """Acquisition of images that become one: that of the first, which the others only fill."""
-    return replace(parts[0], product=" + ".join(dict.fromkeys(part.product for part in parts)))
 
 
 def _filled(dates: Sequence[Sequence[Image]]) -> list[str]:

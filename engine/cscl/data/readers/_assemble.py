@@ -17,7 +17,7 @@ from cscl.grid import GeoBox
 from . import ReadOptions
 from ._lazy import merged, merged_clear
 
-__all__ = ["Found", "assemble", "band_names"]
+__all__ = ["Found", "assemble", "band_names", "joined"]
 
 Number = float | None
 
@@ -138,7 +138,7 @@ def assemble(found: Found, options: ReadOptions) -> SITSCube:
         None if clear is None else xr.DataArray(clear, coords={"time": time}),
         found.name,
         tuple(notes),
-        acquisitions=None if known is None else tuple(_joined([known[i] for i in group]) for group in groups),
+        acquisitions=None if known is None else tuple(joined([known[i] for i in group]) for group in groups),
     )
     return cube if options.bands is None or options.bands == cube.bands else cube.select(bands=options.bands)
 
@@ -201,7 +201,7 @@ def _customary(dtype: np.dtype[Any]) -> tuple[tuple[float, ...], str]:
     return (-9999.0, -10000.0, lowest), f"-9999, -10000 and the lowest {dtype}"
 
 
-def _joined(parts: Sequence[Acquisition]) -> Acquisition:
+def joined(parts: Sequence[Acquisition]) -> Acquisition:
     """Acquisition of images that become one: that of the first, which the others only fill."""
     return replace(parts[0], product=" + ".join(dict.fromkeys(part.product for part in parts)))
 
