@@ -9,8 +9,8 @@ import pytest
 from shapely.geometry import box
 
 from cscl.data.scenes import LabelOptions, open_parcels
-from cscl.errors import InputError, MissingError
-from cscl.mapping import CodeMapping, hcat_group
+from cscl.errors import InputError
+from cscl.mapping import hcat_group
 
 HCAT = """original_code,original_name,EC_hcat_n,EC_hcat_c
 WWH,Winterweizen,winter_common_soft_wheat,3301010101
@@ -76,22 +76,7 @@ def test_hcat_codes_in_the_register_need_no_table(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_is_refused(tmp_path: Path) -> None:
-    twice = written(tmp_path, "code,class\n1,a\n1,b\n2,a\n2,a\n")
-    with pytest.raises(InputError, match=r"several classes to one code: 1 is a and b\. Keep one row"):
-        CodeMapping.from_csv(twice)
-    with pytest.raises(InputError, match=r"has the columns crop, class\. It needs 'code' and 'class'"):
-        CodeMapping.from_csv(written(tmp_path, "crop,class\n1,a\n"))
-    with pytest.raises(InputError, match=r"ten digits, and the mapping .* holds others: a"):
-        CodeMapping.from_csv(written(tmp_path, "code,class\n1,a\n"), 3)
-    with pytest.raises(InputError, match="no HCAT level 6"):
-        CodeMapping.from_csv(written(tmp_path, HCAT), 6)
-    with pytest.raises(InputError, match="not a CSV in UTF-8"):
-        CodeMapping.from_csv(written(tmp_path, "code,class\n1,blé\n", "latin-1"))
-    with pytest.raises(InputError, match="not a CSV in UTF-8"):
-        CodeMapping.from_csv(written(tmp_path, "code,class\n1,a\n1,2,3,4\n"))
-    with pytest.raises(MissingError, match="There is no mapping file"):
-        CodeMapping.from_csv(tmp_path / "none.csv")
+def test_mappings_that_do_not_fit_the_parcels(tmp_path: Path) -> None:
     path = parcels(tmp_path, ["a", "b"])
     with pytest.raises(InputError, match=r"None of the codes of parcels.parquet is in the mapping .* they are a, b"):
         open_parcels(path, LabelOptions("crop", mapping=str(written(tmp_path, "code,class\nc,1\n"))))

@@ -142,7 +142,7 @@ def hcat_group(code: str, level: int) -> str:
 
 def listed(words: Iterable[str], most: int = SHOWN) -> str:
     """List some of many words, and say how many more there are."""
-    words = list(words)
+    words = [word[:60] for word in words]
     more = f" and {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -274,84 +272,6 @@ def test_a_season_of_whole_tiles_opens_at_once_and_reads_nothing(
     cube.select(bands=["B02"], times=[0, 5], window=Window(0, 0, 4, 4))
     assert time.process_time() - started < 3
     assert cube.stored.shape == (60, 10, 10_980, 10_980)
-
-
-def damage(safe: Path, how: str) -> None:
-    metadata, band = safe / "MTD_MSIL2A.xml", next(safe.rglob("*_B05_20m.jp2"))
-    tile = next(safe.rglob("MTD_TL.xml"))
-    text = metadata.read_text(encoding="utf-8")
-    changes: dict[str, Callable[[], Any]] = {
-        "no metadata": metadata.unlink,
-        "half the metadata": lambda: metadata.write_text(text[: len(text) // 2]),
-        "entities": lambda: metadata.write_text('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
-        "no level": lambda: metadata.write_text(text.replace("PROCESSING_LEVEL", "LEVEL")),
-        "no offsets": lambda: metadata.write_text(text.replace("BOA_ADD_OFFSET", "OFFSET").replace("03.00", "05.10")),
-        "no scale": lambda: metadata.write_text(text.replace("BOA_QUANTIFICATION_VALUE", "VALUE")),
-        "words for numbers": lambda: metadata.write_text(text.replace(">10000<", ">ten<")),
-        "a giant": lambda: tile.write_text(tile.read_text().replace("<NROWS>12<", "<NROWS>1200000000000<")),
-        "far away": lambda: tile.write_text(tile.read_text().replace("<ULX>600000<", "<ULX>6e30<", 1)),
-        "no tile": lambda: tile.write_text("<a/>"),
-        "no band": band.unlink,
-        "no classes": lambda: next(safe.rglob("*_SCL_20m.jp2")).unlink(),
-        "half a band": lambda: band.write_bytes(band.read_bytes()[:300]),
-        "another band": lambda: shutil.copy(next(safe.rglob("*_B02_10m.jp2")), band),
-    }
-    changes[how]()
-
-
-@pytest.mark.parametrize(
-    ("how", "sentence"),
-    [
-        ("no metadata", "has no MTD_MSIL1C.xml or MTD_MSIL2A.xml: it is not whole"),
-        ("half the metadata", r"MTD_MSIL2A.xml is not the metadata of a Sentinel-2 product \(.*line \d+"),
-        ("entities", "MTD_MSIL2A.xml is not the metadata of a Sentinel-2 product .*DTD"),
-        ("no level", "does not say PROCESSING_LEVEL"),
-        ("no offsets", "is of baseline 05.10, whose values are shifted, but does not say by how much.*--offset"),
-        ("no scale", "does not say BOA_QUANTIFICATION_VALUE.*--scale"),
-        ("words for numbers", "says BOA_QUANTIFICATION_VALUE is 'ten', which is no number"),
-        ("a giant", "MTD_TL.xml tells of 1200000000000 x 12 pixels at 600000, 5.7e.06, which no tile has"),
-        ("far away", "of 24 x 24 pixels at 6e.30, 5.7e.06, which no tile has"),
-        ("no tile", "MTD_TL.xml does not say HORIZONTAL_CS_CODE"),
-        ("no band", "lacks the files of B05: it is not whole"),
-        ("no classes", "lacks the files of SCL"),
-        ("half a band", "B05_20m.jp2 cannot be read"),
-        ("another band", "B05_20m.jp2 has 24 x 24 pixels of uint16, where 12 x 12 of uint16 are expected"),
-    ],
-)
-def test_products_that_are_not_whole(tmp_path: Path, how: str, sentence: str) -> None:
-    safe = write_safe(tmp_path)
-    damage(safe, how)
-    with pytest.raises(InputError, match=sentence):
-        open_cube(tmp_path).read()
-
-
-def test_names_that_lie_are_caught(tmp_path: Path) -> None:
-    write_safe(tmp_path, name_of(baseline="0510"), told=OLD, suffix=".tif")
-    with pytest.raises(InputError, match=r"baseline 05.10 by its name, but of L2A and 03.00 by its metadata"):
-        open_cube(tmp_path)
-
-
-def test_old_layouts_are_refused(tmp_path: Path) -> None:
-    old = tmp_path / "S2A_OPER_PRD_MSIL1C_PDMC_20160101T000000_R051_V20151231T105031_20151231T105031.SAFE"
-    old.mkdir()
-    (old / "S2A_OPER_MTD_SAFL1C_PDMC_20160101T000000_R051_V20151231T105031_20151231T105031.xml").write_text("<a/>")
-    with pytest.raises(InputError, match="layout of before December 2016"):
-        open_cube(tmp_path)
-
-
-def test_zips_that_are_damaged_or_lead_elsewhere(tmp_path: Path) -> None:
-    path = zipped(write_safe(tmp_path / "a", suffix=".tif"), tmp_path / OLD.replace("SAFE", "zip"))
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("../outside.txt", "")
-    with pytest.raises(InputError, match=r"holds a file called '../outside.txt', which leads out of it"):
-        open_cube(path)
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(InputError, match="cannot be read as a zip"):
-        open_cube(path)
-    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
-        archive.writestr("a.txt", "")
-    with pytest.raises(InputError, match="of no known format"):
-        open_cube(tmp_path / "other.zip")
 
 
 def write_bands(folder: Path, date: str, suffix: str = ".tif", bands: tuple[str, ...] = ("B02", "B05")) -> None:

@@ -29,6 +29,12 @@ pytest.importorskip("odc.stac")
 FOUND: list[tuple[str, Change]] = [
     ("eopatch", Change("json", "p/timestamps.json", 0, spoilt.VALUES.index(spoilt.DEEP))),
     ("eopatch (packed)", Change("token", "p/bbox.geojson.gz", 0, 0)),
+    ("cf_cube (Zarr)", Change("flip_tail", "c.zarr/band/c/0", 1050, 2)),
+    ("cscl cube (Zarr 3)", Change("cut", "c.zarr/offset/c/0/0")),
+    ("cscl cube (Zarr 2)", Change("flip_head", "c.zarr/scale/0")),
+    ("sentinel2_safe (zip)", Change("fill", "S2_MSIL2A.zip", 35787, 48)),
+    ("sentinel2_bands", Change("flip_head", "T31UFS_20220601T105031_B04_10m.jp2", 12267)),
+    ("stac_items", Change("json", "items/S2B_MSIL2A_20220606T105031_N0510_R051_T31UFS_20230101T000000.json", 42, 57)),
     ("parcels (parquet)", Change("flip", "p.parquet", 27, 27)),
     ("parcels (shp)", Change("token", "p.prj", 12764, 14)),
     ("legends", Change("token", "legend.csv", 43138, 14)),

@@ -9,6 +9,7 @@ raw class 0 is unknown.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,7 @@ def _open(path: Path) -> Scene:
         values, days = _bands(content, path), array_of(content, "day", path, OFFICIAL)
     else:  # as DeepSatData writes them
         groups = {band: array_of(content, band, path, OFFICIAL) for band in BANDS}
-        shape = require_sample(groups["B04"], path)
-        values = np.stack([enlarged(groups[band], shape) for band in BANDS], axis=1)
+        values = stacked(groups, path)
         days = array_of(content, "doy", path, OFFICIAL)
     if days.shape != values.shape[:1]:
         raise InputError(f"{path} has {len(values)} images and {days.size} days. Restore the file.")
@@ -114,6 +114,22 @@ def require_sample(array: NDArray[Any], path: Path) -> tuple[int, int]:
     if array.ndim != 3:
         raise InputError(f"{path}: a band has {array.ndim} axes, not (date, row, column).")
     return int(array.shape[1]), int(array.shape[2])
+
+
+def stacked(groups: Mapping[str, NDArray[Any]], path: Path) -> NDArray[Any]:
+    """Bands with axes (time, y, x) each, on the pixels of B04, as one array with axes (time, band, y, x).
+
+    Raises
+    ------
+    InputError
+        If a band has other axes, or other dates than B04.
+    """
+    shape = require_sample(groups["B04"], path)
+    odd = [band for band, values in groups.items() if values.ndim != 3 or len(values) != len(groups["B04"])]
+    if odd:
+        shapes = [groups[band].shape for band in (odd[0], "B04")]
+        raise InputError(f"{path}: {odd[0]} has the shape {shapes[0]}, B04 {shapes[1]}. Restore it.")
+    return np.stack([enlarged(values, shape) for values in groups.values()], axis=1)
 
 
 def _bands(content: dict[str, Any], path: Path) -> NDArray[Any]:

@@ -22,9 +22,9 @@ from cscl.grid import GeoBox, make_grid
 from cscl.products import Scene
 
 from . import Dataset, Entry, Layout, datasets
-from ._parts import PIXEL_M, dates_in, enlarged, legend_of, listed, local_grid, numbered, require_shape, scene_of
+from ._parts import PIXEL_M, dates_in, legend_of, listed, local_grid, numbered, require_shape, scene_of
 from ._pickles import array_of, read_pickle
-from .mtlcc import BAND_GROUPS, no_moments, require_sample
+from .mtlcc import BAND_GROUPS, no_moments, require_sample, stacked
 
 __all__ = ["open_t31tfm"]
 
@@ -73,8 +73,7 @@ def open_t31tfm(path: Path, finer: int = 1) -> Dataset:
 def _open(path: Path, finer: int) -> Scene:
     content = read_pickle(path)
     bands = {band: array_of(content, band, path, OFFICIAL) for band in BANDS}
-    shape = require_sample(bands["B04"], path)
-    values = np.stack([enlarged(bands[band], shape) for band in BANDS], axis=1)
+    values, shape = stacked(bands, path), require_sample(bands["B04"], path)
     layers, end = {}, "" if finer == 1 else f"_x{finer}"
     for key in ("labels", "ids", "full_ass", "part_ass"):
         layer = array_of(content, key + end, path, OFFICIAL)

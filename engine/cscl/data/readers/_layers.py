@@ -73,6 +73,7 @@ def known(layer: Layer, crs: str | None = None) -> Layer:
     if layer.grid is not None and layer.dtype is not None:
         return layer
     raster = facts(layer.path)
+    _require_band(layer, raster.count)
     b = layer.index - 1
     neutral = (raster.scales[b], raster.offsets[b]) == (1.0, 0.0)
     return replace(
@@ -158,11 +159,17 @@ def _whole_px_apart(grid: GeoBox, target: GeoBox) -> bool:
 def _require_as_told(src: Any, layer: Layer, dtype: np.dtype[Any]) -> None:
     """Refuse a file that is not of the size or type that a catalogue or the metadata of its product tells."""
     assert layer.grid is not None
+    _require_band(layer, src.count)
     if (src.height, src.width) != tuple(layer.grid.shape) or not np.can_cast(src.dtypes[layer.index - 1], dtype):
         raise InputError(
             f"{layer.path} has {src.height} x {src.width} pixels of {src.dtypes[layer.index - 1]}, where "
             f"{layer.grid.shape[0]} x {layer.grid.shape[1]} of {dtype} are expected. Get the product again."
         )
+
+
+def _require_band(layer: Layer, count: int) -> None:
+    if layer.index > count:
+        raise InputError(f"{layer.path} has {count} bands, where a band {layer.index} is expected. Get the file again.")
 
 
 def _read_plain(src: Any, layer: Layer, target: GeoBox, fill: float, dtype: np.dtype[Any]) -> NDArray[Any]:

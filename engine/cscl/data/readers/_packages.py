@@ -48,7 +48,7 @@ class _Zip(Package):
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [info.filename for info in archive.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, IndexError, NotImplementedError) as error:
             raise _damaged(path, error) from error
         for name in names:
             if ".." in PurePosixPath(name).parts or name.startswith("/") or re.match(r"[A-Za-z]:|.*\\", name):

@@ -152,8 +152,15 @@ def _acquisitions(data: xr.Dataset, times: NDArray[np.datetime64], what: str) ->
         return None
     names = {field.name for field in fields(Acquisition)}
     known = {}
-    for each in _parsed(data.attrs, "acquisitions", what, list):
-        known[np.datetime64(each["time"], "ns")] = Acquisition(**{k: v for k, v in each.items() if k in names})
+    try:
+        for each in _parsed(data.attrs, "acquisitions", what, list):
+            known[np.datetime64(each["time"], "ns")] = Acquisition(**{k: v for k, v in each.items() if k in names})
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"The attribute 'acquisitions' of {what} is damaged. Write the cube again, or delete the attribute."
+        ) from error
     return tuple(known[t] for t in times) if all(t in known for t in times) else None
 
 

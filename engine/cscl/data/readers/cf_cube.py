@@ -25,6 +25,7 @@ from ._masks import masks_in
 from ._written import require_finished, written_in
 
 Place = Path | str
+_SMALL = 1_000_000  # values; a swath has coordinates of each pixel
 _NAMES = {
     "time": ("time", "t", "date", "datetime"),
     "y": ("y", "northing", "lat", "latitude"),
@@ -108,11 +109,14 @@ readers.register("cf_cube")(
 def _dataset(path: Path, decode_times: bool) -> xr.Dataset:
     store: dict[str, Any] = {"engine": "zarr", "consolidated": False} if path.is_dir() else {"engine": "netcdf4"}
     try:
-        return xr.open_dataset(path, mask_and_scale=False, decode_times=decode_times, chunks=None, cache=False, **store)
+        data = xr.open_dataset(path, mask_and_scale=False, decode_times=decode_times, chunks=None, cache=False, **store)
+        for small in (name for name, stored in data.coords.items() if stored.size < _SMALL):
+            np.asarray(data[small].values)  # damage in them shows here
+        return data
     except Exception as error:  # HDF5, Zarr, JSON and time decoding raise kinds of their own, without a common base
         raise InputError(
             f"{path} cannot be read as a {'Zarr store' if path.is_dir() else 'NetCDF file'} "
-            f"({str(error).splitlines()[0]}). It may be damaged or incomplete."
+            f"({(str(error) or type(error).__name__).splitlines()[0]}). It may be damaged or incomplete."
         ) from error
 
 

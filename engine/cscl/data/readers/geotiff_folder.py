@@ -84,6 +84,8 @@ def usable_grid(raster: RasterFacts, crs: str | None) -> GeoBox:
         raise GridError(
             f"{raster.path} does not say where its pixels lie. Georeference it, e.g. with gdal_translate -a_ullr."
         )
+    if not np.isfinite(tuple(t)).all() or t.is_degenerate:
+        raise GridError(f"{raster.path} has pixels at {tuple(t)[:6]}, which is nowhere. It may be damaged.")
     if t.b or t.d or t.a <= 0 or t.e >= 0:
         raise GridError(f"{raster.path} is rotated or does not run from north-west. Straighten it with gdalwarp first.")
     return grid
