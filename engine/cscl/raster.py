@@ -22,7 +22,10 @@ from xarray.core import indexing
 from cscl.errors import InputError, MissingError
 from cscl.grid import GeoBox, make_grid
 
-__all__ = ["RasterFacts", "Span", "facts", "one_thread", "spans", "stack"]
+__all__ = ["UNREADABLE", "RasterFacts", "Span", "facts", "one_thread", "spans", "stack"]
+
+
+UNREADABLE = (rasterio.errors.RasterioError, UnicodeDecodeError)  # the latter of what GDAL says about damaged text
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def facts(path: str | Path) -> RasterFacts:
                 tuple(src.tags(index) for index in src.indexes),
                 "ground control points" if src.gcps[0] else "a model of the sensor (RPC)" if src.rpcs else "",
             )
-    except rasterio.errors.RasterioIOError as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{path} cannot be read as a raster ({error}). It may be damaged or of an unknown format."
         ) from error
@@ -199,6 +202,6 @@ def _read_bands(path: Path, indexes: list[int], window: RasterioWindow, shape: t
         with one_thread(), rasterio.open(path) as src:
             read: NDArray[Any] = src.read(indexes, window=window, out_shape=(len(indexes), *shape))
             return read
-    except rasterio.errors.RasterioIOError as error:
+    except UNREADABLE as error:
         why = error.__cause__ or error
         raise InputError(f"{path} cannot be read ({why}). The file may be damaged or was removed.") from error

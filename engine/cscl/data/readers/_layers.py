@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from cscl.errors import InputError
 from cscl.grid import GeoBox
-from cscl.raster import facts, one_thread
+from cscl.raster import UNREADABLE, facts, one_thread
 
 from .geotiff_folder import usable_grid
 
@@ -124,7 +124,7 @@ def read_layer(
             level = sum(factor <= across_px for factor in src.overviews(layer.index)) - 1
         with one_thread(), rasterio.open(layer.path, **({"overview_level": level} if level >= 0 else {})) as src:
             return _read_warped(src, layer, target, fill, Resampling.nearest).astype(dtype)
-    except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+    except (*UNREADABLE, CPLE_BaseError) as error:
         why = error.__cause__ or error
         raise InputError(
             f"{layer.path} cannot be read ({why}). The file may be damaged or was removed; get it again."

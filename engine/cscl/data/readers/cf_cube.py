@@ -116,7 +116,7 @@ def _dataset(path: Path, decode_times: bool) -> xr.Dataset:
     except Exception as error:  # HDF5, Zarr, JSON and time decoding raise kinds of their own, without a common base
         raise InputError(
             f"{path} cannot be read as a {'Zarr store' if path.is_dir() else 'NetCDF file'} "
-            f"({(str(error) or type(error).__name__).splitlines()[0]}). It may be damaged or incomplete."
+            f"({(str(error) or type(error).__name__).splitlines()[0][:300]}). It may be damaged or incomplete."
         ) from error
 
 
