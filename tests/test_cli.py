@@ -175,6 +175,16 @@ def test_a_reader_that_has_read_enough_is_no_mistake(season: Path) -> None:
     assert process.stderr.read() == "" and process.wait(timeout=60) == 0
 
 
+def test_a_store_that_is_damaged_all_over_is_one_sentence(season: Path, tmp_path: Path) -> None:
+    """What reads the members of a store side by side must not tell of each by itself."""
+    assert main(["cube", str(season), str(tmp_path / "season.zarr"), "--quiet"]) == 0
+    for member in (tmp_path / "season.zarr").glob("*/zarr.json"):
+        member.write_text(member.read_text()[:40])
+    command = [sys.executable, "-m", "cscl.cli", "info", str(tmp_path / "season.zarr")]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 2 and process.stderr.count("\n") == 1 and "damaged" in process.stderr
+
+
 def test_doctor_says_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out

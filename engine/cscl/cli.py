@@ -7,6 +7,7 @@ the message explains, 130 stopped by the user.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of what Zarr loses side by side, one error is raised
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] not in _COMMANDS:
         _overview().parse_args(argv or ["--help"])
