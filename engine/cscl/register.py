@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
+from pyarrow import ArrowException
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -173,7 +174,7 @@ def as_text(column: pd.Series[Any], what: str) -> pd.Series[Any]:
         raise InputError(f"{what} holds lists or the like, not names or numbers. Name another column.") from error
     try:
         distinct = np.asarray(found, object)
-    except Exception as error:  # Arrow and pandas raise kinds of their own
+    except (ValueError, ArrowException) as error:
         raise InputError(f"{what} holds text that is not UTF-8 ({error}). Save the file anew.") from error
     texts = [_text(value, what) for value in distinct]
     some = [text for text in texts if text is not None]

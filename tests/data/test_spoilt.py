@@ -22,7 +22,7 @@ from valid_inputs import FORMATS
 
 PATIENCE_S = 20
 ROOM_BYTES = 6 << 30
-CASES = 4
+CASES = 8
 
 pytest.importorskip("odc.stac")
 pytestmark = pytest.mark.qt_no_exception_capture  # what rasterio's own handler of messages stumbles over, is told by us

@@ -25,6 +25,7 @@ from napari_cscl._panel import open_panel
 from napari_cscl._reader import get_reader
 from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.composite import MISSING
+from napari_cscl.opening import files_that_open
 from napari_cscl.training import run_of
 
 HERE = from_origin(5e5, 5e6, 10, 10)
@@ -45,6 +46,11 @@ def write(folder: Path, dates: int = 2, crs: str = "EPSG:32631", transform: Affi
 
 def elsewhere(cube: SITSCube, crs: str = "EPSG:32632") -> SITSCube:
     return replace(warped(cube, cube.grid.to_crs(crs)), name="the neighbour")
+
+
+@pytest.mark.parametrize("pattern", ["*.zip", "*.nc", "*.tif", "*.json"])
+def test_the_dialog_offers_the_files_that_readers_read(pattern: str) -> None:
+    assert pattern in files_that_open().split("(")[1].split(")")[0].split()
 
 
 def test_the_sample_brings_the_panel_and_all_that_belongs_to_it(make_napari_viewer: Any, qtbot: Any) -> None:

@@ -41,7 +41,12 @@ def open_safe(path: Path, options: ReadOptions) -> SITSCube:
 
 
 readers.register("sentinel2_safe")(
-    Reader("Sentinel-2 products (SAFE folders or zips, or a folder with a season of them)", matches, open_safe)
+    Reader(
+        "Sentinel-2 products (SAFE folders or zips, or a folder with a season of them)",
+        matches,
+        open_safe,
+        files=("*.zip", "MTD_MSIL*.xml"),
+    )
 )
 
 
