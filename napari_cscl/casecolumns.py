@@ -11,12 +11,16 @@ __all__ = ["EDGE_COLUMNS", "PAIR_COLUMNS", "PARCEL_COLUMNS", "Column"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: the name in the frame, the head, what it means, and how a number is written."""
+    """A column of a table: the name in the frame, the head, what it means, how a number is written, and `rather`.
+
+    `rather` names the column that is shown in its place where the frame has that one.
+    """
 
     name: str
     head: str
     meaning: str
     form: str = "{}"
+    rather: str = ""
 
 
 PLACE = "{:,.0f}"
@@ -29,7 +33,7 @@ MOVED = (
     Column("bleed_m", "deepest (m)", "How far the wrong crop reaches beyond the edge at most, metres", PLACE),
 )  # fmt: skip
 PARCEL_COLUMNS = (
-    Column("id", "id", "Number of the parcel or region"),
+    Column("id", "id", "Id of the parcel, or number of the region", rather="own_id"),
     Column("wrong_here", "wrong", "Wrong pixels among those that the filters leave", PLACE),
     Column("share_right", "right", "Share of its judged pixels whose class is right", "{:.0%}"),
     Column("declared_crop", "declared", "Crop in the labels"),
@@ -57,8 +61,8 @@ EDGE_COLUMNS = (
     Column("edge_m", "length (m)", "Length of its judged part, metres, stairs of pixels smoothed", PLACE),
     Column("length_m", "m", "Length along the sides of pixels, metres; 0 across a gap or a corner", PLACE),
     Column("pixels", "pixels", "Judged pixels within reach, on both sides", PLACE),
-    Column("a", "a", "Number of parcel a"),
-    Column("b", "b", "Number of parcel b"),
+    Column("a", "a", "Id of parcel a", rather="own_a"),
+    Column("b", "b", "Id of parcel b", rather="own_b"),
 )
 PAIR_COLUMNS = (
     Column("wrong", "wrong", "Wrong pixels within reach of these edges, on both sides", PLACE),

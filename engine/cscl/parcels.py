@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,7 +173,7 @@ class Parcels:
         own = ids if self.id_column is None else as_text(self.table[self.id_column], f"The ids of {self.name}")
         return pd.Series(own.astype(object).to_numpy(), ids.to_numpy(), dtype=object).astype("string")
 
-    @property
+    @cached_property
     def names_of_ids(self) -> dict[int, str] | None:
         """What the user calls the parcels, by ``parcel_id``; None where it is by these numbers, or not at all."""
         names = {int(n): str(own) for n, own in zip(self.table["parcel_id"], self.own_ids, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -218,9 +218,10 @@ class ProfilesPanel(Panel):
             self.facts.setText(HINT)
             return
         self.places = {p: facts_at(cube.grid, *p, session.labels, session.prediction) for p in self.picks}
+        names = (session.parcels.names_of_ids if session.parcels else None) or {}
         lines = []
         for number, pixel in reversed(list(enumerate(self.picks))):  # the last click is what one wants to read
-            text = _said(self.places[pixel], self._kind(pixel))
+            text = _said(self.places[pixel], self._kind(pixel), names)
             head = f"<b style='color: {LINE_COLOURS[number]}'>{number + 1}</b>"
             lines.append(f"<p style='margin: 3px 0'>{head} {text}</p>")
         self.facts.setText("".join(lines))
@@ -273,14 +274,14 @@ def _read(
     return age, pixel, profile
 
 
-def _said(place: Place, more: str) -> str:
+def _said(place: Place, more: str, names: Mapping[int, str]) -> str:
     """Two lines on a place: what grows there, and where it is."""
     what = [escape(place.crop) if place.crop else "crop unknown"]
     if place.predicted:
         sure = f" ({place.confidence:.0%})" if place.confidence is not None else ""
         what.append(f"predicted {escape(place.predicted)}{sure}")
     if place.parcel is not None:
-        what.append(f"parcel {place.parcel}")
+        what.append(f"parcel {escape(names.get(place.parcel, str(place.parcel)))}")
     if more:
         what.append(more)
     north, east = "N" if place.latitude >= 0 else "S", "E" if place.longitude >= 0 else "W"

@@ -122,7 +122,7 @@ class _Rows(QAbstractTableModel):
         """Show another frame."""
         self.beginResetModel()
         self.frame = frame
-        self._values = [frame[column.name].to_numpy() for column in self.columns] if len(frame) else []
+        self._values = [frame[self._name(column)].to_numpy() for column in self.columns] if len(frame) else []
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex = NOTHING) -> int:
@@ -159,5 +159,8 @@ class _Rows(QAbstractTableModel):
         """Sort by a column; equal rows keep their order."""
         if column >= 0 and len(self.frame):
             up = order == Qt.SortOrder.AscendingOrder
-            name = self.columns[column].name
+            name = self._name(self.columns[column])
             self.take(self.frame.sort_values(name, ascending=up, kind="stable", ignore_index=True))
+
+    def _name(self, column: Column) -> str:
+        return column.rather if column.rather in self.frame else column.name

@@ -16,6 +16,7 @@ from affine import Affine
 
 from cscl.errors import CSCLError, InputError, MissingError
 from cscl.events import Progress, run
+from cscl.export.cases import worst_cases
 from cscl.grid import GeoBox, Window
 from cscl.inference.assess import assess
 from cscl.inference.explore import ErrorAtlas, ExploreOptions, Judged, everything, explore, held_out
@@ -262,6 +263,25 @@ def test_mixed_pixels_come_from_the_polygons(prediction: Prediction, labels: Lab
     assert np.array_equal(near.mixed_YX, mixed) and (atlas.mixed_YX ^ mixed).sum() < 30
     shares = [(mixed & (near.bins_YX == i) & (near.kinds_YX > 0)).sum() for i in range(6)]
     assert (near.curve["mixed"] * near.curve["pixels"]).round().tolist() == shares
+
+
+def test_tables_hold_what_the_user_calls_parcels(prediction: Prediction, labels: LabelMap) -> None:
+    numbers = np.unique(labels.parcel_ids[labels.parcel_ids > 0])
+    names = [f"FR-{n}" for n in numbers[:-1]]  # of one parcel there is no polygon
+    ground = shapely.box(500_000, 4_999_990, 500_010, 5_000_000)
+    table = gpd.GeoDataFrame(
+        {"parcel_id": numbers[:-1], "code": "c3", "ilot": names}, geometry=[ground] * len(names), crs=GRID.crs.epsg
+    )
+    atlas = run(explore(prediction, labels, parcels=Parcels(table, id_column="ilot")))
+    known = dict(zip(numbers.tolist(), [*names, ""], strict=True))
+    assert atlas.parcels["own_id"].tolist() == [known[n] for n in atlas.parcels["id"]]
+    assert all(atlas.edges[f"own_{side}"].tolist() == [known[n] for n in atlas.edges[side]] for side in "ab")
+    assert list(atlas.parcels.columns[:2]) == ["id", "own_id"] and len(atlas.edges) > 3
+    worst = atlas.parcels.iloc[0]
+    (case,), _ = run(worst_cases(atlas, None, 1))
+    assert case.title.startswith(f"Parcel {worst['own_id']}: ")
+    plain = run(explore(prediction, labels, parcels=Parcels(table)))
+    assert "own_id" not in plain.parcels and "own_a" not in plain.edges
 
 
 def test_vector_edge_comes_from_the_polygons(prediction: Prediction, labels: LabelMap, judged: Judged) -> None:

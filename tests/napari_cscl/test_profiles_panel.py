@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 import toys
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -16,6 +18,7 @@ from cscl.data import profiles
 from cscl.data.profiles import class_profiles, parcel_profile, pixel_profile
 from cscl.errors import InputError
 from cscl.events import run
+from cscl.parcels import Parcels
 from napari_cscl.bridge import pixel_at, season_layer
 from napari_cscl.widgets.plot import LINE_COLOURS
 from napari_cscl.widgets.profiles import HINT, MARKS
@@ -110,6 +113,17 @@ def test_six_places_are_compared_at_most(panel: Any, qtbot: Any) -> None:
     read(panel, qtbot)
     assert panel.picks == [(20, col) for col in range(6)] and "Clear them" in panel.dock.jobbar.status.text()
     assert all(np.isfinite(panel.curves[pixel].values).any() for pixel in panel.picks)
+
+
+def test_a_parcel_goes_by_the_id_that_its_user_gave_it(panel: Any, qtbot: Any) -> None:
+    session = panel.session
+    number = int(session.labels.parcel_ids[20, 20])
+    ground = [shapely.box(0, 0, 1, 1)]
+    table = gpd.GeoDataFrame({"parcel_id": [number], "code": ["c"], "ilot": ["<7>"]}, geometry=ground, crs=32631)
+    session.open_labels(session.labels, Parcels(table, id_column="ilot"))
+    panel.picked(20, 20, frozenset())
+    read(panel, qtbot)
+    assert "parcel &lt;7&gt;" in panel.facts.text()
 
 
 def test_parcels_show_their_mean(panel: Any, qtbot: Any) -> None:

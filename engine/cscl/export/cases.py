@@ -229,7 +229,7 @@ def _palette(colours: Sequence[str]) -> Picture:
 def _parcel(row: pd.Series[Any], atlas: Atlas) -> tuple[str, tuple[str, ...]]:
     crop = row["predicted_crop"]
     mapped = f"mostly mapped as {crop}" if row["declared"] != row["predicted"] else "partly mapped as other crops"
-    title = f"{atlas.unit.capitalize()} {row['id']}: {row['declared_crop']}, {mapped}"
+    title = f"{atlas.unit.capitalize()} {row.get('own_id', row['id'])}: {row['declared_crop']}, {mapped}"
     told = [_wrong(row, 1 - row["share_right"]), f"{row['area_ha']:.2f} ha", *_kinds(row)]
     if not np.isnan(row["confidence"]):
         told.append(f"mean confidence {row['confidence']:.2f}")
@@ -237,7 +237,7 @@ def _parcel(row: pd.Series[Any], atlas: Atlas) -> tuple[str, tuple[str, ...]]:
 
 
 def _edge(row: pd.Series[Any], atlas: Atlas) -> tuple[str, tuple[str, ...]]:
-    a, b = (f"{row[f'crop_{side}']} ({atlas.unit} {row[side]})" for side in "ab")
+    a, b = (f"{row[f'crop_{side}']} ({atlas.unit} {row.get(f'own_{side}', row[side])})" for side in "ab")
     told = [f"{_wrong(row, row['share_wrong'])} within {atlas.options.reach_m:g} m", f"{row['length_m']:.0f} m long"]
     for own, other in ("ab", "ba"):
         if row[f"into_{own}"]:

@@ -121,8 +121,7 @@ def assess(
     if atlas.vector:
         boundary = replace(boundary, curves=(*boundary.curves, vector_curve(atlas.vector)))
         parts = (*parts, vector_part(atlas.vector))
-    own_ids = None if parcels is None else parcels.names_of_ids
-    return Assessment(Report(accuracy, boundary, _facts(matched, window), remarks, parts, own_ids), atlas)
+    return Assessment(Report(accuracy, boundary, _facts(matched, window), remarks, parts, matched.own_ids), atlas)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from cscl.report.kinds import WRONG, Kind
 
 from .judging import Judged, everything, held_out
 from .look import ExploreOptions, Look, Matched, in_words
+from .own_ids import with_own_ids
 
 __all__ = ["ErrorAtlas", "ExploreOptions", "Judged", "everything", "explore", "explored", "held_out"]
 
@@ -58,6 +59,7 @@ class ErrorAtlas:
     curve, parcels, edges, pairs : DataFrame
         Accuracy by distance, and units, edges and pairs of classes, the worst first; columns as
         `cscl.metrics.error_tally` names them. Classes are ids; rows and columns are those of the scene, ends exclusive.
+        Where the user calls parcels otherwise there are the columns ``own_id``, or ``own_a`` and ``own_b``, too.
     near : tuple of int
         Judged pixels with a class edge within reach, and those of them that are right.
     judged : Judged
@@ -209,12 +211,12 @@ def explored(matched: Matched, window: Window, words: str, count: Callable[[Look
             f"No pixel {atlas.judged.words} has both a label in {atlas.labels.name} and a class in "
             f"{matched.prediction.name}. Judge all labelled pixels, or check that the map is not empty there."
         )
-    edges = tally.edges_table(atlas.legend, size_m[0] * size_m[1])
+    edges = with_own_ids(tally.edges_table(atlas.legend, size_m[0] * size_m[1]), matched.own_ids)
     tally = replace(tally, edges=(), lengths=())  # the longest rows: not needed any more
     return replace(
         atlas, curve=tally.curve(limits), edges=edges, pairs=class_pairs(edges),
-        parcels=tally.parcels(atlas.legend, size_m[0] * size_m[1]), near=(int(tally.near[0]), int(tally.near[1])),
-        vector={} if vector is None else vector.curves(limits),
+        parcels=with_own_ids(tally.parcels(atlas.legend, size_m[0] * size_m[1]), matched.own_ids),
+        near=(int(tally.near[0]), int(tally.near[1])), vector={} if vector is None else vector.curves(limits),
     ), more  # fmt: skip
 
 

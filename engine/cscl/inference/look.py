@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -103,6 +103,8 @@ class Matched:
         Pixels through which the outline of a parcel runs; None without polygons.
     outlines : Outlines or None
         Outlines of the parcels; None without polygons.
+    own_ids : mapping or None
+        What the user calls the parcels, by id; None where it is by these ids, or not known.
     wrong_parcels : WrongParcels or None
         Units that are wrong as a whole; None before they are known.
     """
@@ -116,6 +118,7 @@ class Matched:
     edges_m: float
     mixed_YX: NDArray[np.bool_] | None = field(default=None, repr=False)
     outlines: Outlines | None = field(default=None, repr=False)
+    own_ids: Mapping[int, str] | None = field(default=None, repr=False)
     wrong_parcels: WrongParcels | None = None
 
     @classmethod
@@ -155,7 +158,8 @@ class Matched:
                 f"A distance of {edges_m:g} m is more than {MOST_PX} pixels: so far around each pixel no edges are "
                 "looked for. Give smaller distances."
             )
-        return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed, edges)
+        own_ids = None if parcels is None or labels.parcel_ids is None else parcels.names_of_ids
+        return cls(prediction, labels, common, units, judged or Judged(), options, edges_m, mixed, edges, own_ids)
 
     @property
     def pixel_size_m(self) -> tuple[float, float]:

@@ -24,6 +24,8 @@ from cscl.parcels import Parcels
 from cscl.products import LabelMap
 from cscl.report.parts import Part
 
+from .own_ids import with_own_ids
+
 __all__ = ["Ranking", "write_ranking"]
 
 FIRST, SECOND = 20, 50
@@ -164,13 +166,8 @@ def write_ranking(
 
 def _named(rows: pd.DataFrame, parcels: Parcels, shown: list[str]) -> tuple[pd.DataFrame, list[str]]:
     """Add what the user calls the parcels to a table and to the columns that are shown of it."""
-    names = parcels.names_of_ids
-    if names is None:
-        return rows, shown
-    at = list(rows.columns).index("id") + 1
-    rows = rows.copy()
-    rows.insert(at, "own_id", rows["id"].map(names))
-    return rows, [c for column in shown for c in ((column, "own_id") if column == "id" else (column,))]
+    rows = with_own_ids(rows, parcels.names_of_ids)
+    return rows, [c for column in shown for c in ((column, "own_id") if column == "id" else (column,)) if c in rows]
 
 
 def _layer(ranking: Ranking, rows: pd.DataFrame, parcels: Parcels) -> Layer:
