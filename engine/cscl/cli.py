@@ -25,6 +25,7 @@ from cscl.commands import (
     learning,
     make_dataset,
     parcels,
+    predict,
     search,
     suspects,
 )  # fmt: skip
@@ -104,15 +105,6 @@ def _simulate(args: Arguments) -> None:
     print(drive(write_season(season, args.out), args.quiet))
 
 
-def _predict(args: Arguments) -> None:
-    from cscl.data.readers import ReadOptions, open_cube
-    from cscl.inference.predict import PredictOptions, predict
-
-    cube, options = open_cube(args.images, read_fields(args, ReadOptions)), read_fields(args, PredictOptions)
-    drive(predict(args.model, cube, args.out, options, device=args.device, overwrite=args.overwrite), args.quiet)
-    print(args.out)
-
-
 def _embed(args: Arguments) -> None:
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.inference.embed import embed
@@ -163,13 +155,6 @@ def _using_arguments(parser: argparse.ArgumentParser) -> None:
     add_images(parser)
 
 
-def _predict_arguments(parser: argparse.ArgumentParser) -> None:
-    from cscl.inference.predict import PredictOptions
-
-    _using_arguments(parser)
-    add_fields(parser, PredictOptions, "the map")
-
-
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prediction", help="Folder that cscl predict made")
     parser.add_argument("out", help="Folder to make")
@@ -218,7 +203,7 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
         make_dataset.export_dataset_arguments,
         "Write a dataset in the layout of PASTIS or of DeepSatModels",
     ),
-    "predict": (_predict, _predict_arguments, "Map images with a trained model"),
+    "predict": (predict.predict, predict.predict_arguments, "Map images with a trained model"),
     "coarsen": (coarsen.coarsen, coarsen.coarsen_arguments, "Join the pixels of a map, e.g. from 2.5 m back to 10 m"),
     "embed": (_embed, _using_arguments, "Write what the network sees of each pixel"),
     "assess": (assess.assess, assess.assess_arguments, "Score a prediction, inside parcels and at their boundaries"),

@@ -17,7 +17,7 @@ from cscl.results import put, require_place
 
 from .cube_plan import CubeOptions
 
-__all__ = ["Journal", "facts_of"]
+__all__ = ["Journal", "facts_of", "facts_of_images"]
 
 _MARKS = ("reflectance/zarr.json", "reflectance/.zarray")  # of either version of Zarr
 _DONE = "unfinished.txt"
@@ -25,6 +25,12 @@ _DONE = "unfinished.txt"
 
 def facts_of(cube: SITSCube, options: CubeOptions) -> dict[str, str]:
     """Say what makes a run this run and no other: the images, and how they are written."""
+    how = {"--chunk-px": str(options.chunk_px), "--zarr-format": str(options.zarr_format)}
+    return {**facts_of_images(cube), **how}
+
+
+def facts_of_images(cube: SITSCube) -> dict[str, str]:
+    """Say what makes images these and no others."""
     whole = whole_attributes(cube)
     return {
         "the place of the images": str(cube.path),
@@ -35,8 +41,6 @@ def facts_of(cube: SITSCube, options: CubeOptions) -> dict[str, str]:
         "scale, offset and nodata": f"{cube.radiometry.scale} {cube.radiometry.offset} {value_attributes(cube)}",
         "the mask or the region": f"{cube.clear is not None} {whole['notes']}",
         "where images come from": str(crc32(whole.get("acquisitions", "").encode())),
-        "--chunk-px": str(options.chunk_px),
-        "--zarr-format": str(options.zarr_format),
     }
 
 

@@ -28,7 +28,7 @@ from cscl.products import Prediction
 from .draft import draft, refuse
 from .styles import raster_style, xml_text
 
-__all__ = ["Band", "export_classes", "export_confidence", "write_cog"]
+__all__ = ["Band", "copy_cog", "export_classes", "export_confidence", "write_cog"]
 
 WINDOW_PX = 1024
 BLOCK_PX = 512
@@ -170,7 +170,7 @@ def _fill(path: Path, read: Callable[[Window], NDArray[Any]], grid: GeoBox, band
     yield Progress(f"writing {path.name}", total, total, "window")
     if total > LARGE_WINDOWS:
         yield Note(f"Compressing {path.name} and its smaller copies. GDAL does not say how far it is.")
-    _copy(plain, path, band)
+    copy_cog(plain, path, band.overviews)
     plain.unlink()
     # A disk that fills while GDAL closes a file goes unreported, so only reading it again tells whether it is whole.
     with rasterio.open(path) as src:
@@ -185,12 +185,19 @@ def _place(window: Window) -> RasterioWindow:
     return RasterioWindow(window.col, window.row, window.width, window.height)
 
 
-def _copy(plain: Path, path: Path, band: Band) -> None:
+def copy_cog(plain: Path, path: Path, overviews: Literal["nearest", "average"]) -> None:
+    """Copy a GeoTIFF of one band to a cloud-optimised one.
+
+    Raises
+    ------
+    OSError
+        If GDAL cannot, e.g. because the disk is full.
+    """
     options = {
         "blocksize": BLOCK_PX,
         "compress": "DEFLATE",
-        "predictor": "NO" if band.overviews == "nearest" else "YES",
-        "overview_resampling": band.overviews.upper(),
+        "predictor": "NO" if overviews == "nearest" else "YES",
+        "overview_resampling": overviews.upper(),
         "bigtiff": "IF_SAFER",
         "num_threads": "ALL_CPUS",
     }

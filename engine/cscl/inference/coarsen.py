@@ -87,7 +87,7 @@ def _write(prediction: Prediction, folder: Path, options: CoarsenOptions) -> Gen
         for number, window in enumerate(tiles(shape, TILE_PX), 1):
             files.write(window, *scores(prediction, window.refined(options.times), options.times))
             yield Progress("joining pixels", number, total, "block")
-    yield from files.check()
+    yield from files.finish()
     if files.empty:
         yield Note(f"{prediction.name} is empty, and so is the map made of it.", warning=True)
 

@@ -1,11 +1,14 @@
-"""The files of a prediction while they are made: written part by part, and read back before they count."""
+"""The files of a prediction while they are made: written part by part, and read back before they count.
+
+Classes and confidence become cloud-optimised GeoTIFFs, whose smaller copies show a whole tile at once.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -14,31 +17,55 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from cscl.events import Job, Progress
+from cscl.export.geotiff import copy_cog
 from cscl.grid import GeoBox, Window
 from cscl.legend import Legend
 
-__all__ = ["FULL_CONFIDENCE", "NO_CONFIDENCE", "MapFiles", "write_facts"]
+from .aside import one_thread, waited
+
+__all__ = ["FULL_CONFIDENCE", "NO_CONFIDENCE", "Coded", "MapFiles", "coded", "write_facts"]
 
 NO_CONFIDENCE = 255
 FULL_CONFIDENCE = 250
+CLASSES, CONFIDENCE, PROBABILITIES = "classes.tif", "confidence.tif", "probabilities.tif"
+_COMPRESSED: Mapping[str, Literal["nearest", "average"]] = {CLASSES: "nearest", CONFIDENCE: "average"}
+
+
+Coded = Mapping[str, NDArray[Any]]
+"""A part of a map as its files hold it: for each file its bands, axes (band, y, x)."""
+
+
+def coded(
+    probabilities: NDArray[np.float32], seen: NDArray[np.bool_], legend: Legend, *, many: bool
+) -> dict[str, NDArray[Any]]:
+    """Turn a part (class, y, x) of a map into what its files hold; unseen pixels are no data.
+
+    `many` is whether there is a file of all probabilities.
+    """
+    index = np.where(seen, probabilities.argmax(0), -1)
+    scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
+    scaled[:, ~seen] = NO_CONFIDENCE
+    sure = np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8)
+    parts = {CLASSES: np.asarray(legend.to_ids(index))[None], CONFIDENCE: sure[None]}
+    return {**parts, PROBABILITIES: scaled} if many else parts
 
 
 class MapFiles:
     """The rasters of a prediction, open for writing part by part."""
 
     def __init__(self, folder: Path, grid: GeoBox, legend: Legend, probabilities: bool) -> None:
-        self.folder, self.legend = folder, legend
+        self.folder, self.legend, self.many = folder, legend, probabilities
         common = {
             "driver": "GTiff", "height": grid.shape[0], "width": grid.shape[1], "crs": str(grid.crs),
             "transform": grid.transform, "tiled": True, "blockxsize": 256, "blockysize": 256,
-            "compress": "deflate", "bigtiff": "if_safer", "dtype": "uint8", "nodata": NO_CONFIDENCE, "count": 1,
+            "bigtiff": "if_safer", "dtype": "uint8", "nodata": NO_CONFIDENCE, "count": 1,
         }  # fmt: skip
         kinds: dict[str, dict[str, Any]] = {
-            "classes.tif": {"dtype": legend.dtype.name, "nodata": legend.ignore},
-            "confidence.tif": {},
+            CLASSES: {"dtype": legend.dtype.name, "nodata": legend.ignore},
+            CONFIDENCE: {},
         }
         if probabilities:
-            kinds["probabilities.tif"] = {"count": len(legend), "interleave": "band"}
+            kinds[PROBABILITIES] = {"count": len(legend), "interleave": "band", "compress": "deflate"}
         self._files = {name: rasterio.open(folder / name, "w", **(common | kind)) for name, kind in kinds.items()}
         self._sums: list[tuple[str, RasterioWindow, int]] = []
         self.empty = True
@@ -52,29 +79,35 @@ class MapFiles:
 
     def write(self, place: Window, probabilities: NDArray[np.float32], seen: NDArray[np.bool_]) -> None:
         """Write a part (class, y, x) of the map; unseen pixels are no data."""
-        if not seen.size:
+        self.put(place, coded(probabilities, seen, self.legend, many=self.many))
+
+    def put(self, place: Window, parts: Coded) -> None:
+        """Write a part of the map as `coded` makes it."""
+        if not place.height or not place.width:
             return
-        self.empty = self.empty and not seen.any()
+        self.empty = self.empty and bool((parts[CONFIDENCE] == NO_CONFIDENCE).all())
         window = RasterioWindow(place.col, place.row, place.width, place.height)
-        index = np.where(seen, probabilities.argmax(0), -1)
-        scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
-        scaled[:, ~seen] = NO_CONFIDENCE
-        parts = {
-            "classes.tif": self.legend.to_ids(index)[None],
-            "confidence.tif": np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8)[None],
-            "probabilities.tif": scaled,
-        }
         for name, dataset in self._files.items():
             dataset.write(parts[name], window=window)
             self._sums.append((name, window, crc32(np.ascontiguousarray(parts[name]).tobytes())))
 
-    def check(self) -> Job[None]:
-        """Read the closed files again: a disk that fills while GDAL closes one goes unreported otherwise."""
+    def finish(self) -> Job[None]:
+        """Compress the closed files and read them again: a disk that fills unseen goes unreported otherwise."""
+        with one_thread() as thread:
+            for done, (name, overviews) in enumerate(_COMPRESSED.items()):
+                compressing = thread.submit(self._compress, name, overviews)
+                yield from waited(compressing, Progress("compressing", done, len(_COMPRESSED), "file"))
         for done, (name, window, total) in enumerate(self._sums, 1):
             with rasterio.open(self.folder / name) as src:
                 if crc32(src.read(window=window).tobytes()) != total:
                     raise OSError(f"what is read back from {name} is not what was written")
             yield Progress("checking", done, len(self._sums), "part")
+
+    def _compress(self, name: str, overviews: Literal["nearest", "average"]) -> None:
+        plain = self.folder / f"plain_{name}"
+        (self.folder / name).replace(plain)
+        copy_cog(plain, self.folder / name, overviews)
+        plain.unlink()
 
 
 def write_facts(folder: Path, legend: Legend, facts: Mapping[str, Any]) -> None:

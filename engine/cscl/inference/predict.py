@@ -1,74 +1,36 @@
-"""Maps from models: tiled, blended, streamed to disk tile by tile, so that memory does not grow with the area."""
+"""Maps from models: tile by tile, so that memory does not grow with the area, and a run that was killed can go on.
+
+While a tile is computed the next is read and the last is written. Each finished tile is kept in a file of its own until
+the map is whole; several processes, here or on other machines, make the same files.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import numpy as np
+from typing import Any
 
 import cscl
 from cscl.cube import SITSCube
-from cscl.errors import InputError
 from cscl.events import Job, Note, Progress
-from cscl.grid import refined
 from cscl.products import Prediction
-from cscl.results import in_the_making, require_place
 
-from .enlarge import By, enlarged
+from .aside import one_thread, waited
+from .cluster import Order, Workers, made_by_workers
+from .fitting import fitted_core_px
 from .mapfiles import MapFiles, write_facts
-from .sharpen import Sharpener, sharpener
-from .stitch import Stitcher, Tile, overlapping_tiles
-from .tiles import Model, load_model, suit_cube
+from .mapper import Mapper, PredictOptions, ready
+from .parts import MapPart, Merger
+from .unfinished import MapDraft, facts_of
 
-__all__ = ["PredictOptions", "predict"]
+__all__ = ["PredictOptions", "Workers", "predict"]
 
-LEAST_TILE_PX = 32
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """How a map is made."""
-
-    tile_px: Annotated[
-        int,
-        {
-            "min": LEAST_TILE_PX, "max": 2048, "step": 16,
-            "tooltip": "Distance between tiles, pixels of the images; a map that is 4 times finer takes half",
-        },
-    ] = 256  # fmt: skip
-    blend_px: Annotated[
-        int, {"min": 0, "max": 64, "step": 2, "tooltip": "Width over which tiles blend, pixels of the images"}
-    ] = 16
-    probabilities: Annotated[bool, {"tooltip": "Also write the probability of every class"}] = False
-    finer: Annotated[
-        Literal[1, 2, 4],
-        {"tooltip": "Cut the pixels of a map into so many a side, e.g. to compare it with one of a finer model"},
-    ] = 1
-    finer_by: Annotated[
-        By, {"tooltip": "Probabilities of finer pixels: interpolated between pixels (bilinear) or repeated (nearest)"}
-    ] = "bilinear"
-    sharpen: Annotated[
-        int, {"min": 0, "max": 50, "tooltip": "How often each pixel takes over what alike neighbours say; 0 for never"}
-    ] = 0
-    sharpen_by: Annotated[
-        str | None,
-        {"tooltip": "Model that knows which are alike, if not the pre-trained one that the model itself keeps"},
-    ] = None
-    sharpen_temperature: Annotated[
-        float, {"min": 0.01, "max": 10.0, "tooltip": "What affinities are divided by; low: the most alike alone counts"}
-    ] = 0.2
-
-    def __post_init__(self) -> None:
-        if self.blend_px > self.tile_px:
-            raise InputError(
-                f"Tiles of {self.tile_px} pixels cannot blend over {self.blend_px}. Give a blend_px of at most tile_px."
-            )
-        if self.sharpen_by is not None and not self.sharpen:
-            raise InputError(f"Say how often to sharpen by {self.sharpen_by}, e.g. with --sharpen 3.")
+GPU_PX = (
+    500_000  # pixels that go through a GPU at once where tiles are smaller; on a CPU more than a tile gains nothing
+)
 
 
 def predict(
@@ -79,6 +41,9 @@ def predict(
     *,
     device: str = "auto",
     overwrite: bool = False,
+    resume: bool = False,
+    keep: bool = False,
+    workers: Workers | None = None,
 ) -> Job[Prediction]:
     """Map a cube with a trained model.
 
@@ -96,80 +61,101 @@ def predict(
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     overwrite : bool
         Replace a former prediction; anything else is never replaced.
+    resume : bool
+        Go on with ``<out>.part``, which a run of the same model, images and options has left. The map has the same
+        pixels as if it had never been interrupted.
+    keep : bool
+        Whether a run that is closed or fails leaves the tiles it has made for `resume`, as a killed one always does.
+    workers : Workers, optional
+        Processes that map the tiles, here or on other machines, instead of this one.
 
     Raises
     ------
     CSCLError
-        For a model that cannot be used on this cube and places that cannot be written; the message says the remedy.
+        For a model that cannot be used on this cube, places that cannot be written and maps that cannot be gone on
+        with; the message says the remedy.
     """
     options, out = options or PredictOptions(), Path(out)
-    require_place(out, "prediction.json", overwrite=overwrite)
-    loaded = load_model(model, device)
-    if loaded.card.stage != "trained":
-        raise InputError(
-            f"{model} is only pre-trained: its classifier knows nothing yet. Train it with cscl train --start."
-        )
-    given = cube
-    cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
-    if loaded.finer > 1 and options.finer > 1:
-        raise InputError(f"{model} maps {loaded.finer} times finer than the images by itself. Leave out --finer.")
-    sharp = None
-    if options.sharpen:
-        by, temperature = options.sharpen_by or model, options.sharpen_temperature
-        sharp, more = sharpener(by, given, loaded.finer, options.sharpen, temperature, device)
-        warnings = list(dict.fromkeys(warnings + more))
+    draft = MapDraft(out, resume=resume, overwrite=overwrite)
+    mapper, warnings = ready(model, cube, options, device)
     for warning in warnings:
         yield Note(warning, warning=True)
-    with in_the_making(out, "The map", overwrite=overwrite) as part:
-        yield from _stream(loaded, cube, part, options, sharp)
-        _write_facts(part, loaded, cube, str(Path(model).resolve()), options, sharp)
+    facts = facts_of(Path(model), cube, options, device)
+    core_px = draft.resumed_core_px(facts, mapper.core_px) if resume else mapper.core_px
+    processes = workers.count if workers is not None else 1
+    mapper = replace(mapper, core_px=core_px or fitted_core_px(mapper, max(1, processes)))
+    with draft.making(facts, mapper.core_px, keep=keep or resume) as folder:
+        order = Order(Path(model), cube, options, device, mapper.core_px, draft)
+        yield from _map(mapper, draft, order, workers)
+        _write_facts(folder, mapper, str(Path(model).resolve()))
+        draft.finish()
     return Prediction.open(out)
 
 
-def _stream(model: Model, cube: SITSCube, folder: Path, options: PredictOptions, sharp: Sharpener | None) -> Job[None]:
-    """Run tile by tile; each part of the map is written once no later tile touches it."""
-    finer, legend = model.finer * options.finer, model.card.legend
-    grid = refined(cube.grid, finer)
-    strips = _tiles(cube, model, options, finer, sharp)
-    done, total = 0, sum(map(len, strips))
-    stitcher = Stitcher(len(legend) + 1, (grid.shape[0], grid.shape[1]), options.blend_px * finer)
-    sink = MapFiles(folder, grid, legend, options.probabilities)
-    with sink:
-        for tile in (tile for strip in strips for tile in strip):
-            probabilities, _, seen = model.answer(cube, tile.read)
-            if sharp is not None:
-                probabilities = sharp(probabilities, seen, tile.read)
-            if options.finer > 1:
-                probabilities, seen = enlarged(probabilities, seen, options.finer, options.finer_by)
-            answer = np.concatenate([probabilities[:, *tile.inner], seen[None, *tile.inner]])
-            window, finished = stitcher.add(tile, answer)
-            sink.write(window, finished[:-1], finished[-1] > 0)
-            done += 1
-            yield Progress("mapping", done, total, "tile")
-    yield from sink.check()
-    if sink.empty:
+def _map(mapper: Mapper, draft: MapDraft, order: Order, workers: Workers | None) -> Job[None]:
+    """Make the tiles that are not done yet, and of all of them the files of the map."""
+    done = (yield from draft.checked()) if draft.resumed else []
+    files = MapFiles(draft.folder, mapper.grid, mapper.model.card.legend, mapper.options.probabilities)
+    with files:
+        merger = Merger(mapper.tiles, files, mapper.shape, mapper.blend_px, draft.load)
+        with one_thread() as writer:
+            yield from waited(writer.submit(merger.put, done), _progress(mapper, len(done)))
+            todo = sorted(set(range(len(mapper.tiles))) - set(done))
+            if workers is None:
+                yield from _made_here(mapper, todo, draft, merger)
+            else:
+                yield from made_by_workers(order, todo, workers, lambda number: merger.put([number]))
+    yield from files.finish()
+    if files.empty:
         yield Note(
-            f"No pixel of {cube.name} is usable on any date, so the map is empty. Check the mask and the nodata value "
-            "with cscl info.",
+            f"No pixel of {mapper.cube.name} is usable on any date, so the map is empty. Check the mask and the nodata "
+            "value with cscl info.",
             warning=True,
         )
 
 
-def _tiles(
-    cube: SITSCube, model: Model, options: PredictOptions, finer: int, sharp: Sharpener | None
-) -> list[list[Tile]]:
-    step_px = model.step_px
-    core_px = max(LEAST_TILE_PX, options.tile_px * 2 // finer) if finer > 1 else options.tile_px
-    margin_px = max(model.margin_px, model.step_px) if options.finer > 1 else model.margin_px  # to interpolate from
-    if sharp is not None:
-        step_px, margin_px = sharp.around(step_px, margin_px)
-    return overlapping_tiles(cube.shape, core_px, margin_px, options.blend_px, step_px, finer)
+def _progress(mapper: Mapper, done: int) -> Progress:
+    return Progress("mapping", done, len(mapper.tiles), "tile")
 
 
-def _write_facts(
-    folder: Path, model: Model, cube: SITSCube, where: str, options: PredictOptions, sharp: Sharpener | None
-) -> None:
-    card = model.card
+def _made_here(mapper: Mapper, todo: Sequence[int], draft: MapDraft, merger: Merger) -> Job[None]:
+    """Make tiles in this process; each is on its way to the disk while the next are computed and read."""
+    batches = _batches(mapper, todo)
+    done = len(mapper.tiles) - len(todo)
+
+    def write(numbers: Sequence[int], parts: Sequence[MapPart]) -> None:
+        for number, part in zip(numbers, parts, strict=True):
+            draft.save(number, part)
+        merger.put(numbers, parts)
+
+    with one_thread(dropping=True) as reader, one_thread() as writer:
+        written = writer.submit(merger.put, ())
+        reading = reader.submit(mapper.read, batches[0]) if batches else None
+        for numbers, following in zip(batches, [*batches[1:], None], strict=True):
+            assert reading is not None
+            sample = yield from waited(reading, _progress(mapper, done))
+            reading = reader.submit(mapper.read, following) if following else None
+            parts = mapper.parts(numbers, sample)
+            del sample  # before the next but one is read
+            yield from waited(written, _progress(mapper, done))
+            written = writer.submit(write, numbers, parts)
+            done += len(numbers)
+            yield _progress(mapper, done)
+        yield from waited(written, _progress(mapper, done))
+
+
+def _batches(mapper: Mapper, todo: Sequence[int]) -> list[list[int]]:
+    """Group neighbours of one size that go through the network together."""
+    batches: list[list[int]] = []
+    for (height, width), run in groupby(todo, lambda n: (mapper.tiles[n].read.height, mapper.tiles[n].read.width)):
+        numbers = list(run)
+        size = max(1, GPU_PX // (height * width)) if mapper.model.device.type == "cuda" else 1
+        batches += [numbers[i : i + size] for i in range(0, len(numbers), size)]
+    return batches
+
+
+def _write_facts(folder: Path, mapper: Mapper, where: str) -> None:
+    card, cube, options = mapper.model.card, mapper.cube, mapper.options
     facts: Mapping[str, Any] = {
         "images": cube.name,
         "dates": [str(d.astype("datetime64[s]")) for d in cube.dates],
@@ -179,7 +165,7 @@ def _write_facts(
         "model_made": dict(card.made),
         **({"finer": card.finer, "finer_by": "model"} if card.finer > 1 else {}),
         **({"finer": options.finer, "finer_by": options.finer_by} if options.finer > 1 else {}),
-        **(sharp.facts if sharp is not None else {}),
+        **(mapper.sharp.facts if mapper.sharp is not None else {}),
         "cscl": cscl.__version__,
         "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }

@@ -116,8 +116,11 @@ class Stitcher:
         finished : ndarray
             Axes (layer, y, x), float32: the weighted mean of the answers there.
         """
+        return self.add_weighted(tile, answer * tile.weights(self.shape, self.blend_px))
+
+    def add_weighted(self, tile: Tile, sums: NDArray[np.float32]) -> tuple[Window, NDArray[np.float32]]:
+        """Add a tile whose answer is multiplied by its weights already, and is written over; otherwise like `add`."""
         write, blend = tile.write, self.blend_px
-        sums = answer * tile.weights(self.shape, blend)
         left = blend if write.col else 0
         if left:
             sums[:, :, :blend] += self._beside

@@ -28,7 +28,7 @@ __all__ = ["Model", "Sample", "load_model", "suit_cube"]
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Windows of one size as a network reads them: standardised, padded to its multiple, without dates that say nothing.
+    """Windows of one size as a network reads them: standardised, padded to its multiple, without dates without a use.
 
     Parameters
     ----------
@@ -170,13 +170,13 @@ class Model:
 
 
 def _mask(cube: SITSCube, window: Window) -> NDArray[np.bool_] | None:
-    """What the quality mask calls usable in a window, axes (time, y, x); None where there is no mask."""
+    """Read what the quality mask calls usable in a window, axes (time, y, x); None where there is no mask."""
     return None if cube.clear is None else np.asarray(cube.clear[:, *window.slices].values, bool)
 
 
 def _dates_of(mask_THW: NDArray[np.bool_] | None, dates: int) -> NDArray[np.bool_]:
     """Dates of which something may be usable."""
-    return np.ones(dates, bool) if mask_THW is None else mask_THW.any(axis=(1, 2))
+    return np.ones(dates, bool) if mask_THW is None else np.asarray(mask_THW.any(axis=(1, 2)))
 
 
 def _read(
