@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 import psutil
 import torch
 
@@ -35,6 +35,7 @@ __all__ = ["Order", "Workers", "made_by_workers"]
 
 EVENT_S = 0.5
 PATIENCE_S = 60.0  # without any process before the user is told
+ANSWER_S = 20
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def _connected(distributed: Any, workers: Workers) -> Iterator[Any]:
                 n_workers=workers.count, threads_per_worker=2, dashboard_address=None, memory_limit=0,
                 silence_logs=logging.CRITICAL,
             )  # fmt: skip
-        client = distributed.Client(cluster or workers.address, timeout="20s")
+        client = distributed.Client(cluster or workers.address, timeout=ANSWER_S)
         yield client
     except (OSError, ValueError) as error:
         if client is not None:

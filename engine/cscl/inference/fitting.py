@@ -82,7 +82,8 @@ def _network_bytes(model: Model, cube: SITSCube) -> float:
     day_BT = torch.from_numpy(model.card.days_of(cube.dates))[None]
     with _Living() as living:
         model.probabilities(Sample(x_BTCHW, day_BT, valid_BTHW, np.ones((1, side, side), bool)))
-    return living.most / side**2
+    most: int = living.most
+    return most / side**2
 
 
 class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
