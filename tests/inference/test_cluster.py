@@ -13,11 +13,9 @@ import rasterio
 import toys
 
 from cscl.errors import InputError, OutputError
-from cscl.events import Note, Progress, run
+from cscl.events import Progress, run
 from cscl.inference import cluster as module
-from cscl.inference.mapper import Mapper
 from cscl.inference.predict import PredictOptions, Workers, predict
-from cscl.inference.tiles import Model
 from cscl.training.segment import train
 
 distributed = pytest.importorskip("distributed")
@@ -86,7 +84,7 @@ def test_what_goes_wrong_elsewhere_comes_as_a_sentence(
     monkeypatch.setattr(module, "_told", lambda folder, model: (module.cscl.__version__, False, True))
     with pytest.raises(OutputError, match=r"does not see .*p\.part.*disk that all share"):
         run(predict(model, cube, tmp_path / "p", TILED, device="cpu", workers=workers))
-    with pytest.raises(InputError, match="No scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(InputError, match=r"No scheduler answers at tcp://127\.0\.0\.1:9"):
         monkeypatch.setattr(module, "ANSWER_S", 1)
         run(predict(model, cube, tmp_path / "p", TILED, device="cpu", workers=Workers(address="tcp://127.0.0.1:9")))
     assert not list(tmp_path.iterdir())
