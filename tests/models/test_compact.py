@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cscl.errors import InputError
 from cscl.models import DataShape
-from cscl.models.compact import EMPTY, Compact, CompactOptions, Knots
+from cscl.models.compact import EMPTY, Compact, CompactOptions, Knots, OfBothKernels
 
 ENCODERS = ["knots", "attention"]
 SHAPE = DataShape(bands=2, classes=3, first_day=10, last_day=310)
@@ -32,7 +32,7 @@ def encoder(temporal: str) -> torch.nn.Module:
 def test_knots_are_kernel_regression_with_the_days_as_abscissa() -> None:
     knots = Knots(SHAPE, knots=8, num_features=4).double()
     x_BTCP, day_BT, valid_BTP = cloudy_pixels(dates=5, pixels=3)
-    resampled_BMPC = knots.resample(x_BTCP, day_BT, valid_BTP)
+    resampled_BMGPC = knots.resample(x_BTCP, day_BT, valid_BTP)
     bandwidths_days = knots.log_bandwidth_G.exp().tolist()
     for item, m, pixel in [(0, 0, 0), (0, 3, 2), (1, 7, 1)]:
         knot_day = 10 + m * 300 / 7
@@ -45,7 +45,7 @@ def test_knots_are_kernel_regression_with_the_days_as_abscissa() -> None:
                 for band in range(2)
             ]
             observed = sum(weights) / (sum(weights) + 1)
-            found = resampled_BMPC[item, m, pixel, 3 * kernel : 3 * kernel + 3].tolist()
+            found = resampled_BMGPC[item, m, kernel, pixel].tolist()
             assert found == pytest.approx([*values, observed], rel=1e-5, abs=1e-9)
 
 
@@ -71,6 +71,25 @@ def test_order_of_dates_does_not_matter_but_their_days_do(temporal: str) -> None
     shuffled = pixel_encoder(x_BTCP[:, order], day_BT[:, order], valid_BTP[:, order])
     torch.testing.assert_close(shuffled, straight, rtol=1e-9, atol=1e-12)
     assert not torch.allclose(pixel_encoder(x_BTCP, day_BT + 60, valid_BTP), straight, rtol=1e-3)
+
+
+@pytest.mark.parametrize("temporal", ENCODERS)
+def test_pixels_summarised_strip_by_strip_answer_as_together(temporal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    network = Compact(CompactOptions(temporal=temporal, num_features=4), SHAPE).double().eval()  # type: ignore[arg-type]
+    x_BTCP, day_BT, valid_BTP = cloudy_pixels(dates=6, pixels=64)
+    given = x_BTCP.unflatten(3, (8, 8)), day_BT, valid_BTP.unflatten(2, (8, 8))
+    together = network(*given)[0]
+    monkeypatch.setattr("cscl.models.compact.STRIP_PX", 2 * 27)  # two items, so 27 pixels of each, and 10 at last
+    torch.testing.assert_close(network(*given)[0], together, rtol=1e-12, atol=1e-12)
+
+
+def test_a_convolution_of_both_kernels_reads_rows_as_it_would_channels() -> None:
+    torch.manual_seed(0)
+    layer = OfBothKernels(6, 5, (5, 1), (2, 1), (2, 0), bias=False).double()
+    x_BMGCP = torch.randn(2, 8, 2, 3, 7, dtype=torch.float64)
+    plain = torch.nn.functional.conv2d(x_BMGCP.flatten(2, 3).transpose(1, 2), layer.weight, None, (2, 1), (2, 0))
+    torch.testing.assert_close(layer(x_BMGCP.flatten(1, 2).transpose(1, 2)), plain, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("temporal", ENCODERS)

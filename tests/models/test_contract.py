@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import zlib
@@ -18,6 +19,7 @@ from torch.nn.functional import cross_entropy
 from cscl.losses.cscl import CSCLOptions
 from cscl.models import DataShape, Network, models
 from cscl.models.aggregated import aggregated
+from cscl.models.folded import folded, seen_dates
 from cscl.models.upsampled import upsampled
 
 BANDS, CLASSES = 3, 4
@@ -101,6 +103,29 @@ def predict(network: Network, given: Series) -> Tensor:
 def assert_same(found: Tensor, expected: Tensor) -> None:
     """Equal to rounding, measured against how much the output varies rather than against its level."""
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-9 * float(expected.std()))
+
+
+def test_folded_it_answers_alike_and_stays_as_it_was(network: Network) -> None:
+    given, before = series(network, 2, 16, 16), {k: v.clone() for k, v in network.state_dict().items()}
+    for precise, bound in ((network, 1e-12), (copy.deepcopy(network).float(), 1e-5)):
+        given = tuple(
+            part.type(next(precise.parameters()).dtype) if part.is_floating_point() else part for part in given
+        )
+        ready, expected = folded(precise), predict(precise, given)
+        torch.testing.assert_close(predict(ready, given), expected, rtol=0, atol=bound * float(expected.abs().max()))
+        assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in ready.modules())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_dates_that_nobody_saw_can_be_left_out_or_are_kept(network: Network) -> None:
+    x_BTCHW, day_BT, valid_BTHW = series(network, 2, 16, 16)
+    for unseen in ([0, 3], list(range(x_BTCHW.shape[1]))):
+        valid_BTHW = valid_BTHW.index_fill(1, torch.tensor(unseen), False)
+        given = (x_BTCHW * valid_BTHW[:, :, None], day_BT, valid_BTHW)
+        fewer = seen_dates(network, *given)
+        left = x_BTCHW.shape[1] - len(unseen) if network.needs.masks_dates else x_BTCHW.shape[1]
+        assert [part.shape[1] for part in fewer] == [max(1, left)] * 3
+        assert_same(predict(network, fewer), predict(network, given))
 
 
 def test_shapes_for_any_allowed_size_and_number_of_dates(variant: tuple[str, Any]) -> None:

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, relu
+from torch.nn.functional import conv2d, interpolate, pad, relu
 
 from cscl.errors import InputError
 
@@ -28,6 +28,7 @@ from . import Architecture, DataShape, Needs, Network, models
 __all__ = ["Compact", "CompactOptions"]
 
 STEP_PX = 4  # two halvings: rows and columns are padded to a multiple of this
+STRIP_PX = 4096  # pixels summarised at once outside training: what is made of their dates then stays in the cache
 EMPTY = 1e-2  # kernel mass below which a knot counts as unobserved
 
 
@@ -43,6 +44,19 @@ class CompactOptions:
     knots: Annotated[
         int, {"min": 8, "max": 64, "step": 4, "tooltip": "Equally spaced days that 'knots' resamples the season to"}
     ] = 16
+
+
+class OfBothKernels(nn.Conv2d):
+    """Convolution over the knots that reads both kernels' rows in turn, instead of channels side by side.
+
+    As they come from one matrix product, no copy is made to bring them together.
+    """
+
+    def forward(self, x_BCNP: Tensor) -> Tensor:
+        """Return the convolution of rows that go (first knot, narrow), (first knot, wide), (second knot, narrow)..."""
+        width, channels, taps, _ = self.weight.shape
+        weight = self.weight.reshape(width, 2, channels // 2, taps, 1).permute(0, 2, 3, 1, 4).flatten(2, 3)
+        return conv2d(x_BCNP, weight, self.bias, (2 * self.stride[0], 1), (2 * int(self.padding[0]), 0))
 
 
 class Knots(nn.Module):
@@ -65,27 +79,28 @@ class Knots(nn.Module):
         quarter = -(-half // 2)
         wide, wider, widest = 2 * num_features, 3 * num_features, 4 * num_features
         self.convolutions = nn.Sequential(
-            _normed(nn.Conv2d(2 * (shape.bands + 1), wide, (5, 1), (2, 1), (2, 0), bias=False)),
+            _normed(OfBothKernels(2 * (shape.bands + 1), wide, (5, 1), (2, 1), (2, 0), bias=False)),
             _normed(nn.Conv2d(wide, wider, (5, 1), (2, 1), (2, 0), bias=False)),
             _normed(nn.Conv2d(wider, widest, (quarter, 1), bias=False)),
         )
 
     def resample(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
-        """Return ``(B, M, P, 2 * (C + 1))``: bands and observedness at the knots, narrow kernel then wide."""
+        """Return ``(B, M, G, P, C + 1)``: bands and observedness at the knots, with the narrow kernel and the wide."""
         distance_BMT = self.knot_M[:, None] - day_BT[:, None, :].to(self.knot_M.dtype)
+        bandwidth_G1 = self.log_bandwidth_G.exp()[:, None]
+        weight_BMGT = torch.exp(-0.5 * (distance_BMT[:, :, None] / bandwidth_G1) ** 2).to(x_BTCP.dtype)
         seen_BTPC = torch.cat([x_BTCP, valid_BTP.to(x_BTCP.dtype)[:, :, None]], dim=2).transpose(2, 3).contiguous()
-        resampled = []
-        for bandwidth in self.log_bandwidth_G.exp():
-            weight_BMT = torch.exp(-0.5 * (distance_BMT / bandwidth) ** 2).to(x_BTCP.dtype)
-            sums_BMPC = (weight_BMT @ seen_BTPC.flatten(2)).view(*weight_BMT.shape[:2], *seen_BTPC.shape[2:])
-            mass_BMP1 = sums_BMPC[..., -1:]
-            resampled += [sums_BMPC[..., :-1] / (mass_BMP1 + EMPTY), mass_BMP1 / (mass_BMP1 + 1)]
-        return torch.cat(resampled, dim=-1)
+        sums_BMGPC = (weight_BMGT.flatten(1, 2) @ seen_BTPC.flatten(2)).view(
+            *weight_BMGT.shape[:3], *seen_BTPC.shape[2:]
+        )
+        empty_C = torch.full_like(sums_BMGPC[0, 0, 0, 0], EMPTY)
+        empty_C[-1] = 1.0
+        return sums_BMGPC / (sums_BMGPC[..., -1:] + empty_C)
 
     def forward(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
         """Return one vector per pixel, ``(B, 4 * num_features, P)``."""
-        series_BCMP = self.resample(x_BTCP, day_BT, valid_BTP).permute(0, 3, 1, 2)  # channels last in memory
-        vector: Tensor = self.convolutions(series_BCMP)[:, :, 0]
+        series_BCNP = self.resample(x_BTCP, day_BT, valid_BTP).flatten(1, 2).permute(0, 3, 1, 2)  # channels last
+        vector: Tensor = self.convolutions(series_BCNP)[:, :, 0]
         return vector
 
 
@@ -204,10 +219,16 @@ class Compact(Network):
             raise InputError(
                 f"The network reads {self.bands} bands, the series has {x_BTCHW.shape[2]}; choose those bands."
             )
-        x_BTCP = x_BTCHW.masked_fill(~valid_BTHW[:, :, None], 0.0).flatten(3)
-        vector_BCP = self.pixel(x_BTCP, day_BT, valid_BTHW.flatten(2))
+        vector_BCP = self._summarise(x_BTCHW.flatten(3), day_BT, valid_BTHW.flatten(2))
         embedding_BDHW = self.surroundings(vector_BCP.reshape(*vector_BCP.shape[:2], *x_BTCHW.shape[-2:]))
         return self.answer(embedding_BDHW)
+
+    def _summarise(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
+        """Return one vector per pixel, ``(B, C, P)``; outside training strip by strip, channels last in memory."""
+        step = x_BTCP.shape[3] if self.training else max(1, STRIP_PX // len(x_BTCP))
+        strips = zip(torch.split(x_BTCP, step, 3), torch.split(valid_BTP, step, 2), strict=True)
+        vectors = (self.pixel(x.masked_fill(~valid[:, :, None], 0.0), day_BT, valid) for x, valid in strips)
+        return torch.cat([vector_BCP.transpose(1, 2) for vector_BCP in vectors], dim=1).transpose(1, 2)
 
 
 def _normed(linear: nn.Conv1d | nn.Conv2d) -> nn.Sequential:
