@@ -15,6 +15,7 @@ from cscl.legend import Legend
 from cscl.parcels import Parcels
 from cscl.products import Prediction
 
+PARCELS = ["parcels.codes.csv", "parcels.gpkg", "parcels.parquet", "parcels.qml", "parcels.sld"]
 FILES = ["confidence.tif", "crop_map.qml", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv"]
 
 
@@ -24,7 +25,7 @@ def names(folder: Path) -> list[str]:
 
 def test_all_files(prediction: Prediction, parcels: Parcels, tmp_path: Path) -> None:
     out = run(export(prediction, tmp_path / "new" / "out", parcels))
-    assert names(out) == [*FILES, "parcels.gpkg", "parcels.qml"]
+    assert names(out) == [*FILES, *PARCELS]
     assert Legend.from_csv(out / "legend.csv") == prediction.legend
 
 
@@ -68,9 +69,7 @@ def test_parts_can_be_left_out_and_figures_added(prediction: Prediction, parcels
     out = run(export(prediction, tmp_path / "a", crop_map=False, figures=[picture]))
     assert names(out) == ["confidence.tif", "figure_crop_map.png"]
     assert [p.name for p in exported(out, "figures", "crop map")] == ["figure_crop_map.png"]
-    assert names(run(export(prediction, tmp_path / "b", parcels, crop_map=False, confidence=False))) == [
-        *("parcels.gpkg", "parcels.qml")
-    ]
+    assert names(run(export(prediction, tmp_path / "b", parcels, crop_map=False, confidence=False))) == PARCELS
     with pytest.raises(InputError, match="Nothing was chosen"):
         run(export(prediction, tmp_path / "c", crop_map=False, confidence=False))
     assert not (tmp_path / "c").exists()

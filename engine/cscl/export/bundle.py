@@ -22,7 +22,7 @@ __all__ = ["PARTS", "export", "exported"]
 PARTS = {
     "crop map": ("crop_map.tif", "crop_map.tif.aux.xml", "crop_map.qml", "legend.csv"),
     "confidence": ("confidence.tif",),
-    "parcels": ("parcels.gpkg", "parcels.qml"),
+    "parcels": ("parcels.gpkg", "parcels.parquet", "parcels.codes.csv", "parcels.qml", "parcels.sld"),
     "figures": ("figure_*.png",),
 }
 """Files of each part of an export, as patterns."""
@@ -47,7 +47,8 @@ def export(
         What to write.
     out : path
         Folder to make. It will hold ``crop_map.tif`` with its ``.aux.xml`` and ``.qml`` and ``legend.csv``,
-        ``confidence.tif``, if there are parcels ``parcels.gpkg`` with its ``.qml``, and a PNG for each figure.
+        ``confidence.tif``, if there are parcels ``parcels.gpkg`` and ``parcels.parquet`` with ``.qml``, ``.sld`` and
+        ``.codes.csv``, and a PNG for each figure.
     parcels : Parcels, optional
         Polygons to judge one by one.
     crop_map, confidence : bool

@@ -1,4 +1,4 @@
-"""The crop map parcel by parcel: the majority class of each polygon, how sure it is, and the table as GeoPackage.
+"""The crop map parcel by parcel: the majority class of each polygon, how sure it is, and the table as vector files.
 
 Pixels at a parcel's edge mix two fields, so a parcel is judged by its interior pixels; only where it has none do the
 others vote. The map is read window by window.
@@ -7,13 +7,10 @@ others vote. The map is read window by window.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely.geometry import box
@@ -21,27 +18,36 @@ from shapely.geometry import box
 from cscl.errors import GridError
 from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox, Window, tile_count, tiles
-from cscl.legend import Legend
+from cscl.legend import UNKNOWN, Legend
 from cscl.overlaps import precedence
 from cscl.parcels import Parcels
 from cscl.products import Prediction
 
 from .draft import draft, refuse
+from .fiboa import CodeList, write_code_list, write_fiboa
 from .gpkg import Layer, beside, storable, write_layers
+from .hectares import equal_area, hectares, pixel_hectares
+from .parcel_tally import SMALL_PX, Burnt, ParcelTally
+from .sld import vector_sld
 from .styles import vector_style
 
-__all__ = ["COLUMNS", "SMALL_PX", "export_parcels", "parcel_table"]
-
-SMALL_PX = 4
-"""Parcels of fewer pixels than this are marked: their majority says little."""
+__all__ = ["COLUMNS", "SMALL_PX", "STATUS", "export_parcels", "parcel_table"]
 
 WINDOW_PX = 1024
 
 COLUMNS = (
-    *("pred_id", "pred_code", "pred_name", "purity", "second_code", "second_share", "conf_mean"),
-    *("n_px", "n_px_interior", "area_ha", "status"),
+    *("ref_code", "ref_name", "pred_id", "pred_code", "pred_name", "conf_mean", "conf_p10"),
+    *("purity", "second_code", "second_share", "n_px", "n_px_interior"),
+    *("area_ha", "area_valid_ha", "boundary_err", "status"),
 )
 """Columns that `parcel_table` adds, in this order."""
+
+STATUS = {
+    "small": f"have fewer than {SMALL_PX} predicted pixels",
+    "cloudy": "were not seen well enough (at most of their pixels no date was valid)",
+    "void": "hold no pixel of the map (beyond it, too small, or covered by smaller parcels)",
+}
+"""What is wrong with parcels that are not ``ok``."""
 
 
 def parcel_table(prediction: Prediction, parcels: Parcels) -> Job[gpd.GeoDataFrame]:
@@ -52,14 +58,25 @@ def parcel_table(prediction: Prediction, parcels: Parcels) -> Job[gpd.GeoDataFra
     geopandas.GeoDataFrame
         All rows and columns of the parcels, in their own CRS, with the columns
 
+        - ``ref_code``, ``ref_name``: the declared crop, and what the legend of the map calls it, if it does;
         - ``pred_id``, ``pred_code``, ``pred_name``: the majority class (of two equal ones, the first in the legend),
           empty where nothing was predicted;
-        - ``purity``: its share of the votes, 0..1; ``second_code``, ``second_share``: the runner-up, if any;
-        - ``conf_mean``: mean confidence of the voting pixels, 0..1;
+        - ``conf_mean``, ``conf_p10``: mean confidence of the voting pixels, 0..1, and the least confidence that a
+          tenth of them does not exceed;
+        - ``purity``: share of the majority class of the votes, 0..1; ``second_code``, ``second_share``: the
+          runner-up, if any;
         - ``n_px``: pixels of the parcel with a predicted class; ``n_px_interior``: those of them whose eight
           neighbours lie in the parcel too. These vote; where there are none, all do;
-        - ``area_ha``: area of the polygon in the CRS of the map (of equal-area EPSG:6933 if that one counts degrees);
-        - ``status``: ``ok``, ``small`` (fewer than 4 pixels) or ``none`` (no predicted pixel).
+        - ``area_ha``: area of the polygon on the ground, in an equal-area projection around the middle of the map;
+        - ``area_valid_ha``: area of its pixels with a predicted class. Pixels count whole, so it can be a little more
+          than ``area_ha``;
+        - ``boundary_err``: of the parcel's boundary pixels (those with a predicted class that have at least one of
+          their eight neighbours outside the parcel), the share that is mapped as another class than the declared one,
+          0..1; empty where there is no such pixel, no crop is declared, or the legend does not know it. Mixed pixels
+          count, too: what a parcel's neighbours take from it at its outline;
+        - ``status``: ``void`` (no pixel of the map is the parcel's), ``cloudy`` (fewer than half of its pixels on the
+          map have a predicted class, because no date was valid there), ``small`` (fewer than 4 pixels have), or
+          ``ok``.
 
         A column of the same name that was there before is renamed with the ending ``_given``.
 
@@ -68,24 +85,31 @@ def parcel_table(prediction: Prediction, parcels: Parcels) -> Job[gpd.GeoDataFra
     GridError
         If no parcel touches the map.
     """
-    here = parcels.table.geometry.to_crs(str(prediction.grid.crs))
-    if not here.intersects(box(*prediction.grid.boundingbox.bbox)).any():
+    grid, legend = prediction.grid, prediction.legend
+    here = parcels.table.geometry.to_crs(str(grid.crs))
+    if not here.intersects(box(*grid.boundingbox.bbox)).any():
         raise GridError(
             f"No parcel of {parcels.name} lies on the map {prediction.name}. Check that both show the same place and "
             "that the CRS of each is right."
         )
     order = precedence(np.asarray(here.array, object), parcels.table["code"], parcels.table["parcel_id"])
-    tally = _Tally(len(here), len(prediction.legend))
-    shape = int(prediction.grid.shape[0]), int(prediction.grid.shape[1])
-    total = tile_count(shape, WINDOW_PX)
+    tally = ParcelTally(legend, _declared(parcels, legend))
+    shape = int(grid.shape[0]), int(grid.shape[1])
+    total, last = tile_count(shape, WINDOW_PX), _last_window(here, grid)
     for done, window in enumerate(tiles(shape, WINDOW_PX)):
         yield Progress("judging parcels", done, total, "window")
-        burnt = _burn(here, order, prediction.grid, window)
+        burnt = _burn(here, order, grid, window)
         if burnt.rows.size:
             ids, confidence = prediction.read(window)
-            tally.add(burnt, prediction.legend.to_index(ids), confidence)
+            tally.add(burnt, legend.to_index(ids), confidence)
+        tally.close(np.flatnonzero(last == done))
     yield Progress("judging parcels", total, total, "window")
-    verdict = tally.verdict(prediction.legend).assign(area_ha=_area_ha(here, prediction.grid))[list(COLUMNS)]
+    area = hectares(parcels.table.geometry, equal_area(grid))
+    verdict = tally.verdict()
+    verdict = verdict.assign(
+        ref_code=parcels.table["code"].to_numpy(object), area_ha=area,
+        area_valid_ha=verdict["n_px"].to_numpy() * pixel_hectares(area, here, grid),
+    )[list(COLUMNS)]  # fmt: skip
     verdict.index = parcels.table.index
     return beside(parcels.table, verdict)
 
@@ -95,12 +119,28 @@ def export_parcels(
     parcels: Parcels,
     path: str | Path,
     *,
+    geoparquet: bool = True,
+    code_list: str | None = None,
     overwrite: bool = False,
     inputs: Iterable[str | Path] = (),
 ) -> Job[Path]:
-    """Write the table of `parcel_table` as GeoPackage, with a QGIS style in ``.qml`` beside it.
+    """Write the table of `parcel_table` as GeoPackage and as GeoParquet, with styles in ``.qml`` and ``.sld`` beside.
 
-    The geometries are those of the parcels, in their own CRS, and their other columns are kept.
+    The geometries are those of the parcels, in their own CRS, and their other columns are kept. The GeoParquet keeps
+    to fiboa (`cscl.export.fiboa`); its ``crop:code`` is the predicted crop.
+
+    Parameters
+    ----------
+    prediction, parcels
+        What is written.
+    path : path
+        The GeoPackage; the others are called like it.
+    geoparquet : bool
+        Whether ``.parquet`` is written, and ``.codes.csv``, the list of codes that it refers to.
+    code_list : str, optional
+        Address of a public list of the codes, for the GeoParquet to refer to instead.
+    overwrite, inputs
+        As everywhere: replace former files when the new ones are whole; files that are never replaced.
 
     Raises
     ------
@@ -110,36 +150,60 @@ def export_parcels(
         If no parcel touches the map.
     """
     path = Path(path)
-    refuse(path, overwrite=overwrite, inputs=inputs)
+    sources = [*inputs, *([parcels.path] if parcels.path is not None else [])]
+    for made in (path, *([path.with_suffix(".parquet")] if geoparquet else [])):
+        refuse(made, overwrite=overwrite, inputs=sources)
     table = yield from parcel_table(prediction, parcels)
-    small, none = (int((table["status"] == status).sum()) for status in ("small", "none"))
-    if small or none:
-        yield Note(
-            f"Of {len(table)} parcels {small} have fewer than {SMALL_PX} predicted pixels and {none} have none: "
-            "see the column 'status'."
-        )
+    yield from _say(table)
+    table, legend = storable(table, ("parcel_id", "code", *COLUMNS)), prediction.legend
     with draft(path.parent, path.name) as folder:
-        layer = Layer("parcels", storable(table, ("parcel_id", "code", *COLUMNS)))
-        yield from write_layers(folder / path.name, [layer])
-        style = vector_style(prediction.legend, "pred_code")
-        (folder / path.with_suffix(".qml").name).write_text(style, encoding="utf-8")
+        yield from write_layers(folder / path.name, [Layer("parcels", table)])
+        if geoparquet:
+            beside_it = f"{path.stem}.codes.csv"
+            ids = _names(parcels)
+            listed = CodeList("pred_code", "pred_name", code_list or beside_it)
+            yield from write_fiboa(folder / f"{path.stem}.parquet", table, ids, listed, parcels.name)
+            if code_list is None:
+                write_code_list(legend, folder / beside_it)
+        (folder / f"{path.stem}.qml").write_text(vector_style(legend, "pred_code"), encoding="utf-8")
+        (folder / f"{path.stem}.sld").write_text(vector_sld(legend, "pred_code", path.stem), encoding="utf-8")
     return path
 
 
-@dataclass(frozen=True)
-class _Burnt:
-    """Parcels of a window.
-
-    `rows` are their places in the table; `local` (y, x) the place in `rows`, from 1, and 0 outside all parcels;
-    `interior` (y, x) tells whether the eight neighbours of a pixel lie in the same parcel.
-    """
-
-    rows: NDArray[np.int64]
-    local: NDArray[np.int32]
-    interior: NDArray[np.bool_]
+def _say(table: gpd.GeoDataFrame) -> Job[None]:
+    counts = {status: int((table["status"] == status).sum()) for status in STATUS}
+    words = [f"{count} {STATUS[status]}" for status, count in counts.items() if count]
+    if words:
+        yield Note(f"Of {len(table)} parcels {'; '.join(words)}: see the column 'status'.")
 
 
-def _burn(here: gpd.GeoSeries, order: NDArray[np.int64], grid: GeoBox, window: Window) -> _Burnt:
+def _declared(parcels: Parcels, legend: Legend) -> NDArray[np.int16]:
+    """Index of the class that each parcel is declared as; negative where none is, or the legend does not know it."""
+    index = {c.code: place for place, c in enumerate(legend.classes)}
+    return np.array([index.get(code, UNKNOWN) for code in parcels.table["code"]], np.int16)
+
+
+def _names(parcels: Parcels) -> list[str]:
+    """Give the user's ids where each parcel has one of its own, else our numbers."""
+    own, ours = parcels.own_ids, parcels.table["parcel_id"].astype(str).tolist()
+    unique = own.notna().all() and own.is_unique
+    return own.astype(str).tolist() if unique else ours
+
+
+def _last_window(here: gpd.GeoSeries, grid: GeoBox) -> NDArray[np.int64]:
+    """Find the number of the window, in the order of `tiles`, after which no pixel of a parcel can come."""
+    west, south, east, north = here.bounds.to_numpy().T
+    with np.errstate(invalid="ignore"):  # what the CRS of the map cannot hold lies at infinity
+        corners = [~grid.transform @ (x, y) for x in (west, east) for y in (south, north)]
+    height, width = int(grid.shape[0]), int(grid.shape[1])
+    col = np.nan_to_num(np.max([x for x, _ in corners], axis=0), nan=width, posinf=width, neginf=0)
+    row = np.nan_to_num(np.max([y for _, y in corners], axis=0), nan=height, posinf=height, neginf=0)
+    across = -(-width // WINDOW_PX)
+    at_row, at_col = np.clip(row, 0, height - 1) // WINDOW_PX, np.clip(col, 0, width - 1) // WINDOW_PX
+    return np.asarray(at_row * across + at_col, np.int64)
+
+
+def _burn(here: gpd.GeoSeries, order: NDArray[np.int64], grid: GeoBox, window: Window) -> Burnt:
     """Burn the parcels of a window and of a ring of one pixel around it, also beyond the map: there polygons go on."""
     ring = grid[window.rows, window.cols].pad(1)
     rows = order[np.isin(order, here.sindex.query(box(*ring.boundingbox.bbox)))]  # the smallest are burned last
@@ -152,79 +216,4 @@ def _burn(here: gpd.GeoSeries, order: NDArray[np.int64], grid: GeoBox, window: W
     for dy in range(3):
         for dx in range(3):
             interior &= burnt[dy : dy + window.height, dx : dx + window.width] == local
-    return _Burnt(rows, local, interior)
-
-
-class _Tally:
-    """Votes and confidence of each parcel, added up window by window; axes (parcel, class), interior and edge apart."""
-
-    def __init__(self, parcels: int, classes: int) -> None:
-        self.votes = np.zeros((2, parcels, classes), np.uint32)
-        self.confidence = np.zeros((2, parcels))
-        self.confident = np.zeros((2, parcels), np.uint32)
-
-    def add(self, burnt: _Burnt, index: NDArray[np.int16], confidence: NDArray[np.float32]) -> None:
-        """Add a window; axes (y, x)."""
-        classes, n = self.votes.shape[2], len(burnt.rows)
-        for side, part in enumerate((burnt.interior, ~burnt.interior)):
-            voting = part & (burnt.local > 0) & (index >= 0)
-            local, values = burnt.local[voting] - 1, confidence[voting]
-            counts = np.bincount(local * classes + index[voting], minlength=n * classes)
-            self.votes[side, burnt.rows] += counts.reshape(n, classes).astype(np.uint32)
-            known = np.isfinite(values)
-            self.confidence[side, burnt.rows] += np.bincount(local[known], values[known], minlength=n)
-            self.confident[side, burnt.rows] += np.bincount(local[known], minlength=n).astype(np.uint32)
-
-    def verdict(self, legend: Legend) -> pd.DataFrame:
-        """Columns of the table that come from the pixels; one row a parcel."""
-        n_interior, n_px = self.votes[0].sum(1).astype(np.int64), self.votes.sum((0, 2)).astype(np.int64)
-        by_interior = n_interior > 0
-        votes = np.where(by_interior[:, None], self.votes[0], self.votes[1])
-        confidence = np.where(by_interior, self.confidence[0], self.confidence[1])
-        confident = np.where(by_interior, self.confident[0], self.confident[1])
-        first = _Place.of(votes, 0, legend)
-        second = _Place.of(votes, 1, legend)
-        small = np.where(n_px < SMALL_PX, "small", "ok")
-        return pd.DataFrame(
-            {
-                "pred_id": pd.Series(first.column([c.id for c in legend.classes]), dtype="Int32"),
-                "pred_code": first.column([c.code for c in legend.classes]),
-                "pred_name": first.column([c.name for c in legend.classes]),
-                "purity": first.share,
-                "second_code": second.column([c.code for c in legend.classes]),
-                "second_share": second.share,
-                "conf_mean": np.where(confident > 0, confidence / np.maximum(confident, 1), np.nan),
-                "n_px": n_px,
-                "n_px_interior": n_interior,
-                "status": np.where(n_px == 0, "none", small),
-            }
-        )
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Who came first, or second, in each parcel: index of the class (-1 for nobody) and share of the votes."""
-
-    index: NDArray[np.int64]
-    share: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, votes: NDArray[np.uint32], place: int, legend: Legend) -> _Place:
-        if place >= len(legend):
-            return cls(np.full(len(votes), -1), np.full(len(votes), np.nan))
-        index = np.argsort(-votes.astype(np.int64), axis=1, kind="stable")[:, place]
-        won = np.take_along_axis(votes, index[:, None], 1)[:, 0]
-        share = np.where(won > 0, won / np.maximum(votes.sum(1), 1), np.nan)
-        return cls(np.where(won > 0, index, -1), share)
-
-    def column(self, values: list[Any]) -> NDArray[np.object_]:
-        """Look up a value for each parcel; None for nobody."""
-        found: NDArray[np.object_] = np.array([*values, None], object)[self.index]
-        return found
-
-
-def _area_ha(here: gpd.GeoSeries, grid: GeoBox) -> NDArray[np.float64]:
-    flat = here.to_crs("EPSG:6933") if here.crs.is_geographic else here
-    metres = flat.crs.axis_info[0].unit_conversion_factor
-    area_m2: NDArray[np.float64] = np.asarray(flat.area, float) * metres**2
-    return area_m2 / 10_000
+    return Burnt(rows, local, interior)
