@@ -226,7 +226,8 @@ def test_outlines_that_lie_off_are_found_item_by_item(temperature: float) -> Non
     loss, blind = (CSCLLoss(o, width=8).double() for o in (options, TOY))
     with torch.no_grad():  # plain cosines
         for each in (loss, blind):
-            each.head.query = each.head.key = torch.nn.Identity()
+            plain = torch.nn.Parameter(torch.eye(8).double()[..., None, None])
+            each.head.query.weight, each.head.key.weight = plain, plain
             each.head.row_Ak, each.head.col_Ak = (torch.nn.Parameter(torch.zeros(4, 3).double()) for _ in "rc")
     value, measures = loss(embedding, ground)
     right, _ = blind(embedding, parcels)

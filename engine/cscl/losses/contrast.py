@@ -25,6 +25,7 @@ Axes: B item, T tap, H row, W column, k row or column of the window.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,7 +37,7 @@ from .ground import Pairs
 if TYPE_CHECKING:
     from .cscl import CSCLOptions
 
-__all__ = ["contrast"]
+__all__ = ["Weights", "addends", "contrast", "measures", "weighted"]
 
 COLLAPSE_SIMILARITY = 0.9  # both means above this share of the largest similarity: everything looks alike
 COLLAPSE_GAP = 0.02  # or those alike exceed the unlike by less than this share of it
@@ -64,29 +65,65 @@ def contrast(
     loss : Tensor
         0-d.
     measures : dict of 0-d Tensor
-        ``similarity_positive`` and ``similarity_negative``, means of s over the pairs that are alike and unlike (0 for
-        no pair), their difference ``similarity_gap``, ``positive_share`` of the pairs that count, and ``collapsed``: 1
-        if both sides have pairs and either both means exceed 0.9 of the largest similarity or the gap is below 0.02 of
-        it. Every network starts so; one that stays so has learned nothing.
+        See `measures`.
     """
-    weight_alike, weight_unlike = (side.sum().type(s_BkkHW.dtype) for side in pairs)
+    weights = Weights.of(pairs, s_BkkHW.dtype, options)
+    loss, mean_alike, mean_unlike = addends(s_BkkHW, pairs, weights, options, threshold)
+    return loss, measures(mean_alike, mean_unlike, weights, options)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is divided by: sums over all pairs of a batch, known before any similarity is.
+
+    Parameters
+    ----------
+    sums_4 : Tensor
+        Weight of the pairs that are alike and of those that are unlike; of the pixels that have taps of both kinds (for
+        the softmax alone); and the number of pairs, whatever they weigh.
+    least : float
+        A side that weighs less is empty.
+    """
+
+    sums_4: Tensor
+    least: float
+
+    @classmethod
+    def of(cls, pairs: Pairs, dtype: torch.dtype, options: CSCLOptions) -> Weights:
+        """Weigh some pairs."""
+        alike, unlike = pairs
+        number = alike.new_full((), alike.numel(), dtype=dtype)
+        pixels = _pixels(alike.flatten(1, 2), unlike.flatten(1, 2)).sum() if options.form == "softmax" else number
+        sums_4 = torch.stack([x.type(dtype) for x in (alike.sum(), unlike.sum(), pixels, number)])
+        return cls(sums_4, LEAST_WEIGHT if alike.is_floating_point() else 1)
+
+    def __add__(self, other: Weights) -> Weights:
+        """Weigh the pairs of both."""
+        return Weights(self.sums_4 + other.sums_4, self.least)
+
+
+def addends(
+    s_BkkHW: Tensor, pairs: Pairs, weights: Weights, options: CSCLOptions, threshold: Tensor | float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss and mean similarity of the pairs that are alike and unlike: what some pairs of a batch add to each.
+
+    `weights` are those of the whole batch, so that what its parts add makes up the whole. The means are detached.
+    """
     sum_alike, sum_unlike = (weighted(s_BkkHW, side) for side in pairs)
-    least = LEAST_WEIGHT if pairs[0].is_floating_point() else 1
-    mean_alike, mean_unlike = sum_alike / weight_alike.clamp_min(least), sum_unlike / weight_unlike.clamp_min(least)
-    measures = _measures(mean_alike.detach(), mean_unlike.detach(), weight_alike, weight_unlike, options)
+    alike, unlike, _, number = weights.sums_4.clamp_min(weights.least)
+    means = sum_alike.detach() / alike, sum_unlike.detach() / unlike
     if options.form == "softmax":
-        return _among_taps(
-            s_BkkHW.flatten(1, 2) / options.temperature, *(side.flatten(1, 2) for side in pairs)
-        ), measures
+        taps = (x.flatten(1, 2) for x in (s_BkkHW / options.temperature, *pairs))
+        return _among_taps(*taps) / weights.sums_4[2].clamp_min(LEAST_WEIGHT), *means
     cost_alike, cost_unlike = -sum_alike, sum_unlike
     if options.form == "sigmoid":
         z_BkkHW = (s_BkkHW - threshold) / options.temperature
         cost_alike, cost_unlike = weighted(softplus(-z_BkkHW), pairs[0]), weighted(softplus(z_BkkHW), pairs[1])
     if options.mode == "balanced":
-        return cost_alike / weight_alike.clamp_min(least) + cost_unlike / weight_unlike.clamp_min(least), measures
+        return cost_alike / alike + cost_unlike / unlike, *means
     total = options.mode == "masked" and options.masked_mean == "total"
-    weight = torch.full_like(weight_alike, s_BkkHW.numel()) if total else weight_alike + weight_unlike
-    return (cost_unlike + options.positive_weight * cost_alike) / weight.clamp_min(least), measures
+    divisor = number if total else weights.sums_4[:2].sum().clamp_min(weights.least)
+    return (cost_unlike + options.positive_weight * cost_alike) / divisor, *means
 
 
 def weighted(value_BkkHW: Tensor, weight_BkkHW: Tensor, *, by_item: bool = False) -> Tensor:
@@ -99,21 +136,34 @@ def weighted(value_BkkHW: Tensor, weight_BkkHW: Tensor, *, by_item: bool = False
 
 
 def _among_taps(z_BTHW: Tensor, alike_BTHW: Tensor, unlike_BTHW: Tensor) -> Tensor:
-    """Cross-entropy of the taps that are alike among those of each window."""
+    """Sum over the pixels of the cross-entropy of the taps that are alike among those of each window."""
     alike_BTHW, unlike_BTHW = (side.type(z_BTHW.dtype) for side in (alike_BTHW, unlike_BTHW))
-    side_BHW = alike_BTHW.sum(1)
-    pixel_BHW = torch.minimum(side_BHW, unlike_BTHW.sum(1)).clamp_max(1)
+    pixel_BHW = _pixels(alike_BTHW, unlike_BTHW)
     weight_BTHW = alike_BTHW + unlike_BTHW
     weight_BTHW = torch.where(pixel_BHW[:, None] > 0, weight_BTHW, 1)  # what has no weight is to stay finite
     # A weight of 0 gives -inf, whose gradient is 0.
     among_BHW = (z_BTHW + weight_BTHW.log()).logsumexp(1)
-    own_BHW = (z_BTHW * alike_BTHW).sum(1) / side_BHW.clamp_min(LEAST_WEIGHT)
-    return ((among_BHW - own_BHW) * pixel_BHW).sum() / pixel_BHW.sum().clamp_min(LEAST_WEIGHT)
+    own_BHW = (z_BTHW * alike_BTHW).sum(1) / alike_BTHW.sum(1).clamp_min(LEAST_WEIGHT)
+    return ((among_BHW - own_BHW) * pixel_BHW).sum()
 
 
-def _measures(
-    mean_alike: Tensor, mean_unlike: Tensor, weight_alike: Tensor, weight_unlike: Tensor, options: CSCLOptions
-) -> dict[str, Tensor]:
+def _pixels(alike_BTHW: Tensor, unlike_BTHW: Tensor) -> Tensor:
+    """Weigh pixels by the lighter of their sides, but at most 1."""
+    return torch.minimum(alike_BTHW.sum(1), unlike_BTHW.sum(1)).clamp_max(1)
+
+
+def measures(mean_alike: Tensor, mean_unlike: Tensor, weights: Weights, options: CSCLOptions) -> dict[str, Tensor]:
+    """Report on a batch besides its loss.
+
+    Returns
+    -------
+    dict of 0-d Tensor
+        ``similarity_positive`` and ``similarity_negative``, means of s over the pairs that are alike and unlike (0 for
+        no pair), their difference ``similarity_gap``, ``positive_share`` of the pairs that count, and ``collapsed``: 1
+        if both sides have pairs and either both means exceed 0.9 of the largest similarity or the gap is below 0.02 of
+        it. Every network starts so; one that stays so has learned nothing.
+    """
+    weight_alike, weight_unlike = weights.sums_4[:2]
     largest = options.groups if options.normalise else float("inf")
     gap = mean_alike - mean_unlike
     same = torch.minimum(mean_alike, mean_unlike) > COLLAPSE_SIMILARITY * largest

@@ -19,9 +19,11 @@ from cscl.errors import InputError
 
 from . import Objective, losses
 from .affinity import affinity
-from .contrast import contrast
+from .contrast import contrast, measures
+from .costs import StripCosts
 from .ground import Ground
 from .shifts import best_pairs
+from .sweep import swept
 
 __all__ = ["CSCLHead", "CSCLLoss", "CSCLOptions"]
 
@@ -130,6 +132,11 @@ class CSCLHead(nn.Module):
         self.row_Ak, self.col_Ak = row[0], col[0]
         self.more_row_Ak, self.more_col_Ak = nn.ParameterList(row[1:]), nn.ParameterList(col[1:])
 
+    @property
+    def codes(self) -> list[tuple[Tensor, Tensor]]:
+        """Codes of rows and columns, ``row_Ak`` and ``col_Ak``, of each scale."""
+        return list(zip([self.row_Ak, *self.more_row_Ak], [self.col_Ak, *self.more_col_Ak], strict=True))
+
     def affinity(self, embedding_BDHW: Tensor) -> Tensor:
         """Return s_BkkHW of the first scale, float32 or float64; H and W shrink by the stride. See `affinity`."""
         return self._similarities(embedding_BDHW, 1)[0]
@@ -140,13 +147,12 @@ class CSCLHead(nn.Module):
 
     def _similarities(self, embedding_BDHW: Tensor, count: int) -> list[Tensor]:
         options, q, k = self.options, self.query(embedding_BDHW), self.key(embedding_BDHW)
-        codes = zip([self.row_Ak, *self.more_row_Ak], [self.col_Ak, *self.more_col_Ak], strict=True)
         return [
             affinity(
                 q, k, row_Ak, col_Ak, window=window, dilation=dilation, stride=options.stride, groups=options.groups,
                 normalise=options.normalise,
             )
-            for (window, dilation), (row_Ak, col_Ak), _ in zip(options.scales, codes, range(count), strict=False)
+            for (window, dilation), (row_Ak, col_Ak), _ in zip(options.scales, self.codes, range(count), strict=False)
         ]  # fmt: skip
 
     def forward(self, embedding_BDHW: Tensor) -> Tensor:
@@ -193,10 +199,31 @@ class CSCLLoss(nn.Module):
                 f"The target {tuple(ground.target_BHW.shape)} (item, row, column) does not lie on the pixels of the "
                 f"embedding {tuple(embedding_BDHW.shape)} (item, channel, row, column)."
             )
+        if self.options.shift_px:
+            return self._best_shift(embedding_BDHW, ground)
+        return self._swept(embedding_BDHW, ground)
+
+    def _best_shift(self, embedding_BDHW: Tensor, ground: Ground) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compare shifts by all similarities, so that these have to be there at once."""
         scales = self.head.affinities(embedding_BDHW)
         pairs, more = best_pairs(scales, ground, self.options)
         found = [contrast(s, sides, self.options, self.threshold) for s, sides in zip(scales, pairs, strict=True)]
         return torch.stack([loss for loss, _ in found]).mean(), {**found[0][1], **more}
+
+    def _swept(self, embedding_BDHW: Tensor, ground: Ground) -> tuple[Tensor, dict[str, Tensor]]:
+        """Go over the map in strips, without ever having all similarities."""
+        options, head = self.options, self.head
+        embedding_BDHW = embedding_BDHW[:, :, :: options.stride, :: options.stride]
+        learnt, threshold = [code for pair in head.codes for code in pair], 0.0
+        if isinstance(self.threshold, Tensor):
+            learnt.append(self.threshold)
+        else:
+            threshold = self.threshold
+        costs = StripCosts.of(options, ground, torch.promote_types(embedding_BDHW.dtype, torch.float32), threshold)
+        query_AD, key_AD = (projection.weight.flatten(1) for projection in (head.query, head.key))
+        sums = swept(costs, costs.reach_px, embedding_BDHW, query_AD, key_AD, learnt)
+        loss, mean_alike, mean_unlike = sums
+        return loss, measures(mean_alike.detach(), mean_unlike.detach(), costs.weights[0], options)
 
 
 losses.register("cscl")(

@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 
 from cscl.errors import InputError
 
-from .affinity import label_agreement, neighbours
+from .affinity import EVERY, label_agreement, neighbours
 
 __all__ = ["Ground", "Pairs"]
 
@@ -51,27 +51,34 @@ class Ground:
     share_BNHW: Tensor | None = None
     crops_needed: bool = False
 
-    def pairs(self, window: int, dilation: int = 1, stride: int = 1, *, all_pairs: bool = False) -> Pairs:
+    def pairs(
+        self, window: int, dilation: int = 1, stride: int = 1, *, all_pairs: bool = False, rows: slice = EVERY
+    ) -> Pairs:
         """Weigh the pairs of each pixel with the taps of its window; geometry as in `affinity`.
 
         With `all_pairs` unknown is a value like any other, and taps beyond the border and the pixel itself count.
+        `rows` chooses rows of pixels, after the stride.
 
         Raises
         ------
         InputError
             If all pairs are to count, but more than one map says what is alike.
         """
-        geometry = window, dilation, stride
         if all_pairs:
             if self.crop_BHW is not None or self.share_BNHW is not None:
                 raise InputError(
                     "The reference mode of CSCL compares one map of parcels or crops. Choose mode=balanced for both at "
                     "once and for shares of mixed pixels."
                 )
-            alike, _ = label_agreement(self.target_BHW, *geometry)
+            alike, _ = label_agreement(self.target_BHW, window, dilation, stride, rows=rows)
             return alike, ~alike
+        geometry = window, dilation, stride, rows
         alike, unlike = self._by_shares(*geometry) if self.share_BNHW is not None else self._by_target(*geometry)
         return (alike, unlike) if self.crop_BHW is None else self._with_crops(alike, unlike, *geometry)
+
+    def items(self, items: slice) -> Ground:
+        """Take some items."""
+        return self._map(lambda x: x[items])
 
     def moved(self, down_px: int, right_px: int) -> Ground:
         """Move what is known; what comes in over the border is unknown."""
@@ -87,28 +94,27 @@ class Ground:
         changed: dict[str, Any] = {k: change(v) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **changed)
 
-    def _by_target(self, window: int, dilation: int, stride: int) -> Pairs:
-        same, kept = label_agreement(self.target_BHW, window, dilation, stride)
+    def _by_target(self, window: int, dilation: int, stride: int, rows: slice) -> Pairs:
+        same, kept = label_agreement(self.target_BHW, window, dilation, stride, rows=rows)
         return same & kept, kept & ~same
 
-    def _by_shares(self, window: int, dilation: int, stride: int) -> Pairs:
+    def _by_shares(self, window: int, dilation: int, stride: int, rows: slice) -> Pairs:
         assert self.parcels_BNHW is not None and self.share_BNHW is not None
-        geometry = window, dilation, stride
-        centre, tap = neighbours(self.share_BNHW.sum(1), *geometry, beyond=0)
+        centre, tap = neighbours(self.share_BNHW.sum(1), window, dilation, stride, beyond=0, rows=rows)
         known_BkkHW = centre * tap
         known_BkkHW[:, window // 2, window // 2] = 0  # a pixel makes no pair with itself
         alike_BkkHW = torch.zeros_like(known_BkkHW)
         in_pixel = list(zip(self.parcels_BNHW.unbind(1), self.share_BNHW.unbind(1), strict=True))
-        there = [[neighbours(x, *geometry, beyond=0)[1] for x in pair] for pair in in_pixel]
-        for parcel, share in ((x[:, None, None, ::stride, ::stride] for x in pair) for pair in in_pixel):
-            for other, other_share in there:
+        found = [[neighbours(x, window, dilation, stride, beyond=0, rows=rows) for x in pair] for pair in in_pixel]
+        for (parcel, _), (share, _) in found:
+            for (_, other), (_, other_share) in found:
                 alike_BkkHW += torch.where(parcel == other, share * other_share, 0)
         alike_BkkHW = torch.minimum(alike_BkkHW, known_BkkHW)
         return alike_BkkHW, known_BkkHW - alike_BkkHW
 
-    def _with_crops(self, alike: Tensor, unlike: Tensor, window: int, dilation: int, stride: int) -> Pairs:
+    def _with_crops(self, alike: Tensor, unlike: Tensor, window: int, dilation: int, stride: int, rows: slice) -> Pairs:
         assert self.crop_BHW is not None
-        same_crop, told = label_agreement(self.crop_BHW, window, dilation, stride)
+        same_crop, told = label_agreement(self.crop_BHW, window, dilation, stride, rows=rows)
         same_crop = same_crop & told
         if alike.dtype != torch.bool:
             alike, unlike = torch.where(same_crop, alike + unlike, alike), torch.where(same_crop, 0, unlike)
