@@ -167,7 +167,7 @@ def _look(lens: Lens, cube: SITSCube, place: Path, device: str) -> Generator[Eve
         np.save(edge_file, edges_YX)
     view = yield from overview(embedding)
     head = None if lens.untrained else WindowHead.open(lens.folder)
-    return Seen(lens, view, edges_YX, principal_colours(view.units_YXD), head)
+    return Seen(lens, view, edges_YX, principal_colours(view), head)
 
 
 def origins(folder: Path) -> list[Lens]:

@@ -53,7 +53,7 @@ def chain(season: Path) -> Path:
 def test_the_chain_makes_all_its_files(chain: Path) -> None:
     for name in (
         *("start/head.safetensors", "model/card.json", "model/network.safetensors", "map/classes.tif"),
-        *("embedding.zarr/zarr.json", "report/report.md", "report/report.json", "report/confusion.csv"),
+        *("embedding.zarr/.zgroup", "report/report.md", "report/report.json", "report/confusion.csv"),
         *("versus/index.html", "versus/won_and_lost.qml", "suspects/suspects.gpkg", "next/label_next.csv"),
         *("points/sample.gpkg", "points/codes.csv"),
         *("export/crop_map.tif", "export/crop_map.tif.aux.xml", "export/parcels.gpkg", "export/legend.csv"),

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from affine import Affine
 from numpy.typing import NDArray
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from cscl.errors import GridError, InputError, MissingError
-from cscl.grid import GeoBox, Window, make_grid, require_same, times_finer
+from cscl.grid import GeoBox, Window, require_same, times_finer
 from cscl.legend import Legend
+from cscl.pixelstore import OVERVIEW, open_pixels
 from cscl.raster import facts, stack
 from cscl.shares import PixelShares
 
@@ -245,11 +243,25 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """What the network makes of each pixel: axes (feature, y, x), float16 or float32, usually lazy on a Zarr store."""
+    """What the network makes of each pixel, usually lazy on a Zarr store.
+
+    Parameters
+    ----------
+    values : DataArray
+        Axes (feature, y, x), float16 or float32, NaN where no date is valid. Stores hold them pixel by pixel: `read`
+        gives them as they lie there.
+    grid : GeoBox
+        Where the pixels lie.
+    facts : dict
+        Where it comes from: model, stage, images.
+    coarser : Embedding or None
+        Of a large scene that was written so: every n-th of its pixels, to see it as a whole.
+    """
 
     values: xr.DataArray = field(repr=False)
     grid: GeoBox
     facts: dict[str, Any] = field(default_factory=dict)
+    coarser: Embedding | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: str | Path) -> Embedding:
@@ -261,20 +273,18 @@ class Embedding:
             If it is not there or is not one, or is damaged; damage inside shows when it is read.
         """
         path = Path(path)
-        if not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
+        if not any((path / name).is_file() for name in ("zarr.json", ".zgroup")):
             raise MissingError(f"{path} is not an embedding: make one with cscl embed.")
-        try:
-            data = xr.open_zarr(path, chunks=None, consolidated=False)
-            values, place = data["embedding"], data["spatial_ref"].attrs
-            transform = Affine.from_gdal(*(float(v) for v in str(place["GeoTransform"]).split()))
-            if values.dims != ("feature", "y", "x") or values.dtype.kind != "f":
-                raise ValueError(f"the embedding has the axes {values.dims} and the type {values.dtype}")
-            told = dict(json.loads(values.attrs.get("facts", "{}")))
-            grid = make_grid((values.shape[1], values.shape[2]), transform, str(place["crs_wkt"]), str(path))
-        except Exception as error:  # Zarr, JSON and PROJ raise kinds of their own, without a common base
-            raise _spoilt(path, error) from error
-        stored = indexing.LazilyIndexedArray(_Checked(values.variable, path))
-        return cls(values.copy(data=stored), grid, told)
+        return cls(*open_pixels(path), cls.open(path / OVERVIEW) if (path / OVERVIEW).is_dir() else None)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.grid.shape[0]), int(self.grid.shape[1])
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Read a window, axes (y, x, feature), in memory in that order."""
+        return np.ascontiguousarray(np.moveaxis(self.values[:, *window.slices].values, 0, -1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,30 +300,6 @@ class AffinityMap:
         off_centre = np.ones((k, k), bool)
         off_centre[k // 2, k // 2] = False
         return np.asarray(1 - self.values[off_centre].mean(axis=0), np.float32)
-
-
-class _Checked(BackendArray):
-    """An array of a store, whose damage is told in a sentence."""
-
-    def __init__(self, array: xr.Variable, path: Path) -> None:
-        self._array, self._path = array, path
-        self.shape, self.dtype = array.shape, array.dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[Any]:
-        read: NDArray[Any] = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
-        return read
-
-    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        try:
-            return np.asarray(self._array[key].values)
-        except (OSError, RuntimeError, ValueError, MemoryError) as error:
-            raise _spoilt(self._path, error) from error
-
-
-def _spoilt(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is a damaged embedding ({str(error)[:200] or type(error).__name__}). Embed again.")
 
 
 def _require_there(labels: GeoBox, wanted: GeoBox, what: str) -> None:

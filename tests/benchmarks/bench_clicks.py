@@ -67,7 +67,7 @@ def seen(grid: GeoBox, features: int, name: str) -> Seen:
     view = run(overview(embedding))
     query, key = (rng.normal(size=(128, features)).astype(np.float32) for _ in range(2))
     head = WindowHead(query, key, np.zeros((128, 3, 3), np.float32), CSCLOptions())
-    return Seen(Lens(Path(name), name), view, run(edge_strength(embedding)), principal_colours(view.units_YXD), head)
+    return Seen(Lens(Path(name), name), view, run(edge_strength(embedding)), principal_colours(view), head)
 
 
 class Frames:

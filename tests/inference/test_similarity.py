@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from affine import Affine
 
 from cscl.events import run
 from cscl.grid import Window
-from cscl.inference.embed import affinity, embed
+from cscl.inference import embed as embedding_job
+from cscl.inference.embed import affinity, edge_strength, embed
 from cscl.inference.similarity import Overview, overview, principal_colours, similarity_to
 from cscl.inference.window import WindowHead, affinity_at, cosine_at
 from cscl.products import Embedding
@@ -46,12 +48,42 @@ def test_similarity_is_the_cosine_and_unknown_where_a_pixel_is_missing() -> None
 def test_of_a_large_scene_every_nth_pixel_is_compared_with_the_very_pixel_that_was_picked() -> None:
     values = some((11, 13))
     seen = run(overview(embedding(values), most_px=20))
-    assert seen.step_px == 3 and seen.units_YXD.shape == (4, 4, 5)
+    assert seen.step_px == 3 and seen.values_YXD.shape == (4, 4, 5)
     expected = cosines(values, 6, 6)[1::3, 1::3]
     assert np.allclose(similarity_to(seen, 6, 6), expected, atol=1e-5, equal_nan=True)
     grid = toys.scene(size=16).cube.grid
     assert seen.grid.transform == grid.transform @ Affine.scale(3) and tuple(seen.grid.shape) == (4, 4)
     assert np.allclose(cosine_at(seen, 6, 6), cosines(values, 6, 6)[5:8, 5:8], atol=1e-5)
+
+
+def test_a_large_scene_is_written_with_an_overview_which_is_read_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles of 24 pixels, of which every fifth is kept: no tile begins where the last one did."""
+    monkeypatch.setattr(embedding_job, "TILE_PX", 24)
+    monkeypatch.setattr(embedding_job, "sampling_px", lambda shape: 5)
+    scene = toys.scene(size=64)
+    model = run(pretrain([scene], tmp_path / "m", toys.QUICK.with_settings(["pretrain.steps=1"])))
+    whole = run(embed(model, scene.cube, tmp_path / "e.zarr", device="cpu"))
+    assert whole.coarser is not None
+    assert np.array_equal(whole.coarser.read(Window(0, 0, 13, 13)), whole.read(Window(0, 0, 64, 64))[2::5, 2::5])
+    seen, without = (run(overview(each, most_px=170)) for each in (whole, replace(whole, coarser=None)))
+    assert seen.step_px == 5 and seen.grid == without.grid == whole.coarser.grid
+    assert np.array_equal(seen.values_YXD, without.values_YXD) and np.array_equal(seen.scale_YX, without.scale_YX)
+    assert run(overview(whole, most_px=300)).step_px == 4, "another sampling comes from the whole"
+    edges, strongest = run(edge_strength(whole)), run(edge_strength(whole, 5))
+    assert strongest.shape == (13, 13) and strongest[12, 4] == edges[60:, 20:25].max()
+    assert np.array_equal(strongest[:12, :12], edges[:60, :60].reshape(12, 5, 12, 5).max(axis=(1, 3)))
+
+
+def test_a_part_in_full_detail_compares_with_any_pixel_of_the_scene() -> None:
+    values = some((11, 13))
+    near = run(overview(embedding(values), window=Window(3, 4, 5, 6)))
+    assert near.step_px == 1 and near.grid == toys.scene(size=16).cube.grid[3:8, 4:10]
+    for pixel in ((4, 5), (10, 12)):
+        expected = cosines(values, *pixel)[3:8, 4:10]
+        assert np.allclose(similarity_to(near, *pixel), expected, atol=1e-5, equal_nan=True)
+    assert np.allclose(cosine_at(near, 3, 4), cosines(values, 3, 4)[2:5, 3:6], atol=1e-5, equal_nan=True)
 
 
 def test_the_cosine_of_a_window_ends_at_the_border_and_skips_what_is_between_dilated_taps() -> None:
@@ -116,11 +148,11 @@ def test_principal_colours_tell_groups_apart_the_same_way_each_time() -> None:
     values = centres[:, kinds] + 0.05 * rng.normal(size=(8, 12, 14))
     values[:, 5, 6] = np.nan
     seen: Overview = run(overview(embedding(values)))
-    colours = principal_colours(seen.units_YXD)
+    colours = principal_colours(seen)
     means = np.array([colours[kinds == k].mean(axis=0) for k in range(3)])
     spread = max(colours[kinds == k].std(axis=0)[:2].max() for k in range(3))
     apart = min(np.abs(means[a] - means[b])[:2].max() for a, b in ((0, 1), (0, 2), (1, 2)))
     assert apart > 3 * spread
-    assert np.array_equal(colours, principal_colours(seen.units_YXD))
+    assert np.array_equal(colours, principal_colours(seen))
     assert not colours[5, 6].any() and colours[0, 0, 3] == 255
-    assert not principal_colours(np.full((3, 4, 8), np.nan, np.float32)).any()
+    assert not principal_colours(run(overview(embedding(np.full((8, 3, 4), np.nan))))).any()

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.data.network import fill, load_weights, make_loss
 from cscl.errors import InputError
 from cscl.events import Event, Job, Note, Progress
-from cscl.grid import GeoBox, Window, crop, refined, tile_count, tiles
+from cscl.grid import Window, crop, refined, tile_count, tiles
 from cscl.losses.cscl import CSCLLoss
+from cscl.pixelstore import OVERVIEW, PixelStore
 from cscl.products import AffinityMap, Embedding
 from cscl.recipe import Choice
 from cscl.results import in_the_making, require_place
 
+from .pixelwise import edges_between
+from .similarity import sampled, sampling_px, taken_pixels
 from .tiles import Model, load_model, suit_cube
 
 __all__ = ["affinity", "contrastive_head", "edge_strength", "embed"]
 
-CHUNK_PX = 256
+TILE_PX = 256
+EDGE_BLOCK_PX = 1024
 MOST_PX = 2048
 
 
@@ -48,8 +50,9 @@ def embed(
     cube : SITSCube
         Images; they must hold the model's bands.
     out : path
-        Zarr store to make: ``embedding`` (feature, y, x) float16 in chunks of 256 x 256 pixels, with CF grid mapping;
-        on a finer grid than the images where the model maps finer.
+        Zarr store to make: ``embedding`` (y, x, feature) float16, pixel by pixel, with CF grid mapping; on a finer grid
+        than the images where the model maps finer. Of a scene of more than 1024 x 1024 pixels, ``overview`` holds every
+        n-th row and column.
     untrained : bool
         Embed with the network's first, random weights: what there was before it learnt, to compare with.
 
@@ -59,37 +62,50 @@ def embed(
         For a model that cannot be used on this cube and places that cannot be written; the message says the remedy.
     """
     out = Path(out)
-    require_place(out, "embedding/zarr.json", overwrite=overwrite)
+    former = "embedding/zarr.json"  # of stores of version 3
+    mark = former if (out / former).is_file() else "embedding/.zarray"
+    require_place(out, mark, overwrite=overwrite)
     loaded = load_model(model, device, untrained=untrained)
     cube, warnings = suit_cube(cube, loaded.card, loaded.network.needs.least_dates)
     for warning in warnings:
         yield Note(warning, warning=True)
     with in_the_making(out, "The embedding", overwrite=overwrite) as part:
-        store = _new_store(part, loaded, cube, "untrained" if untrained else loaded.card.stage)
-        tile_px = CHUNK_PX if loaded.finer == 1 else CHUNK_PX * 2 // loaded.finer  # whole chunks
+        store = _Store(part, loaded, cube, "untrained" if untrained else loaded.card.stage)
+        tile_px = TILE_PX if loaded.finer == 1 else TILE_PX * 2 // loaded.finer  # whole chunks
         total = tile_count(cube.shape, tile_px)
         for number, window in enumerate(tiles(cube.shape, tile_px), 1):
-            there = window.refined(loaded.finer).slices
-            store[:, *there] = _embedding_of(loaded, cube, window).astype(np.float16)
+            store.write(window.refined(loaded.finer), _embedding_of(loaded, cube, window))
             yield Progress("embedding", number, total, "tile")
     return Embedding.open(out)
 
 
-def edge_strength(embedding: Embedding) -> Generator[Event, None, NDArray[np.float32]]:
+def edge_strength(embedding: Embedding, step_px: int = 1) -> Generator[Event, None, NDArray[np.float32]]:
     """How unlike its neighbours each pixel is: one minus the mean cosine with its 8 neighbours, those there are.
+
+    Parameters
+    ----------
+    embedding : Embedding
+        Read block by block.
+    step_px : int
+        Of so many rows and columns each, only the strongest edge is kept: a large scene seen from afar. Pixels left
+        over at the lower and right border make blocks of their own, unless that is less than half of one.
 
     Returns
     -------
     ndarray
-        Axes (y, x), float32, in [0, 2]; NaN where the embedding is not finite.
+        Axes (y, x) of the grid, or of that of `cscl.inference.similarity.sampled`; float32, in [0, 2]; NaN where the
+        embedding is not finite.
     """
-    shape = int(embedding.grid.shape[0]), int(embedding.grid.shape[1])
-    out = np.full(shape, np.nan, np.float32)
-    total = tile_count(shape, CHUNK_PX)
-    for number, window in enumerate(tiles(shape, CHUNK_PX), 1):
+    shape = embedding.shape
+    out = np.full(tuple(sampled(embedding.grid, step_px).shape), np.nan, np.float32)
+    block = max(1, EDGE_BLOCK_PX // step_px) * step_px
+    total = tile_count(shape, block)
+    for number, window in enumerate(tiles(shape, block), 1):
         seen = window.grown(1, shape)
-        block = embedding.values[:, *seen.slices].values.astype(np.float32)
-        out[window.slices] = _edge_strength(block)[window.within(seen).slices]
+        strength = edges_between(embedding.read(seen))[window.within(seen).slices]
+        part = out[window.row // step_px :, window.col // step_px :]
+        strongest = _strongest(strength, step_px)[: part.shape[0], : part.shape[1]]
+        part[: strongest.shape[0], : strongest.shape[1]] = strongest
         yield Progress("edge strength", number, total, "block")
     return out
 
@@ -161,62 +177,37 @@ def _embedding_of(model: Model, cube: SITSCube, window: Window) -> NDArray[np.fl
     return np.where(seen[inner], embedding[:, *inner], np.float32(np.nan))
 
 
-def _new_store(path: Path, model: Model, cube: SITSCube, stage: str) -> Any:
-    import zarr
+class _Store:
+    """The embedding of a scene in the making; of a large one, every n-th pixel goes to a store of its own as well."""
 
-    card: ModelCard = model.card
-    grid = refined(cube.grid, model.finer)
-    shape = (model.network.embedding_width, *grid.shape)
-    group = zarr.open_group(path, mode="w")
-    array = group.create_array(
-        "embedding", shape=shape, chunks=(shape[0], *(min(CHUNK_PX, n) for n in grid.shape)), dtype="float16",
-        dimension_names=("feature", "y", "x"),
-    )  # fmt: skip
-    facts = {"model": card.name, "stage": stage, "images": cube.name}
-    array.attrs.update({"grid_mapping": "spatial_ref", "facts": json.dumps(facts)})
-    _write_grid(group, grid)
-    return array
+    def __init__(self, path: Path, model: Model, cube: SITSCube, stage: str) -> None:
+        features, facts = model.network.embedding_width, {"model": model.card.name, "stage": stage, "images": cube.name}
+        grid = refined(cube.grid, model.finer)
+        self._whole = PixelStore(path, grid, features, facts)
+        self._step_px = sampling_px((int(grid.shape[0]), int(grid.shape[1])))
+        self._coarser = None
+        if self._step_px > 1:
+            self._coarser = PixelStore(path / OVERVIEW, sampled(grid, self._step_px), features, facts)
 
-
-def _write_grid(group: Any, grid: GeoBox) -> None:
-    """Write CF grid mapping and pixel-centre coordinates, so that xarray and GDAL find the place."""
-    transform = grid.transform
-    for name, count, start, step in (
-        ("x", grid.shape[1], transform.c, transform.a),
-        ("y", grid.shape[0], transform.f, transform.e),
-    ):
-        values = start + step * (np.arange(count) + 0.5)
-        group.create_array(name, data=values, dimension_names=(name,))
-        group[name].attrs.update({"standard_name": f"projection_{name}_coordinate", "units": "m"})
-    reference = group.create_array("spatial_ref", data=np.array(0, np.int64), dimension_names=())
-    wkt = str(grid.crs.to_wkt()) if grid.crs else ""
-    numbers = " ".join(repr(float(v)) for v in transform.to_gdal())
-    reference.attrs.update({"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": numbers})
-    group.attrs["Conventions"] = "CF-1.10"
+    def write(self, window: Window, values: NDArray[np.float32]) -> None:
+        """Write the values (feature, y, x) of a window."""
+        values_YXD = np.moveaxis(values, 0, -1).astype(np.float16)
+        self._whole.write(window.row, window.col, values_YXD)
+        if self._coarser is not None:
+            taken = [
+                taken_pixels(n, size, self._step_px)
+                for n, size in zip((window.row, window.col), values_YXD.shape[:2], strict=True)
+            ]
+            (row, rows), (col, cols) = taken
+            self._coarser.write(row, col, values_YXD[rows, cols])
 
 
-def _edge_strength(block: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Edge strength of a block (feature, y, x), axes (y, x)."""
-    unit = block / np.maximum(np.sqrt((block**2).sum(0)), 1e-12)
-    total = np.zeros(block.shape[1:], np.float32)
-    count = np.zeros(block.shape[1:], np.float32)
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here, there = _pair(dy, dx)
-        cosine = (unit[:, *here] * unit[:, *there]).sum(0)
-        known = np.isfinite(cosine)
-        for side in (here, there):
-            total[side] += np.where(known, cosine, 0)
-            count[side] += known
-    with np.errstate(invalid="ignore"):
-        strength = np.where(count > 0, 1 - total / np.maximum(count, 1), np.float32(np.nan))
-    return np.where(np.isfinite(block[0]), strength, np.nan).astype(np.float32)
-
-
-def _pair(dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the views of all pixels that have a neighbour at (dy, dx), and of those neighbours."""
-    rows = slice(0, -dy or None), slice(dy, None)
-    if dx >= 0:
-        cols = slice(0, -dx or None), slice(dx, None)
-    else:
-        cols = slice(-dx, None), slice(0, dx)
-    return (rows[0], cols[0]), (rows[1], cols[1])
+def _strongest(strength: NDArray[np.float32], step_px: int) -> NDArray[np.float32]:
+    """Keep the strongest of each block of pixels; NaN where none is known."""
+    if step_px == 1:
+        return strength
+    sides = [(0, -n % step_px) for n in strength.shape]
+    padded = np.pad(strength, sides, constant_values=np.nan)
+    blocks = padded.reshape(padded.shape[0] // step_px, step_px, -1, step_px)
+    found: NDArray[np.float32] = np.fmax.reduce(np.fmax.reduce(blocks, axis=3), axis=1)
+    return found

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
 from cscl.events import Job, Progress
-from cscl.grid import GeoBox, Window, tile_count, tiles
+from cscl.grid import GeoBox, Window, crop, same, tile_count, tiles
 from cscl.products import Embedding
 
-__all__ = ["Overview", "overview", "principal_colours", "similarity_to"]
+from .pixelwise import one_over_length, products
 
-MOST_PX = 1024 * 1024  # 268 MB of 64 features; compared with one pixel in some 10 ms
+__all__ = ["Overview", "overview", "principal_colours", "sampled", "sampling_px", "similarity_to", "taken_pixels"]
+
+MOST_PX = 1024 * 1024  # 134 MB of 64 features, compared with one pixel in some 5 to 20 ms
 BLOCK_PX = 512
 SAMPLE = 20_000
 STRIP_PX = 64
@@ -22,17 +25,19 @@ STRIP_PX = 64
 
 @dataclass(frozen=True, eq=False)
 class Overview:
-    """An embedding in memory, ready to be compared with a pixel: every `step_px`-th row and column of the scene.
+    """An embedding in memory, ready to be compared with a pixel: every `step_px`-th row and column of a window.
 
     Parameters
     ----------
     embedding : Embedding
         The whole of it, on disk.
-    units_YXD : ndarray
-        Vectors of length 1, axes (y, x, feature), float32: features last, so that one sweep of memory compares a pixel
-        with all others. NaN where there is no embedding.
-    lengths_YX : ndarray
-        Their lengths before, float32.
+    window : Window
+        What of the scene is in memory.
+    values_YXD : ndarray
+        Axes (y, x, feature), as stored: features last, so that one sweep of memory compares a pixel with all others.
+        NaN where there is no embedding.
+    scale_YX : ndarray
+        One over the length of each vector, float32; NaN where there is none.
     step_px : int
         1 when every pixel is there.
     grid : GeoBox
@@ -40,44 +45,67 @@ class Overview:
     """
 
     embedding: Embedding = field(repr=False)
-    units_YXD: NDArray[np.float32] = field(repr=False)
-    lengths_YX: NDArray[np.float32] = field(repr=False)
+    window: Window
+    values_YXD: NDArray[Any] = field(repr=False)
+    scale_YX: NDArray[np.float32] = field(repr=False)
     step_px: int
     grid: GeoBox
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the scene."""
-        return int(self.embedding.grid.shape[0]), int(self.embedding.grid.shape[1])
+        return self.embedding.shape
 
     def vectors(self, window: Window) -> NDArray[np.float32]:
-        """Embedding of a window of the scene, axes (y, x, feature); from disk (some 10 ms) if not in memory."""
-        if self.step_px == 1:
-            return self.units_YXD[window.slices] * self.lengths_YX[window.slices][..., None]
-        return _features_last(self.embedding, window)
+        """Embedding of a window of the scene, axes (y, x, feature); from disk (some ms) if not in memory."""
+        here = window.within(self.window)
+        if self.step_px == 1 and here.grown(0, (self.window.height, self.window.width)) == here:
+            return np.asarray(self.values_YXD[here.slices], np.float32)
+        return self.embedding.read(window).astype(np.float32)
 
 
-def overview(embedding: Embedding, most_px: int = MOST_PX) -> Job[Overview]:
-    """Read an embedding into memory; of a scene of more than `most_px` pixels every second, third ... row and column.
+def overview(embedding: Embedding, most_px: int = MOST_PX, window: Window | None = None) -> Job[Overview]:
+    """Read an embedding, or a window of it, into memory; of more than `most_px` pixels every second, third ... one.
 
     The pixels that are read are those in the middle of the larger ones that stand for them.
     """
-    height, width = (int(n) for n in embedding.grid.shape)
-    step = max(1, int(np.ceil(np.sqrt(height * width / most_px))))
-    size = (len(range(step // 2, height, step)), len(range(step // 2, width, step)))
-    units_YXD = np.empty((*size, embedding.values.shape[0]), np.float32)
-    lengths_YX = np.empty(size, np.float32)
-    block = max(1, BLOCK_PX // step) * step
-    total = tile_count((height, width), block)
-    for number, window in enumerate(tiles((height, width), block), 1):
-        part = _features_last(embedding, window, step)
-        length = np.sqrt((part**2).sum(-1))
-        at = Window(window.row // step, window.col // step, *length.shape).slices
-        units_YXD[at] = part / np.where(length > 0, length, np.nan)[..., None]
-        lengths_YX[at] = length
+    window = window or Window(0, 0, *embedding.shape)
+    step = sampling_px((window.height, window.width), most_px)
+    grid = sampled(crop(embedding.grid, window), step)
+    source, stride = _source(embedding, window, step)
+    values_YXD = np.empty((*grid.shape, embedding.values.shape[0]), embedding.values.dtype)
+    scale_YX = np.empty(values_YXD.shape[:2], np.float32)
+    block = max(1, BLOCK_PX // stride) * stride
+    size = (window.height, window.width) if source is embedding else source.shape
+    total = tile_count(size, block)
+    for number, part in enumerate(tiles(size, block), 1):
+        (row, rows), (col, cols) = (
+            taken_pixels(first, count, stride) for first, count in ((part.row, part.height), (part.col, part.width))
+        )
+        read = source.read(Window(window.row + part.row, window.col + part.col, part.height, part.width))[rows, cols]
+        at = slice(row, row + read.shape[0]), slice(col, col + read.shape[1])
+        values_YXD[at], scale_YX[at] = read, one_over_length(read)
         yield Progress("reading the embedding", number, total, "block")
-    grid = GeoBox(size, embedding.grid.transform @ Affine.scale(step), embedding.grid.crs)
-    return Overview(embedding, units_YXD, lengths_YX, step, grid)
+    seen = Overview(embedding, window, values_YXD, scale_YX, step, grid)
+    similarity_to(seen, window.row, window.col)  # loops are compiled at their first use: here, and not at a click
+    return seen
+
+
+def sampling_px(shape: tuple[int, int], most_px: int = MOST_PX) -> int:
+    """Of how many rows and columns one is kept, so that at most `most_px` pixels or so are left."""
+    return max(1, int(np.ceil(np.sqrt(shape[0] * shape[1] / most_px))))
+
+
+def sampled(grid: GeoBox, step_px: int) -> GeoBox:
+    """Grid of every `step_px`-th row and column, of pixels as much larger, from the same corner."""
+    height, width = (len(range(step_px // 2, int(n), step_px)) for n in grid.shape)
+    return GeoBox((height, width), grid.transform @ Affine.scale(step_px), grid.crs)
+
+
+def taken_pixels(first: int, count: int, step_px: int) -> tuple[int, slice]:
+    """Which of `count` pixels from `first` on are kept of every `step_px`: their place among the kept, and a slice."""
+    number = -(-(first - step_px // 2) // step_px)
+    return number, slice(number * step_px + step_px // 2 - first, count, step_px)
 
 
 def similarity_to(seen: Overview, row: int, col: int, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -97,51 +125,55 @@ def similarity_to(seen: Overview, row: int, col: int, out: NDArray[np.float32] |
     ndarray
         Axes (y, x), float32, in [-1, 1]; NaN where there is no embedding, and everywhere if the pixel has none.
     """
-    height, width, features = seen.units_YXD.shape
-    out = np.empty((height, width), np.float32) if out is None else out
+    out = np.empty(seen.scale_YX.shape, np.float32) if out is None else out
     vector = seen.vectors(Window(row, col, 1, 1))[0, 0]
     vector = vector / np.maximum(np.linalg.norm(vector), np.float32(1e-12))
-    np.dot(seen.units_YXD.reshape(-1, features), vector, out=out.reshape(-1))
+    products(seen.values_YXD, seen.scale_YX, vector, out)
     return out
 
 
-def principal_colours(units_YXD: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """First three principal components of the vectors as red, green and blue.
+def principal_colours(seen: Overview) -> NDArray[np.uint8]:
+    """First three principal components of the vectors, brought to length 1, as red, green and blue.
 
     They come from an evenly spaced sample of pixels; each is stretched from its 2nd to its 98th percentile.
 
     Parameters
     ----------
-    units_YXD : ndarray
-        Axes (y, x, feature), NaN where there is no embedding.
+    seen : Overview
+        What `overview` returned.
 
     Returns
     -------
     ndarray
         Axes (y, x, channel), uint8; the fourth channel is 0 where there is no embedding, else 255.
     """
-    vectors = units_YXD.reshape(-1, units_YXD.shape[-1])
-    colours = np.zeros((*units_YXD.shape[:2], 4), np.uint8)
-    seen = np.flatnonzero(np.isfinite(vectors[:, 0]))
-    if len(seen) < 2:
+    values_YXD, scale_YX = seen.values_YXD, seen.scale_YX
+    colours = np.zeros((*scale_YX.shape, 4), np.uint8)
+    known = np.flatnonzero(np.isfinite(scale_YX))
+    if len(known) < 2:
         return colours
-    sample = vectors[seen[:: max(1, len(seen) // SAMPLE)]]
+    some = known[:: max(1, len(known) // SAMPLE)]
+    sample = values_YXD.reshape(-1, values_YXD.shape[-1])[some].astype(np.float32) * scale_YX.reshape(-1)[some, None]
     mean = sample.mean(axis=0)
     axes = np.linalg.svd(sample - mean, full_matrices=False)[2][:3]
     # The sign of a component is arbitrary; this makes it the same each time.
     axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
     low, high = np.percentile((sample - mean) @ axes.T, (2, 98), axis=0)
     for first in range(0, len(colours), STRIP_PX):  # the differences from the mean of a whole scene would fill memory
-        strip = units_YXD[first : first + STRIP_PX]
+        rows = slice(first, first + STRIP_PX)
+        strip = values_YXD[rows].astype(np.float32) * scale_YX[rows, :, None]
         shown = ((strip - mean) @ axes.T - low) / np.maximum(high - low, 1e-9)
-        known = np.isfinite(strip[..., 0])
-        colours[first : first + STRIP_PX, :, : shown.shape[-1]] = np.nan_to_num(shown.clip(0, 1) * 255)
-        colours[first : first + STRIP_PX, :, 3] = known * 255
-        colours[first : first + STRIP_PX][~known] = 0
+        there = np.isfinite(scale_YX[rows])
+        colours[rows, :, : shown.shape[-1]] = np.nan_to_num(shown.clip(0, 1) * 255)
+        colours[rows, :, 3] = there * 255
+        colours[rows][~there] = 0
     return colours
 
 
-def _features_last(embedding: Embedding, window: Window, step: int = 1) -> NDArray[np.float32]:
-    """Read every `step`-th pixel of a window, axes (y, x, feature)."""
-    block = embedding.values[:, *window.slices].values[:, step // 2 :: step, step // 2 :: step]
-    return np.moveaxis(block, 0, -1).astype(np.float32)
+def _source(embedding: Embedding, window: Window, step_px: int) -> tuple[Embedding, int]:
+    """Return what to read every n-th pixel of, and n: the coarser embedding, if it holds just those that are wanted."""
+    coarser = embedding.coarser
+    whole = (window.height, window.width) == embedding.shape
+    if whole and coarser is not None and step_px > 1 and same(coarser.grid, sampled(embedding.grid, step_px)):
+        return coarser, 1
+    return embedding, step_px

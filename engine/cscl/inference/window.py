@@ -102,7 +102,7 @@ def _taps(seen: Overview, row: int, col: int, window: int, dilation: int) -> NDA
     """Embedding at the taps of a window, NaN outside the map, axes (k, k, D)."""
     reach = window // 2 * dilation
     inside = Window(row, col, 1, 1).grown(reach, seen.shape)
-    around = np.full((2 * reach + 1, 2 * reach + 1, seen.units_YXD.shape[-1]), np.nan, np.float32)
+    around = np.full((2 * reach + 1, 2 * reach + 1, seen.values_YXD.shape[-1]), np.nan, np.float32)
     place = inside.within(Window(row - reach, col - reach, *around.shape[:2]))
     around[place.slices] = seen.vectors(inside)
     return around[::dilation, ::dilation]
