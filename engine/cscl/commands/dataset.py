@@ -9,7 +9,7 @@ from typing import Any
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import Arguments, add_running
+from .shared import Arguments, add_running, together
 
 __all__ = ["dataset", "dataset_arguments"]
 
@@ -30,6 +30,7 @@ def dataset_arguments(parser: argparse.ArgumentParser) -> None:
     _assess_arguments(actions.add_parser("assess", help="Judge models by the folds that they have not seen"))
 
 
+@together
 def _pretrain(args: Arguments) -> None:
     from cscl.training.pretrain import pretrain
 
@@ -41,6 +42,7 @@ def _pretrain(args: Arguments) -> None:
     print(drive(job, args.quiet))
 
 
+@together
 def _train(args: Arguments) -> None:
     from cscl.training.segment import train
 

@@ -9,11 +9,12 @@ from typing import Any
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive
 
-from .shared import IMAGES, Arguments, add_images, add_labels, add_running
+from .shared import IMAGES, Arguments, add_images, add_labels, add_running, together
 
 __all__ = ["finetune", "finetune_arguments", "learning_arguments", "pretrain", "train", "train_arguments"]
 
 
+@together
 def pretrain(args: Arguments) -> None:
     """Pre-train a network on parcel outlines or crop labels."""
     from cscl.grid import Window
@@ -28,6 +29,7 @@ def pretrain(args: Arguments) -> None:
     print(drive(job, args.quiet))
 
 
+@together
 def train(args: Arguments) -> None:
     """Train a network on crop labels, from scratch or pre-trained."""
     from cscl.card import ModelCard

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from cscl.options import add_fields
 
-__all__ = ["IMAGES", "NOT_FOUND", "Arguments", "add_images", "add_labels", "add_overwriting", "add_running", "warn"]
+__all__ = [
+    "IMAGES", "NOT_FOUND", "Arguments", "add_images", "add_labels", "add_overwriting", "add_running", "together",
+    "warn",
+]  # fmt: skip
 
 Arguments = argparse.Namespace
 IMAGES = (
@@ -44,6 +50,31 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 def add_overwriting(parser: argparse.ArgumentParser) -> None:
     """Give a parser ``--overwrite``."""
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there")
+
+
+def together(command: Callable[[Arguments], None]) -> Callable[[Arguments], None]:
+    """Let a command share its work with the processes that torchrun has started, if it has.
+
+    All but the first say nothing but errors, and leave nothing.
+    """
+
+    @functools.wraps(command)
+    def run(args: Arguments) -> None:
+        from cscl.training.team import joined
+
+        with joined(args.device) as seat, contextlib.ExitStack() as stack:
+            if seat is not None:
+                args = Arguments(**{**vars(args), "device": seat.device})
+            if seat is not None and seat.scratch is not None:
+                args = Arguments(
+                    **{**vars(args), "out": str(seat.scratch / "model"), "resume": False, "overwrite": False}
+                )
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(contextlib.redirect_stdout(nowhere))
+                stack.enter_context(contextlib.redirect_stderr(nowhere))
+            command(args)
+
+    return run
 
 
 def warn(text: str) -> None:

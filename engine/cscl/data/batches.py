@@ -183,6 +183,9 @@ class Patches:
         Standard deviation of a random gain of each band and date of a drawn sample, relative.
     shares : bool
         Whether batches tell which parcels share a pixel.
+    part : tuple of int, optional
+        Draw this sample of each batch and every so many after it, where others draw the rest. A sample is the same then
+        whoever draws it; without parts a batch is drawn from one stream of random numbers.
 
     Raises
     ------
@@ -205,8 +208,9 @@ class Patches:
         date_dropout: float = 0.0,
         jitter: float = 0.0,
         shares: bool = False,
+        part: tuple[int, int] | None = None,
     ) -> None:
-        self.sources, self.side, self.dates = sources, side, dates
+        self.sources, self.side, self.dates, self.part = sources, side, dates, part
         self.date_dropout, self.jitter = date_dropout, jitter
         self.mean, self.std, self.augment, self.seed = mean, std, augment, seed
         self.target, self.shares = target, shares
@@ -223,12 +227,21 @@ class Patches:
 
     def draw(self, step: int, size: int) -> Batch:
         """Draw the batch of a step: `size` patches."""
-        rng = np.random.default_rng([self.seed, int(self.side), step])
         samples = []
-        for _ in range(size):
+        for _, rng in self._random(step, size):
             which = int(np.searchsorted(self._shares, rng.random(), side="right"))
             samples.append(self._sample(self.sources[which], self.places[which].draw(rng), rng))
         return collate(samples)
+
+    def _random(self, step: int, size: int) -> Iterator[tuple[int, np.random.Generator]]:
+        """Yield the number of each sample to draw for a step, and what it is drawn from."""
+        key = [self.seed, int(self.side), step]
+        if self.part is None:
+            rng = np.random.default_rng(key)
+            yield from ((number, rng) for number in range(size))
+        else:
+            mine = range(self.part[0], max(size, self.part[1]), self.part[1])  # at least one
+            yield from ((number, np.random.default_rng([*key, number])) for number in mine)
 
     def fixed(self, size: int, patch_px: int, most: int, multiple_px: int = 1) -> Iterator[Batch]:
         """Yield batches that tile the wanted pixels, unaugmented and always the same, at most `most` patches.

@@ -72,10 +72,9 @@ class EntryPatches(Patches):
 
     def draw(self, step: int, size: int) -> Batch:
         """Draw the batch of a step: `size` patches."""
-        rng = np.random.default_rng([self.seed, int(self.side), step])
         samples = []
-        for turn in range(step * size, (step + 1) * size):
-            epoch, place = divmod(turn, len(self.entries))
+        for number, rng in self._random(step, size):
+            epoch, place = divmod(step * size + number, len(self.entries))
             source = self._source(self.entries[self._order(epoch)[place]])
             samples.append(self._sample(source, self._piece(source.scene.cube, rng), rng))
         return collate(samples)

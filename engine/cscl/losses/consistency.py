@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .together import mean_over_processes
+
 __all__ = ["answers_of_parcels", "consistency", "inside"]
 
 EDGE_WEIGHT = 0.02  # of a pixel at the edge: it counts only where a parcel has no other
@@ -67,4 +69,5 @@ def consistency(logits_BKHW: Tensor, answer_BKHW: Tensor, counts_BHW: Tensor) ->
     """
     loss_BHW = -(answer_BKHW * logits_BKHW.float().log_softmax(1)).sum(1)
     weight_BHW = answer_BKHW.amax(1) * counts_BHW
-    return (loss_BHW * weight_BHW).sum() / counts_BHW.sum().clamp_min(1)
+    count = mean_over_processes(counts_BHW.sum())
+    return (loss_BHW * weight_BHW).sum() / torch.where(count > 0, count, 1)

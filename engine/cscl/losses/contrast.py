@@ -33,6 +33,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from .ground import Pairs
+from .together import mean_over_processes, processes
 
 if TYPE_CHECKING:
     from .cscl import CSCLOptions
@@ -67,7 +68,7 @@ def contrast(
     measures : dict of 0-d Tensor
         See `measures`.
     """
-    weights = Weights.of(pairs, s_BkkHW.dtype, options)
+    weights = Weights.of(pairs, s_BkkHW.dtype, options).together()
     loss, mean_alike, mean_unlike = addends(s_BkkHW, pairs, weights, options, threshold)
     return loss, measures(mean_alike, mean_unlike, weights, options)
 
@@ -100,6 +101,10 @@ class Weights:
     def __add__(self, other: Weights) -> Weights:
         """Weigh the pairs of both."""
         return Weights(self.sums_4 + other.sums_4, self.least)
+
+    def together(self) -> Weights:
+        """Weigh what all processes see of a batch, per process: see `cscl.losses.together`."""
+        return Weights(mean_over_processes(self.sums_4), self.least / processes())
 
 
 def addends(

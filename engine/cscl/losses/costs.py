@@ -51,7 +51,9 @@ class StripCosts:
         items, height, width = ground.target_BHW[:, :: options.stride, :: options.stride].shape
         places = [(i, r) for i, rows in strips(items, height, width, ground.target_BHW.device) for r in rows]
         weights = [
-            reduce(add, (Weights.of(_pairs(ground, options, scale, *place), dtype, options) for place in places))
+            reduce(
+                add, (Weights.of(_pairs(ground, options, scale, *place), dtype, options) for place in places)
+            ).together()
             for scale in options.scales
         ]
         return cls(options, ground, weights, threshold)

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from cscl.errors import InputError
 
 from . import Objective, losses
+from .together import mean_over_processes
 
 __all__ = ["SegmentationLoss", "SegmentationOptions"]
 
@@ -144,7 +145,8 @@ class SegmentationLoss(nn.Module):
             loss_BHW = loss_BHW * miss_BHW**options.focal_gamma
         known_BHW = target_BHW >= 0
         weight = torch.where(known_BHW, weight_K[target_BHW.clamp_min(0)], 0).sum()
-        return loss_BHW.sum() / torch.where(known_BHW.any(), weight, 1)
+        weight = mean_over_processes(weight)
+        return loss_BHW.sum() / torch.where(weight > 0, weight, 1)
 
 
 def _dice_loss(logits_BKHW: Tensor, target_BHW: Tensor) -> Tensor:

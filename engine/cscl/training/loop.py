@@ -20,6 +20,8 @@ from cscl.errors import MemoryLimitError
 from cscl.events import Event, Finish, Measure, Progress
 from cscl.recipe import StageSettings
 
+from . import team
+from .ahead import drawn_ahead
 from .checkpoint import load_state, require_same_run, save_state
 
 __all__ = ["Learner", "fit", "learning_rate", "train_step"]
@@ -170,27 +172,30 @@ def fit(
         state = load_state(checkpoint)
         require_same_run(facts, state.pop("facts", {}), checkpoint)
         learner.restore(state, device)
+    team.alike(learner, device)
+    objective, validate = team.spread(objective, learner.modules), team.judged_once(validate)
     saved = time.monotonic()
     try:
-        try:
-            while True:
-                due = learner.step and (learner.step % validate_every == 0 or learner.step == settings.steps)
-                if validate and due and learner.looked < learner.step:  # also what a closed job left to do
-                    yield from _look(stage, learner, validate)
-                if learner.step >= settings.steps or (patience and learner.waited >= patience):
-                    return
-                measures = _step(learner, settings, draw, objective, device, seed)
-                if measures is None:
-                    raise (yield from _too_large(stage, learner, settings, draw, objective, device))
-                _add(learner.sums, measures)
-                if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
-                    yield _report(stage, learner)
-                yield Progress(stage, learner.step, settings.steps)
-                if time.monotonic() - saved > CHECKPOINT_EVERY_S:
-                    save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
-                    saved = time.monotonic()
-        except Finish:
-            yield from _end_early(stage, learner, validate)
+        with drawn_ahead(draw, settings.steps, device) as draw:
+            try:
+                while True:
+                    due = learner.step and (learner.step % validate_every == 0 or learner.step == settings.steps)
+                    if validate and due and learner.looked < learner.step:  # also what a closed job left to do
+                        yield from _look(stage, learner, validate)
+                    if learner.step >= settings.steps or (patience and learner.waited >= patience):
+                        return
+                    measures = _step(learner, settings, draw, objective, device, seed)
+                    if measures is None:
+                        raise (yield from _too_large(stage, learner, settings, draw, objective, device))
+                    _add(learner.sums, measures)
+                    if learner.step % REPORT_EVERY == 0 or learner.step == settings.steps:
+                        yield _report(stage, learner)
+                    yield Progress(stage, learner.step, settings.steps)
+                    if time.monotonic() - saved > CHECKPOINT_EVERY_S:
+                        save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
+                        saved = time.monotonic()
+            except Finish:
+                yield from _end_early(stage, learner, validate)
     except GeneratorExit:
         save_state({**learner.state(), "facts": dict(facts)}, checkpoint)
         raise
@@ -210,7 +215,9 @@ def _step(
     device: torch.device, seed: int,
 ) -> dict[str, Tensor] | None:  # fmt: skip
     """Take the next step; None if the memory does not hold it. What it held is free again on return."""
-    torch.manual_seed((seed * 1_000_003 + learner.step) % 2**63)  # dropout, too, follows from the step
+    number, _ = team.part() or (0, 1)
+    # Dropout, too, follows from the step, and differs among processes.
+    torch.manual_seed((seed * 1_000_003 + learner.step + number * 7_368_787) % 2**63)
     rate = learning_rate(learner.step, settings)
     try:
         return train_step(learner, draw(learner.step, settings.batch), objective, device, rate, settings.clip)
@@ -287,7 +294,7 @@ def _add(sums: dict[str, Tensor], measures: Mapping[str, Tensor]) -> None:
 
 def _report(stage: str, learner: Learner) -> Measure:
     count = float(learner.sums.pop("count"))
-    values = {name: float(value) / count for name, value in learner.sums.items()}
+    values = {name: float(value) / count for name, value in team.averaged(learner.sums).items()}
     learner.sums.clear()
     learner.history.append({"step": learner.step, **values})
     return Measure(stage, learner.step, values)

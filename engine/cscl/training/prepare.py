@@ -24,6 +24,7 @@ from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe
 
+from . import team
 from .few import with_few_crops
 from .save import split_of
 
@@ -48,7 +49,7 @@ class Prepared:
         )  # fmt: skip
 
     def drawing(self, target: str) -> dict[str, Any]:
-        """Seed, shares and variation of patches; losses that read views, hence any pixel, vary these themselves."""
+        """Seed, shares, part and variation of patches; losses that read views, so any pixel, vary them themselves."""
         recipe, data, varied = self.card.recipe, self.card.recipe.data, target != "any"
         contrasted = target in ("parcel", "both") or (target == "class" and recipe.train.joint_weight > 0)
         return {
@@ -56,6 +57,7 @@ class Prepared:
             "shares": contrasted and recipe.pretrain.soft_edges,
             "date_dropout": data.date_dropout if varied else 0.0,
             "jitter": data.jitter if varied else 0.0,
+            "part": team.part(),
         }
 
     def class_counts(self) -> NDArray[np.int64]:
