@@ -18,6 +18,7 @@ from cscl.commands import (
     area,
     assess,
     benchmark,
+    card,
     coarsen,
     compare,
     cube,
@@ -176,6 +177,11 @@ def _no_arguments(parser: argparse.ArgumentParser) -> None:
 _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.ArgumentParser], None], str]] = {
     "demo": (_demo, _demo_arguments, "Run the whole chain on simulated data and write a page about it"),
     "info": (_info, _info_arguments, "Describe images, parcels, a model or a prediction"),
+    "card": (
+        card.card,
+        card.card_arguments,
+        "Print the card of a model: what it maps, needs, has learnt from, and how well",
+    ),
     "search": (search.search, search.search_arguments, "Ask a catalogue (STAC) for images, and list them in a file"),
     "cube": (cube.cube, cube.cube_arguments, "Write images of any format to one Zarr store, chunk by chunk"),
     "parcels": (parcels.parcels, parcels.parcels_arguments, "Check a register of parcels: crops, faults, overlaps"),

@@ -27,7 +27,7 @@ from .footprint import merged
 from .stac_classes import class_list, machine_name
 from .stac_item import EXTENSIONS, MODEL_ITEM, asset, when
 
-__all__ = ["model_files", "model_item", "write_model_item"]
+__all__ = ["model_files", "model_item", "training_places", "write_model_item"]
 
 _NETWORKS = {".onnx": "onnx", ".safetensors": "safetensors.torch.save_file"}
 
@@ -89,7 +89,7 @@ def model_item(
     inputs: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the Item of `write_model_item` as plain values."""
-    place = merged(list(_places(card)))
+    place = merged(training_places(card))
     geometry, box = place or (None, None)
     assets: dict[str, Any] = {}
     for name in names:
@@ -178,7 +178,7 @@ def _dates(card: ModelCard) -> list[str]:
     return [str(day) for days in found for day in (days if isinstance(days, list) else [])]
 
 
-def _places(card: ModelCard) -> list[GeoBox]:
+def training_places(card: ModelCard) -> list[GeoBox]:
     """Boxes of the scenes that it was trained on, as grids of one pixel; those without a known place are left out."""
     found = []
     for scene in card.data:
