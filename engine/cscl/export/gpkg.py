@@ -20,7 +20,7 @@ import pyogrio
 
 from cscl.events import Job, Progress
 
-__all__ = ["Layer", "beside", "storable", "write_layers"]
+__all__ = ["Layer", "LayerWriter", "beside", "storable", "write_layers"]
 
 CHUNK_ROWS = 10_000
 GEOMETRY_COLUMN = "geom"
@@ -111,6 +111,40 @@ def write_layers(path: Path, layers: Iterable[Layer]) -> Job[None]:
         yield Progress(f"checking {path.name}", done, len(counts), "layer")
         _check(path, name, rows, len(styles))
     yield Progress(f"checking {path.name}", len(counts), len(counts), "layer")
+
+
+class LayerWriter:
+    """Write a layer of polygons into a new GeoPackage as its rows come, so that they need not lie in memory together.
+
+    Parameters
+    ----------
+    path : Path
+        File to make.
+    name, description : str
+        Name of the layer, and what its rows are.
+
+    Raises
+    ------
+    OSError, pyogrio.errors.DataSourceError
+        From its methods: the file cannot be written, or is not what was written.
+    """
+
+    def __init__(self, path: Path, name: str, description: str) -> None:
+        self.path, self.name, self.rows = path, name, 0
+        self.options = {"GEOMETRY_NAME": GEOMETRY_COLUMN, "IDENTIFIER": name, "DESCRIPTION": description}
+
+    def add(self, table: gpd.GeoDataFrame) -> None:
+        """Add rows; the first ones, which may be none, tell columns and CRS."""
+        first = not self.path.exists()
+        made = {"dataset_options": {"VERSION": VERSION}, "layer_options": self.options} if first else {"append": True}
+        if first or len(table):
+            how = {"driver": "GPKG", "layer": self.name, "geometry_type": "Polygon"}
+            pyogrio.write_dataframe(table, self.path, **how, **made)
+        self.rows += len(table)
+
+    def check(self) -> None:
+        """Read back whether all is there."""
+        _check(self.path, self.name, self.rows, 0)
 
 
 def _write(path: Path, layer: Layer) -> Job[None]:
