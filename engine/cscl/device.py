@@ -12,7 +12,7 @@ from cscl.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["autocast", "describe", "free_memory", "memory_is_full", "pick", "threads"]
+__all__ = ["autocast", "describe", "free_memory", "has_bfloat16", "memory_is_full", "pick", "threads"]
 
 NAMES = ("auto", "cpu", "cuda", "mps")
 
@@ -39,12 +39,38 @@ def pick(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Mixed precision (bfloat16) where the device gains from it without a loss of range; else nothing."""
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has units for bfloat16, so that mixed precision is quicker there and not only shorter."""
     import torch
 
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return any(found.get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
+    return False
+
+
+def autocast(
+    device: torch.device, precision: str = "auto", *, answering: bool = False
+) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision inside: sums of products in bfloat16, which has the range of float32 and three of its digits.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network is.
+    precision : str
+        ``float32``, ``bfloat16``, or ``auto``: bfloat16 on GPUs that have units for it; on CPUs that have, only for
+        answering.
+    answering : bool
+        Whether a network that has learnt answers, rather than learns.
+    """
+    import torch
+
+    wanted = device.type == "cuda" or (device.type == "cpu" and answering)
+    if precision == "bfloat16" or (precision == "auto" and wanted and has_bfloat16(device)):
+        return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()
 
 
@@ -91,4 +117,5 @@ def describe() -> dict[str, str]:
     else:
         facts["cuda"] = "not available (a CPU build of torch)" if torch.version.cuda is None else "no GPU found"
     facts["mps"] = "available" if torch.backends.mps.is_available() else "not available"
+    facts["bfloat16 on the CPU"] = "available" if has_bfloat16(torch.device("cpu")) else "not available"
     return facts

@@ -84,6 +84,10 @@ class StageSettings:
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0, "tooltip": "AdamW weight decay"}] = 1e-2
     clip: Annotated[float, {"min": 0.0, "tooltip": "Largest gradient norm; 0 for no limit"}] = 1.0
     ema: Annotated[float, {"min": 0.0, "max": 0.99999, "tooltip": "Averaging of the weights; 0 for none"}] = 0.0
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        {"tooltip": "Of the sums in the network: bfloat16 is quicker on devices with units for it; auto: on such GPUs"},
+    ] = "auto"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from cscl.losses.cscl import CSCLOptions
 from cscl.models import DataShape, Network, models
 from cscl.models.aggregated import aggregated
-from cscl.models.folded import folded, seen_dates
+from cscl.models.folded import folded
 from cscl.models.upsampled import upsampled
 
 BANDS, CLASSES = 3, 4
@@ -115,17 +115,6 @@ def test_folded_it_answers_alike_and_stays_as_it_was(network: Network) -> None:
         torch.testing.assert_close(predict(ready, given), expected, rtol=0, atol=bound * float(expected.abs().max()))
         assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in ready.modules())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-
-
-def test_dates_that_nobody_saw_can_be_left_out_or_are_kept(network: Network) -> None:
-    x_BTCHW, day_BT, valid_BTHW = series(network, 2, 16, 16)
-    for unseen in ([0, 3], list(range(x_BTCHW.shape[1]))):
-        valid_BTHW = valid_BTHW.index_fill(1, torch.tensor(unseen), False)
-        given = (x_BTCHW * valid_BTHW[:, :, None], day_BT, valid_BTHW)
-        fewer = seen_dates(network, *given)
-        left = x_BTCHW.shape[1] - len(unseen) if network.needs.masks_dates else x_BTCHW.shape[1]
-        assert [part.shape[1] for part in fewer] == [max(1, left)] * 3
-        assert_same(predict(network, fewer), predict(network, given))
 
 
 def test_shapes_for_any_allowed_size_and_number_of_dates(variant: tuple[str, Any]) -> None:

@@ -104,3 +104,40 @@ def test_a_full_disk_is_said_and_leaves_the_former_file(tmp_path: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, former)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["former", "former"]
+
+
+def test_the_precision_of_a_recipe_reaches_the_sums_and_float32_the_loss() -> None:
+    for precision, kind in (("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        settings = toys.QUICK.with_settings([f"train.precision={precision}", "train.steps=1"]).train
+        modules = nn.ModuleDict({"network": nn.Linear(2, 3)})
+        kinds = []
+
+        def objective(batch: torch.Tensor, modules: nn.ModuleDict = modules, kinds: list[Any] = kinds) -> Any:
+            out = modules["network"](batch)
+            kinds.append(out.dtype)
+            return out.float().square().mean(), {}
+
+        draw: Any = lambda step, size: Numbers(torch.arange(8.0).reshape(4, 2) + step)  # noqa: E731
+        run(fit("training", Learner.start(modules, settings), settings, draw, objective, Path("never"),
+                torch.device("cpu"), seed=0))  # fmt: skip
+        assert kinds == [kind]
+        assert modules["network"].weight.dtype == torch.float32
+
+
+def test_a_checkpoint_of_the_optimiser_in_parts_goes_on_alike() -> None:
+    """As they were written before the optimiser worked on all weights at once."""
+    settings = toys.QUICK.train
+    weights = [nn.ModuleDict({"network": nn.Linear(3, 3)}) for _ in range(2)]
+    weights[1].load_state_dict(weights[0].state_dict())
+    former = torch.optim.AdamW(weights[0].parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    now = Learner.start(weights[1], settings)
+    for _ in range(3):
+        for modules, optimiser in ((weights[0], former), (weights[1], now.optimiser)):
+            optimiser.zero_grad()
+            modules["network"](torch.arange(6.0).reshape(2, 3)).square().sum().backward()
+            optimiser.step()
+    for name, value in weights[0].state_dict().items():
+        torch.testing.assert_close(weights[1].state_dict()[name], value, rtol=1e-5, atol=1e-7)
+    now.restore({**now.state(), "optimiser": former.state_dict()}, torch.device("cpu"))
+    weights[1]["network"](torch.ones(2, 3)).sum().backward()
+    now.optimiser.step()

@@ -3,8 +3,6 @@
 In evaluation a batch norm is a factor and a summand for each channel, so that the convolution, transposed convolution
 or linear layer before it can carry them: exact, and one pass over memory less for each norm. Norms whose statistics are
 those of the sample (over groups of channels, pixels or the tile) stay.
-
-Axes: B item, T date, C band, H row, W column.
 """
 
 from __future__ import annotations
@@ -13,12 +11,12 @@ import copy
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from . import Network
 
-__all__ = ["folded", "seen_dates"]
+__all__ = ["folded"]
 
 N = TypeVar("N", bound=Network)
 
@@ -47,22 +45,6 @@ def folded(network: N) -> N:
             _fold_sequence(module)
     _channels_last(ready)
     return ready
-
-
-def seen_dates(network: Network, x_BTCHW: Tensor, day_BT: Tensor, valid_BTHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Leave out the dates that no pixel of any item saw, of which a network that masks dates learns nothing.
-
-    Returns
-    -------
-    tuple of Tensor
-        What the network is to read: fewer dates, at least one; or all, where its answer depends on those not seen.
-    """
-    seen_T = valid_BTHW.any(dim=3).any(dim=2).any(dim=0)
-    if not network.needs.masks_dates or seen_T.all():
-        return x_BTCHW, day_BT, valid_BTHW
-    if not seen_T.any():
-        seen_T[0] = True
-    return x_BTCHW[:, seen_T], day_BT[:, seen_T], valid_BTHW[:, seen_T]
 
 
 def _channels_last(network: nn.Module) -> None:

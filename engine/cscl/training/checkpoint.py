@@ -53,10 +53,12 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def run_facts(card: ModelCard, sources: Sequence[Source]) -> dict[str, str]:
-    """Say what makes a run this run and no other: settings, data and their sides. How long it goes may change."""
-    settings = {
-        key: str(value) for key, value in _flat(plain(card.recipe)) if not key.endswith((".steps", ".patience"))
-    }
+    """Say what makes a run this run and no other: settings, data and their sides.
+
+    How long it goes may change, and what is left to the device (``auto``) is not said.
+    """
+    said = ((key, str(value)) for key, value in _flat(plain(card.recipe)) if value != "auto")
+    settings = {key: value for key, value in said if not key.endswith((".steps", ".patience"))}
     sides = [crc32(source.side_YX.tobytes()) for source in sources]
     return {**settings, DATA: str((card.bands, card.data, sides))}
 

@@ -45,6 +45,8 @@ class Learner:
         Over the parameters of both.
     ema : float
         Share of the former average that is kept in each step; 0 for no averaging.
+    precision : str
+        Of the sums in the network, see `cscl.device.autocast`.
     best, averages : dict or None
         Weights and buffers of all modules: those of the best look at the validation blocks, and the running averages.
     looked, waited : int
@@ -56,6 +58,7 @@ class Learner:
     modules: nn.ModuleDict
     optimiser: torch.optim.Optimizer
     ema: float = 0.0
+    precision: str = "auto"
     step: int = 0
     best_score: float = -math.inf
     best: dict[str, Tensor] | None = None
@@ -69,9 +72,9 @@ class Learner:
     def start(cls, modules: nn.ModuleDict, settings: StageSettings) -> Learner:
         """Begin with fresh optimiser state."""
         optimiser = torch.optim.AdamW(
-            modules.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            modules.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        return cls(modules, optimiser, settings.ema)
+        return cls(modules, optimiser, settings.ema, settings.precision)
 
     def average(self) -> None:
         """Move the averages towards the present weights and buffers; less of the first steps stays than of later ones.
@@ -248,7 +251,7 @@ def _fits(learner: Learner, batch: Batch, objective: Objective, device: torch.de
     before = {k: v.clone() for k, v in learner.modules.state_dict().items()}
     try:
         learner.optimiser.zero_grad(set_to_none=True)
-        with autocast(device):
+        with autocast(device, learner.precision):
             loss, _ = objective(batch.map(lambda t: t.to(device)))
         loss.backward()  # type: ignore[no-untyped-call]
     except Exception as error:
@@ -275,7 +278,7 @@ def train_step(
     for group in learner.optimiser.param_groups:
         group["lr"] = rate
     learner.modules.train()
-    with autocast(device):
+    with autocast(device, learner.precision):
         loss, measures = objective(batch)
     learner.optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
