@@ -17,7 +17,7 @@ from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.errors import CSCLError
 from cscl.events import Event
-from cscl.grid import GeoBox
+from cscl.grid import GeoBox, Window
 from cscl.products import Embedding
 from napari_cscl.bridge import KEY, LayerData, colours_layer, raster_layer
 
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from cscl.inference.similarity import Overview
     from cscl.inference.window import WindowHead
 
-__all__ = ["ALIKE", "Lens", "Seen", "look_with", "origins"]
+__all__ = ["ALIKE", "Lens", "Seen", "look_near", "look_with", "origins"]
 
 ALIKE = (-1.0, 1.0)  # limits of what is shown of a similarity
 EDGE = (0.0, 1.0)
+NEAR_PX = 1024  # side of what is seen in full detail around a pixel of a large scene
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,33 @@ class Lens:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What looking gave: embedding in memory, edge strength (y, x), colours (y, x, channel), and the head if any."""
+    """What looking gave.
+
+    Parameters
+    ----------
+    lens : Lens
+        What was looked with.
+    view : Overview
+        The embedding in memory; of a large scene some of its pixels.
+    edges_YX : ndarray
+        Edge strength, of the pixels of `view`.
+    colours_YXC : ndarray
+        Colours of the same.
+    head : WindowHead or None
+        The contrastive head, if there is one.
+    near : Overview or None
+        Of a large scene, all pixels around one that was picked.
+    near_edges_YX : ndarray or None
+        Their edge strength.
+    """
 
     lens: Lens
     view: Overview
     edges_YX: NDArray[np.float32]
     colours_YXC: NDArray[np.uint8]
     head: WindowHead | None
+    near: Overview | None = None
+    near_edges_YX: NDArray[np.float32] | None = None
 
     @property
     def is_echo(self) -> bool:
@@ -97,9 +118,38 @@ class Seen:
         """How the name of a layer says that not all pixels are shown."""
         return "" if self.view.step_px == 1 else f", 1 px in {self.view.step_px} x {self.view.step_px}"
 
+    def lacks_detail(self, row: int, col: int) -> bool:
+        """Whether the surroundings of a pixel of a large scene are still to be read: by a quarter of their side."""
+        if self.view.step_px == 1:
+            return False
+        if self.near is None:
+            return True
+        held = self.near.window
+        wanted = Window(row, col, 1, 1).grown(NEAR_PX // 4, self.view.shape).within(held)
+        return wanted.grown(0, (held.height, held.width)) != wanted
+
+    def around(self, row: int, col: int) -> Window:
+        """Surroundings of a pixel that are seen in full detail."""
+        return Window(row, col, 1, 1).grown(NEAR_PX // 2 - 1, self.view.shape)
+
     def edges(self, origin: GeoBox | None) -> LayerData:
-        """Layer of the edge strength."""
-        return raster_layer(self.edges_YX, self.view.embedding.grid, f"edges · {self.lens.name}", EDGE, origin)
+        """Layer of the edge strength; of a large scene, of the strongest edges."""
+        step = self.view.step_px
+        strongest = "" if step == 1 else f", strongest of {step} x {step} px"
+        layer = raster_layer(self.edges_YX, self.view.grid, f"edges · {self.lens.name}{strongest}", EDGE, origin)
+        return layer if step == 1 else _own_grid(layer)
+
+    def near_edges(self, origin: GeoBox | None) -> LayerData:
+        """Layer of the edge strength around a pixel."""
+        assert self.near is not None and self.near_edges_YX is not None
+        name = f"edges near · {self.lens.name}"
+        return _own_grid(raster_layer(self.near_edges_YX, self.near.grid, name, EDGE, origin))
+
+    def near_similarity(self, values_YX: NDArray[np.float32], origin: GeoBox | None) -> LayerData:
+        """Layer of the similarity of a pixel to those around it."""
+        assert self.near is not None
+        name = f"similarity near · {self.lens.name}"
+        return _own_grid(raster_layer(values_YX, self.near.grid, name, ALIKE, origin, "viridis", "affinity"))
 
     def colours(self, origin: GeoBox | None) -> LayerData:
         """Layer of the principal components as colours."""
@@ -160,14 +210,26 @@ def _look(lens: Lens, cube: SITSCube, place: Path, device: str) -> Generator[Eve
         embedding = Embedding.open(kept)
     else:
         embedding = yield from embed(lens.folder, cube, kept, untrained=lens.untrained, device=device)
+    view = yield from overview(embedding)
     if edge_file.exists():
         edges_YX = np.load(edge_file)
     else:
-        edges_YX = yield from edge_strength(embedding)
+        edges_YX = yield from edge_strength(embedding, view.step_px)
         np.save(edge_file, edges_YX)
-    view = yield from overview(embedding)
     head = None if lens.untrained else WindowHead.open(lens.folder)
     return Seen(lens, view, edges_YX, principal_colours(view), head)
+
+
+def look_near(seen: Sequence[Seen], places: Sequence[tuple[int, int]]) -> Generator[Event, None, list[Seen]]:
+    """See all pixels around one, at row and column `places` of each of what was seen."""
+    from cscl.inference.pixelwise import edges_between
+    from cscl.inference.similarity import overview
+
+    found = []
+    for one, (row, col) in zip(seen, places, strict=True):
+        near = yield from overview(one.view.embedding, window=one.around(row, col))
+        found.append(replace(one, near=near, near_edges_YX=edges_between(near.values_YXD)))
+    return found
 
 
 def origins(folder: Path) -> list[Lens]:

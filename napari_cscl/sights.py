@@ -65,14 +65,32 @@ class Sights:
             return False
         places = [pixel_there(row, col, grid, one.view.embedding.grid) for one in self.seen]
         made = [self._similarity(side, *place) for side, place in enumerate(places)]
+        made += [self._near(side, *place) for side, place in enumerate(places)]
         made += [self._window(side, *place) for side, place in enumerate(places)]
         return any(made)
+
+    def lack_detail(self, row: int, col: int) -> list[tuple[int, int]]:
+        """Places, one in each of what was seen, around which a large scene is still to be read; none if it is there."""
+        if self.grid is None:
+            return []
+        places = [pixel_there(row, col, self.grid, one.view.embedding.grid) for one in self.seen]
+        return places if any(one.lacks_detail(*at) for one, at in zip(self.seen, places, strict=True)) else []
+
+    def come_near(self, seen: Sequence[Seen]) -> None:
+        """Take up what was seen around a pixel, in the place of what was seen around another."""
+        self.seen = tuple(seen)
+        for side, one in enumerate(self.seen):
+            self._put(side, "edges near", one.near_edges(self.origin))
+            with self._quiet():
+                former = self._layer(side, "similarity near")
+                if former is not None:  # its place and size change
+                    self.viewer.layers.remove(former)
 
     def arrange(self, kind: str, sides: Sequence[int]) -> None:
         """Make one kind visible, of the given sides; two of them lie side by side."""
         with self._quiet():
             for (side, what), layer in self._layers.items():
-                layer.visible = side in sides and what in (kind, "window")
+                layer.visible = side in sides and what in (kind, f"{kind} near", "window")
             self._stage.uncover()
             kinds = [what for (side, what) in self._layers if side == 0]
             groups = [[self._layer(side, what) for what in kinds] for side in range(len(self.seen))]
@@ -108,6 +126,19 @@ class Sights:
             self._put(side, "similarity", seen.similarity(similarity_to(seen.view, row, col), self.origin))
             return True
         similarity_to(seen.view, row, col, out=layer.data)
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
+        return False
+
+    def _near(self, side: int, row: int, col: int) -> bool:
+        from cscl.inference.similarity import similarity_to
+
+        seen, layer = self.seen[side], self._layer(side, "similarity near")
+        if seen.near is None:
+            return False
+        if layer is None:
+            self._put(side, "similarity near", seen.near_similarity(similarity_to(seen.near, row, col), self.origin))
+            return True
+        similarity_to(seen.near, row, col, out=layer.data)
         layer.refresh(thumbnail=False, highlight=False, extent=False)
         return False
 

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from cscl.data.profiles import facts_at
 from cscl.grid import GeoBox, pixel_there
-from napari_cscl.looking import ALIKE, Lens, Seen, look_with, origins
+from napari_cscl.looking import ALIKE, Lens, Seen, look_near, look_with, origins
 from napari_cscl.sights import KINDS, Sights
 
 from .panel import Panel
@@ -41,7 +41,7 @@ SAY = {
     "similarity": "Yellow is alike to the picked pixel, blue unlike. Click, or hold Shift and move.",
     "colours": "Like colours, like features: the first three principal components as red, green and blue.",
 }
-LARGE = " Of this large scene, similarity and colours show one pixel in {0} x {0}."
+LARGE = " Of this large scene, one pixel in {0} x {0} is shown; around one that you click, all of them are."
 ECHO = " The head is of the pre-training: the features have moved on since."
 
 
@@ -145,6 +145,7 @@ class AffinityPanel(Panel):
         self.point = row, col
         if self.sights.seen:
             self._pick(row, col)
+            self._come_near(row, col)
         elif self.look.isEnabled():
             self.start_looking()
 
@@ -191,6 +192,21 @@ class AffinityPanel(Panel):
             similarity.setChecked(True)
             self._arrange()
         self.place.setText(self._facts(row, col))
+
+    def _come_near(self, row: int, col: int) -> None:
+        """Read the surroundings of a pixel of a large scene; a click meanwhile is answered from afar."""
+        places = self.sights.lack_detail(row, col)
+        if places and not self.dock.runner.busy:
+            self.dock.run(look_near(self.sights.seen, places), "Reading the surroundings", self._came_near)
+
+    def _came_near(self, seen: Sequence[Seen]) -> None:
+        if [one.view for one in seen] != [one.view for one in self.sights.seen]:
+            return  # another scene or model was chosen meanwhile
+        self._held = {one.lens.key: one for one in seen}
+        self.sights.come_near(seen)
+        if self.point is not None:
+            self._pick(*self.point)
+        self._arrange()
 
     def _arrange(self) -> None:
         """Make visible what the buttons say."""

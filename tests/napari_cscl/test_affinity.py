@@ -1,6 +1,7 @@
 """The Affinity panel in a real window: look, click, follow the mouse, compare, and forget."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from qtpy.QtWidgets import QApplication
 
 from cscl.events import run
 from cscl.grid import Window
+from cscl.inference import similarity
 from cscl.inference.embed import affinity, edge_strength
 from cscl.training.pretrain import pretrain
-from napari_cscl.bridge import pixel_at, season_layer
+from napari_cscl import looking
+from napari_cscl.bridge import frame, pixel_at, season_layer
 
 OPEN = ["toy images", "crops of toy parcels"]
 
@@ -113,6 +116,38 @@ def test_the_window_lies_around_the_pixel_and_holds_what_the_loss_saw(panel: Any
     assert np.allclose(
         layer.data_to_world((1, 1)), panel.dock.viewer.layers["edges · before"].data_to_world((row, col))
     )
+
+
+def test_of_a_large_scene_the_surroundings_of_a_click_are_seen_in_full_detail(
+    panel: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pixel in 3 x 3 from afar, and all within 9 pixels of the one that was clicked."""
+    monkeypatch.setattr(similarity, "overview", partial(similarity.overview, most_px=500))
+    monkeypatch.setattr(looking, "NEAR_PX", 20)
+    look(panel, qtbot)
+    assert (
+        visible(panel) == {OPEN[0], "edges · model, strongest of 3 x 3 px"}
+        and "one pixel in 3 x 3" in panel.note.text()
+    )
+    row, col = click(panel, qtbot)
+    finish(panel, qtbot)
+    layers, expected = panel.dock.viewer.layers, cosine_to(panel, row, col)
+    far, near = layers["similarity · model, 1 px in 3 x 3"], layers["similarity near · model"]
+    assert np.allclose(far.data, expected[1::3, 1::3], atol=1e-3)
+    assert np.allclose(near.data, expected[row - 9 : row + 10, col - 9 : col + 10], atol=1e-3)
+    assert visible(panel) == {OPEN[0], far.name, near.name, "window cosine · model"}
+    assert layers.index(far) < layers.index(near) < layers.index("window cosine · model")
+    whole = frame(panel.session.cube.grid, panel.session.origin)
+    assert np.allclose(near.data_to_world((9, 9)), np.array((row, col)) * whole["scale"] + whole["translate"])
+    other = click(panel, qtbot, x=0.51)
+    assert not panel.dock.runner.busy and other != (row, col), "within what is there"
+    assert np.allclose(near.data, cosine_to(panel, *other)[row - 9 : row + 10, col - 9 : col + 10], atol=1e-3)
+    row, col = click(panel, qtbot, x=0.7)
+    finish(panel, qtbot)
+    expected = cosine_to(panel, row, col)[row - 9 : row + 10, col - 9 : col + 10]
+    assert np.allclose(layers["similarity near · model"].data, expected, atol=1e-3)
+    panel.kinds.button(0).click()
+    assert {"edges near · model", "edges · model, strongest of 3 x 3 px"} <= visible(panel)
 
 
 def test_a_drag_pans_and_picks_nothing_and_shift_follows_the_mouse(panel: Any, qtbot: Any) -> None:
@@ -221,15 +256,16 @@ def test_a_foreign_layer_or_other_images_end_the_side_by_side(panel: Any, qtbot:
 def test_a_large_scene_shows_one_pixel_in_some_and_says_so(
     panel: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cscl.inference.similarity.overview.__defaults__", (1000,))
+    monkeypatch.setattr("cscl.inference.similarity.overview.__defaults__", (1000, None))
     look(panel, qtbot)
     click(panel, qtbot)
     layer = panel.dock.viewer.layers["similarity · model, 1 px in 3 x 3"]
     row, col = panel.point
     assert layer.data.shape == (21, 21) and "3 x 3" in panel.note.text()
     assert np.allclose(layer.data, cosine_to(panel, row, col)[1::3, 1::3], atol=1e-3, equal_nan=True)
-    corner = panel.dock.viewer.layers["edges · model"].extent.world[0] - 5
-    assert np.allclose(layer.extent.world[0][-2:] - 15, corner[-2:], atol=1e-3)
+    images, edges = (panel.dock.viewer.layers[name] for name in (OPEN[0], "edges · model, strongest of 3 x 3 px"))
+    assert np.allclose(layer.extent.world[0][-2:] - 15, images.extent.world[0][-2:] - 5, atol=1e-3)
+    assert np.allclose(layer.extent.world, edges.extent.world) and edges.data.shape == (21, 21)
 
 
 def test_the_pretrained_model_beside_its_successor_is_offered(
