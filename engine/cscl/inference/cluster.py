@@ -36,11 +36,19 @@ __all__ = ["Order", "Workers", "made_by_workers"]
 EVENT_S = 0.5
 PATIENCE_S = 60.0  # without any process before the user is told
 ANSWER_S = 20
+DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # Ctrl-C is for the one that began
 
 
 @dataclass(frozen=True)
 class Workers:
     """Processes that map tiles: so many of this machine, or those of a scheduler of dask.distributed.
+
+    Parameters
+    ----------
+    count : int
+        How many of this machine.
+    address : str
+        Where the scheduler answers, or the file (``.json``) in which it says so.
 
     Raises
     ------
@@ -82,7 +90,9 @@ class Order:
     draft: MapDraft
 
 
-def made_by_workers(order: Order, todo: Sequence[int], workers: Workers, arrived: Callable[[int], None]) -> Job[None]:
+def made_by_workers(
+    order: Order, todo: Sequence[int], total: int, workers: Workers, arrived: Callable[[int], None]
+) -> Job[None]:
     """Let other processes make tiles.
 
     Parameters
@@ -91,6 +101,8 @@ def made_by_workers(order: Order, todo: Sequence[int], workers: Workers, arrived
         The map.
     todo : sequence of int
         Numbers of the tiles to make.
+    total : int
+        How many tiles there are.
     workers : Workers
         Who makes them.
     arrived : callable
@@ -109,8 +121,8 @@ def made_by_workers(order: Order, todo: Sequence[int], workers: Workers, arrived
         try:
             for future in futures:
                 future.add_done_callback(tickets.put)
-            for done in range(len(todo)):
-                progress = Progress("mapping", done, len(todo), "tile")
+            for done in range(total - len(todo), total):
+                progress = Progress("mapping", done, total, "tile")
                 future = yield from _next(tickets, client, progress)
                 arrived(_result(future))
                 yield replace(progress, done=done + 1)
@@ -229,9 +241,11 @@ def _connected(distributed: Any, workers: Workers) -> Iterator[Any]:
         if workers.count:
             cluster = distributed.LocalCluster(
                 n_workers=workers.count, threads_per_worker=2, dashboard_address=None, memory_limit=0,
-                silence_logs=logging.CRITICAL,
+                silence_logs=logging.CRITICAL, preload=[DEAF],
             )  # fmt: skip
-        client = distributed.Client(cluster or workers.address, timeout=ANSWER_S)
+        file = workers.address.endswith(".json")
+        where = {"scheduler_file": workers.address} if file else {"address": cluster or workers.address}
+        client = distributed.Client(**where, timeout=ANSWER_S)
         yield client
     except (OSError, ValueError) as error:
         if client is not None:

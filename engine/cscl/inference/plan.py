@@ -19,9 +19,8 @@ from .mapper import Mapper, PredictOptions, ready
 
 __all__ = ["MapPlan", "plan_map"]
 
-TILE_OF_S2_PX = 10980
-COUNTRY_TILES = 30
-LAND_HA = {"a country of 30 tiles": 30 * 1.1e6, "a continent of 10 million km²": 1e9}  # tiles overlap by 10 km
+TILE_HA = 109_800**2 / 1e4  # of Sentinel-2's grid; tiles overlap, so each adds a million hectares
+AREAS = {"1 million ha": 1e6, "30 tiles (a country)": 30 * TILE_HA, "1000 tiles (a continent)": 1000 * TILE_HA}
 SAMPLES = 3
 
 
@@ -94,10 +93,9 @@ class MapPlan:
         whole = time_in_words(self.pixel_s * self.pixels)
         yield f"  time        about {whole} (reading {reading}, computing {computing})"
         yield f"  rate        {1 / self.pixel_s:,.0f} pixels a second on the device '{self.device}'"
-        yield f"  1 million ha  {self.hours_per_million_ha:.1f} hours of this machine, {_size(each)} of images"
-        for name, ha in LAND_HA.items():
+        for name, ha in AREAS.items():
             hours = self.hours_per_million_ha * ha / 1e6
-            yield f"  {name}: {hours:,.0f} hours, {_size(each * ha / 1e6)} of images"
+            yield f"  {name:<26}{hours:>9,.1f} hours of this machine, {_size(each * ha / 1e6)} of images"
 
 
 def plan_map(

@@ -104,7 +104,8 @@ def _map(mapper: Mapper, draft: MapDraft, order: Order, workers: Workers | None)
             if workers is None:
                 yield from _made_here(mapper, todo, draft, merger)
             else:
-                yield from made_by_workers(order, todo, workers, lambda number: merger.put([number]))
+                total = len(mapper.tiles)
+                yield from made_by_workers(order, todo, total, workers, lambda number: merger.put([number]))
     yield from files.finish()
     if files.empty:
         yield Note(
