@@ -28,7 +28,7 @@ def some() -> np.ndarray:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    grid = make_grid(SHAPE, Affine(10, 0, 5e5, 0, -10, 5e6), "EPSG:32631", "made up")
+    grid = make_grid(SHAPE, Affine(10, 0, -5, 0, -10, 5e6), "EPSG:32631", "made up")
     made = PixelStore(tmp_path / "e.zarr", grid, FEATURES, {"model": "m"})
     made.write(0, 0, some()[:200])
     made.write(200, 0, some()[200:])
@@ -67,7 +67,8 @@ def test_others_read_it(store: Path) -> None:
     with xr.open_zarr(store, consolidated=False) as data:
         assert data.embedding.dims == ("y", "x", "feature") and data.embedding.dtype == np.float16
         assert np.array_equal(data.embedding.values, values, equal_nan=True)
-        assert float(data.x[0]) == grid.transform.c + grid.transform.a / 2
+        assert float(data.x[0]) == 0 and float(data.y[0]) == grid.transform.f + grid.transform.e / 2
+        assert data.spatial_ref.dtype == np.int64, "no number is taken for a missing one"
     with rasterio.open(f'ZARR:"{store}":/embedding') as raster:
         assert (raster.count, raster.shape, raster.crs) == (FEATURES, SHAPE, grid.crs.to_wkt())
         assert np.allclose(raster.transform, grid.transform) and np.isnan(raster.nodata)

@@ -2,10 +2,9 @@
 
 A store is a Zarr group of version 2: ``embedding`` (y, x, feature), float16, in chunks of 128 x 128 pixels and all
 features, not compressed; with ``x``, ``y`` and ``spatial_ref`` as CF has them, so that xarray and GDAL find the place.
-Version 3 is read by no GDAL before 3.11. Compression would save some tenth of the space and cost a click most of its
-time: a chunk would be read and unpacked as a whole, while of plain numbers only the rows that are wanted are read. A
-chunk without a finite number takes no space. Of a large scene, the group ``overview`` is such a store of every n-th
-pixel.
+GDAL 3.10 does not read version 3. Compression would save some tenth of the space and cost a click most of its time: a
+chunk would be read and unpacked as a whole, while of plain numbers only the rows that are wanted are read. A chunk
+without a finite number takes no space. Of a large scene, the group ``overview`` is such a store of every n-th pixel.
 
 Axes: Y and X rows and columns, D features.
 """
@@ -199,10 +198,10 @@ def _write_place(group: Any, grid: GeoBox) -> None:
         ("x", grid.shape[1], transform.c, transform.a),
         ("y", grid.shape[0], transform.f, transform.e),
     ):
-        array = group.create_array(name, data=start + step * (np.arange(count) + 0.5))
+        array = group.create_array(name, data=start + step * (np.arange(count) + 0.5), fill_value=None)
         told = {"standard_name": f"projection_{name}_coordinate", "units": "m", "_ARRAY_DIMENSIONS": [name]}
         array.attrs.update(told)
-    reference = group.create_array("spatial_ref", data=np.array(0, np.int64))
+    reference = group.create_array("spatial_ref", data=np.array(0, np.int64), fill_value=None)
     wkt = str(grid.crs.to_wkt()) if grid.crs else ""
     numbers = " ".join(repr(float(v)) for v in transform.to_gdal())
     reference.attrs.update({"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": numbers, "_ARRAY_DIMENSIONS": []})

@@ -7,6 +7,7 @@ import toys
 import xarray as xr
 from affine import Affine
 
+from cscl.errors import OutputError
 from cscl.events import run
 from cscl.grid import Window
 from cscl.inference import embed as embedding_job
@@ -74,6 +75,21 @@ def test_a_large_scene_is_written_with_an_overview_which_is_read_in_its_place(
     edges, strongest = run(edge_strength(whole)), run(edge_strength(whole, 5))
     assert strongest.shape == (13, 13) and strongest[12, 4] == edges[60:, 20:25].max()
     assert np.array_equal(strongest[:12, :12], edges[:60, :60].reshape(12, 5, 12, 5).max(axis=(1, 3)))
+
+
+def test_embeddings_of_either_kind_may_be_replaced_and_nothing_else(tmp_path: Path) -> None:
+    scene = toys.scene(size=32)
+    model = run(pretrain([scene], tmp_path / "m", toys.QUICK.with_settings(["pretrain.steps=1"])))
+    for mark in ("embedding/zarr.json", "embedding/.zarray", "holiday.jpg"):
+        place = tmp_path / mark.replace("/", "_")
+        (place / mark).parent.mkdir(parents=True)
+        (place / mark).touch()
+        job = embed(model, scene.cube, place, device="cpu", overwrite=True)
+        if "embedding" in mark:
+            assert run(job).shape == (32, 32) and not (place / "embedding" / "zarr.json").exists()
+        else:
+            with pytest.raises(OutputError, match="not a former result"):
+                run(job)
 
 
 def test_a_part_in_full_detail_compares_with_any_pixel_of_the_scene() -> None:
