@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, group_norm, interpolate, max_pool2d, pad
+from torch.nn.functional import conv2d, interpolate, layer_norm, max_pool2d, pad
 
 from cscl.errors import InputError
 
@@ -75,9 +75,10 @@ class PixelGroups(nn.GroupNorm):
 
     def forward(self, x_FCHW: Tensor) -> Tensor:
         """Return `x_FCHW` normalised."""
-        rows_PC = x_FCHW.movedim(1, -1).flatten(0, 2)
-        normed_PC = group_norm(rows_PC, self.num_groups, self.weight, self.bias, self.eps)
-        return normed_PC.reshape(len(x_FCHW), *x_FCHW.shape[2:], -1).movedim(-1, 1)
+        share = self.num_channels // self.num_groups
+        x_FHWGC = x_FCHW.movedim(1, -1).reshape(len(x_FCHW), *x_FCHW.shape[2:], self.num_groups, share)
+        normed_FHWC = layer_norm(x_FHWGC, (share,), eps=self.eps).flatten(3)
+        return torch.addcmul(self.bias, normed_FHWC, self.weight).movedim(-1, 1)
 
 
 class Residual(nn.Module):
@@ -205,8 +206,7 @@ class UTAE(Network):
         for first in range(0, len(which_F), step):
             some_F = which_F[first : first + step]
             found = self.frames(series_BTCHW.flatten(0, 1)[some_F])
-            if not levels:
-                levels = [level.new_zeros(run_BT.numel(), *level.shape[1:]) for level in found]
+            levels = levels or [_room(part, run_BT.flatten()) for part in found]
             for level, part in zip(levels, found, strict=True):
                 level[some_F] = part
         return [level.reshape(*run_BT.shape, *level.shape[1:]) for level in levels]
@@ -240,17 +240,29 @@ def collapse(x_BTCHW: Tensor, attention_BGTHW: Tensor, seen_BTHW: Tensor, *, res
     rescale : bool
         Whether the weights of the dates that saw a pixel are scaled up to what they are together elsewhere.
     """
+    items, heads, dates = attention_BGTHW.shape[:3]
     size_px = x_BTCHW.shape[-2:]
-    large = interpolate(attention_BGTHW.flatten(0, 1), size_px, mode="bilinear", align_corners=False)
-    weight_BGTHW = large.reshape(*attention_BGTHW.shape[:3], *size_px) * seen_BTHW[:, None]
+    total_BHWGC = attention_BGTHW.new_zeros(items, *size_px, heads, x_BTCHW.shape[2] // heads)
+    mass_BHWG1 = torch.zeros_like(total_BHWGC[..., :1])
+    for date in range(dates):  # one at a time: all products together would be another copy of the level
+        large_BGHW = interpolate(attention_BGTHW[:, :, date], size_px, mode="bilinear", align_corners=False)
+        weight_BHWG1 = (large_BGHW * seen_BTHW[:, date, None]).movedim(1, -1)[..., None]
+        total_BHWGC.addcmul_(weight_BHWG1, x_BTCHW[:, date].movedim(1, -1).reshape(total_BHWGC.shape))
+        mass_BHWG1 += weight_BHWG1
     if rescale:
-        weight_BGTHW = weight_BGTHW / weight_BGTHW.sum(dim=2, keepdim=True).clamp_min(LEAST_MASS)
-    x_BTGCHW = x_BTCHW.reshape(*x_BTCHW.shape[:2], attention_BGTHW.shape[1], -1, *size_px)
-    total_BGCHW: Any = 0
-    for date in range(x_BTCHW.shape[1]):  # one at a time: all products together would be another copy of the level
-        total_BGCHW = total_BGCHW + weight_BGTHW[:, :, date, None] * x_BTGCHW[:, date]
-    collapsed_BCHW: Tensor = total_BGCHW.flatten(1, 2)
-    return collapsed_BCHW
+        total_BHWGC = total_BHWGC / mass_BHWG1.clamp_min(LEAST_MASS)
+    return total_BHWGC.flatten(3).movedim(-1, 1)
+
+
+def _room(part_FCHW: Tensor, run_F: Tensor) -> Tensor:
+    """Make room for a level of all frames, channels last if a part of it is; zero for frames that are not run."""
+    layout = torch.channels_last if part_FCHW.is_contiguous(memory_format=torch.channels_last) else None
+    shape = (len(run_F), *part_FCHW.shape[1:])
+    room_FCHW = torch.empty(
+        shape, dtype=part_FCHW.dtype, device=part_FCHW.device, memory_format=layout or torch.contiguous_format
+    )
+    room_FCHW[~run_F] = 0
+    return room_FCHW
 
 
 def _normed(linear: nn.Conv2d | nn.ConvTranspose2d, norm: Callable[[int], nn.Module]) -> nn.Sequential:
