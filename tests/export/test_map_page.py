@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,13 +44,17 @@ def texts(page: Figure) -> str:
     return " | ".join(t.get_text() for t in page.findobj(lambda a: hasattr(a, "get_text")) if t.get_text())
 
 
+def drawn(path: Path, legend: Legend, facts: dict[str, Any], **given: Any) -> Figure:
+    return map_page(path, legend, facts, run(class_counts(path, legend)), **given)
+
+
 def test_files_and_words(prediction: Prediction, tmp_path: Path) -> None:
     run(export_classes(prediction, tmp_path / "crop_map.tif"))
     paths = run(write_map_page(tmp_path, prediction.legend, FACTS))
     assert [p.read_bytes()[:4] for p in paths] == [b"\x89PNG", b"%PDF"]
     with pytest.raises(OutputError, match="exists already"):
         run(write_map_page(tmp_path, prediction.legend, FACTS))
-    said = texts(map_page(tmp_path / "crop_map.tif", prediction.legend, FACTS))
+    said = texts(drawn(tmp_path / "crop_map.tif", prediction.legend, FACTS))
     for told in (
         "Crop map 2021–2022", "Meadow & <pasture>", "no prediction", "area (ha)", "Model: wheat",
         "season \\$1, 2 dates, 1 Oct 2021 to 14 Nov 2022",
@@ -65,7 +70,7 @@ def test_files_and_words(prediction: Prediction, tmp_path: Path) -> None:
 def test_intervals_of_a_sample(prediction: Prediction, tmp_path: Path) -> None:
     run(export_classes(prediction, tmp_path / "crop_map.tif"))
     AREAS.to_csv(tmp_path / "areas.csv", index=False)
-    page = map_page(tmp_path / "crop_map.tif", prediction.legend, FACTS, areas=read_areas(tmp_path), title="Vallée")
+    page = drawn(tmp_path / "crop_map.tif", prediction.legend, FACTS, areas=read_areas(tmp_path), title="Vallée")
     said = texts(page)
     for told in ("110.5 | 90.0 – 120.0", "1,900 | 1,500 – 2,000", "buildings | 3.25 | –", "Olofsson", "Vallée"):
         assert told in said
@@ -87,10 +92,10 @@ def test_counts_with_and_without_an_attribute_table(
     path = run(export_classes(prediction, tmp_path / "m.tif"))
     ids = prediction.ids.values
     expected = {i: int((ids == i).sum()) for i in (0, 3, 17, 255)}
-    assert class_counts(path, prediction.legend) == expected
+    assert run(class_counts(path, prediction.legend)) == expected
     (tmp_path / "m.tif.aux.xml").unlink()
     monkeypatch.setattr(module, "WINDOW_PX", 64)
-    assert class_counts(path, prediction.legend) == expected
+    assert run(class_counts(path, prediction.legend)) == expected
 
 
 def test_rows_of_a_legend(prediction: Prediction) -> None:
@@ -111,7 +116,7 @@ def test_two_hundred_long_names_stay_on_the_sheet(make_prediction: Make, tmp_pat
     crops = [CropClass(i, str(i), f"Légumineuses fourragères en mélange, n° {i}", colours[i]) for i in range(200)]
     made = make_prediction((400, 400), Legend(tuple(crops)))
     run(export_classes(made, tmp_path / "m.tif"))
-    page = map_page(tmp_path / "m.tif", made.legend, {}, title="t" * 300)
+    page = drawn(tmp_path / "m.tif", made.legend, {}, title="t" * 300)
     page.canvas.draw()
     said = texts(page)
     assert "smaller classes" in said and "n° 19" in said and "dates unknown" in said
@@ -151,7 +156,7 @@ def test_the_arrow_points_north(make_prediction: Make, tmp_path: Path) -> None:
     turned = Affine.translation(500000, 5000000) @ Affine.rotation(-90) @ Affine.scale(10, -10)
     made = make_prediction((60, 80), transform=turned)
     run(export_classes(made, tmp_path / "m.tif"))
-    page = map_page(tmp_path / "m.tif", made.legend, {})
+    page = drawn(tmp_path / "m.tif", made.legend, {})
     halves = [np.asarray(p.get_xy()) for p in page.findobj(Polygon) if len(p.get_xy()) == 4]
     assert len(halves) == 2 and all(xy[0, 0] < xy[1:3, 0].min() - 0.1 for xy in halves), "to the left"
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from cscl.errors import InputError, MissingError
-from cscl.grid import tiles
+from cscl.events import Job, Progress
+from cscl.grid import tile_count, tiles
 from cscl.legend import Legend
 
 __all__ = ["NOTHING", "AreaRow", "area_rows", "class_counts", "read_areas", "shortened"]
@@ -38,22 +39,23 @@ class AreaRow:
     high_ha: float | None = None
 
 
-def class_counts(path: str | Path, legend: Legend) -> dict[int, int]:
+def class_counts(path: str | Path, legend: Legend) -> Job[dict[int, int]]:
     """Count the pixels of each class id of a class map: from its attribute table if it has one, else window by window.
 
     The id of pixels without a class counts all that is no class.
     """
     told = _told(Path(f"{path}.aux.xml"))
     with rasterio.open(path) as src:
-        total = src.width * src.height
+        shape = src.height, src.width
         if told is None or not set(legend.ids) <= set(told):
             counts: NDArray[np.int64] = np.zeros(65536, np.int64)
-            for window in tiles((src.height, src.width), WINDOW_PX):
+            for done, window in enumerate(tiles(shape, WINDOW_PX)):
+                yield Progress("counting classes", done, tile_count(shape, WINDOW_PX), "window")
                 place = RasterioWindow(window.col, window.row, window.width, window.height)
                 counts += np.bincount(src.read(1, window=place).ravel(), minlength=65536)
             told = dict(enumerate(counts.tolist()))
     known = {number: told[number] for number in legend.ids}
-    return {**known, legend.ignore: total - sum(known.values())}
+    return {**known, legend.ignore: shape[0] * shape[1] - sum(known.values())}
 
 
 def _told(path: Path) -> dict[int, int] | None:

@@ -89,8 +89,9 @@ def write_map_page(
     paths = [folder / "map.png", folder / "map.pdf"]
     for path in paths:
         refuse(path, overwrite=overwrite, inputs=[folder / crop_map])
+    counts = yield from class_counts(folder / crop_map, legend)
     yield Progress("drawing the page", 0, 2, "file")
-    page = map_page(folder / crop_map, legend, facts, title=title, areas=areas)
+    page = map_page(folder / crop_map, legend, facts, counts, title=title, areas=areas)
     with draft(folder, "map") as part, matplotlib.rc_context({"pdf.fonttype": 42}):
         page.savefig(part / "map.png", dpi=PNG_DPI)
         yield Progress("drawing the page", 1, 2, "file")
@@ -104,15 +105,16 @@ def map_page(
     crop_map: str | Path,
     legend: Legend,
     facts: Mapping[str, Any],
+    counts: Mapping[int, int],
     *,
     title: str = "",
     areas: pd.DataFrame | None = None,
 ) -> Figure:
-    """Draw the page of `write_map_page`; the arguments are its."""
+    """Draw the page of `write_map_page`: its arguments, and the pixels by class id that `class_counts` found."""
     grid = raster_facts(crop_map).grid()
     there = ground(grid)
     pixel_ha = _pixel_ha(grid)
-    rows = area_rows(legend, class_counts(crop_map, legend), pixel_ha, areas)
+    rows = area_rows(legend, counts, pixel_ha, areas)
     aspect = _aspect(grid, there)
     layout = best_layout(aspect, len(rows), intervals=areas is not None)
     page = Figure(figsize=layout.sheet, dpi=100, facecolor="white")
