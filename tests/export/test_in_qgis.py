@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qgispython import other_python
 
 from cscl.events import run
 from cscl.export.bundle import export
@@ -71,19 +69,6 @@ app.initQgis()
 print(json.dumps([look(folder) for folder in sys.argv[1:]]))
 app.exitQgis()
 """
-
-
-def other_python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run code in the first Python that has QGIS; skip the test where there is none."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "QT_", "GDAL_", "PROJ_"))}
-    env |= {"QT_QPA_PLATFORM": "offscreen"}
-    for python in ("/usr/bin/python3", sys.executable):
-        try:
-            subprocess.run([python, "-c", "import qgis.core"], env=env, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return subprocess.run([python, "-c", code, *args], env=env, capture_output=True, text=True, timeout=120)
-    pytest.skip("No Python with QGIS is here (Debian: apt-get install python3-qgis).")
 
 
 def wide(legend: Legend) -> Legend:

@@ -44,7 +44,7 @@ def test_raster(legend: Legend, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("legend", [AWKWARD, MANY])
 def test_vector(legend: Legend, tmp_path: Path) -> None:
-    root = root_of(vector_sld(legend, "pred_code", "parcels"), tmp_path)
+    root = root_of(vector_sld(legend, "pred_id", "parcels"), tmp_path)
     rules = root.findall(".//FeatureTypeStyle/Rule", SPACES)
     found = [
         (
@@ -55,9 +55,9 @@ def test_vector(legend: Legend, tmp_path: Path) -> None:
         )
         for rule in rules
     ]
-    named = [("pred_code", c.code, c.name.replace("\v", ""), c.colour) for c in legend.classes]
+    named = [("pred_id", str(c.id), c.name.replace("\v", ""), c.colour) for c in legend.classes]
     assert found == [*named, (None, None, "no prediction", None)]
-    assert rules[-1].findtext("ogc:Filter/ogc:PropertyIsNull/ogc:PropertyName", None, SPACES) == "pred_code"
+    assert rules[-1].findtext("ogc:Filter/ogc:PropertyIsNull/ogc:PropertyName", None, SPACES) == "pred_id"
 
 
 @pytest.mark.parametrize("write", [raster_style, raster_sld, lambda legend: vector_style(legend, "c")])

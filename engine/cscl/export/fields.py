@@ -111,7 +111,7 @@ def export_fields(
         )  # fmt: skip
         rows.writer.check()
         (folder / f"{path.stem}.qml").write_text(vector_style(legend, "pred_code"), encoding="utf-8")
-        (folder / f"{path.stem}.sld").write_text(vector_sld(legend, "pred_code", LAYER), encoding="utf-8")
+        (folder / f"{path.stem}.sld").write_text(vector_sld(legend, "pred_id", LAYER), encoding="utf-8")
     yield Note(f"{path.name} holds {rows.writer.rows} fields of {least_px} pixels or more.")
     return path
 

@@ -35,22 +35,24 @@ def raster_sld(legend: Legend, name: str = "crop_map") -> str:
 
 
 def vector_sld(legend: Legend, column: str, name: str = "parcels", other: str = "no prediction") -> str:
-    """Style of polygons by the class code in `column`; those without a code are outlines.
+    """Style of polygons by the class id in `column`; those without one are outlines.
+
+    Ids and not codes: QGIS takes digits in a filter for a number, and would not find the code 007.
 
     Parameters
     ----------
     legend : Legend
         Codes, names and colours.
     column : str
-        Column of the table that holds class codes, as text.
+        Column of the table that holds class ids, whole numbers.
     name : str
         What the layer is called.
     other : str
-        Name of polygons without a code.
+        Name of polygons without an id.
     """
     root, rules = _begin(name)
     for c in legend.classes:
-        symbol = _rule(rules, xml_text(c.code), xml_text(c.name), "PolygonSymbolizer", (column, xml_text(c.code)))
+        symbol = _rule(rules, xml_text(c.code), xml_text(c.name), "PolygonSymbolizer", (column, str(c.id)))
         ET.SubElement(ET.SubElement(symbol, "Fill"), "CssParameter", name="fill").text = c.colour
         _outline(symbol)
     _outline(_rule(rules, other, other, "PolygonSymbolizer", (column, None)))

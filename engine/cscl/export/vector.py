@@ -166,7 +166,7 @@ def export_parcels(
             if code_list is None:
                 write_code_list(legend, folder / beside_it)
         (folder / f"{path.stem}.qml").write_text(vector_style(legend, "pred_code"), encoding="utf-8")
-        (folder / f"{path.stem}.sld").write_text(vector_sld(legend, "pred_code", path.stem), encoding="utf-8")
+        (folder / f"{path.stem}.sld").write_text(vector_sld(legend, "pred_id", path.stem), encoding="utf-8")
     return path
 
 
