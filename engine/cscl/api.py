@@ -28,7 +28,8 @@ from cscl.inference.filled_sample import read_sample
 from cscl.inference.judging import everything, held_out
 from cscl.inference.look import ExploreOptions
 from cscl.inference.offset import Offset
-from cscl.inference.predict import PredictOptions, predict
+from cscl.inference.plan import MapPlan, plan_map
+from cscl.inference.predict import PredictOptions, Workers, predict
 from cscl.inference.sample import SampleOptions, draw_sample, write_sample
 from cscl.inference.subset import Subset, select
 from cscl.inference.suspect_files import Ranking, write_ranking
@@ -51,13 +52,14 @@ from cscl.training.segment import train
 __all__ = [
     "AffinityMap", "AlignOptions", "AreaOptions", "AssessOptions", "Assessment", "CoarsenOptions", "CubeOptions",
     "Dataset", "Embedding", "ExploreOptions", "FinetuneOptions", "FoldAssessOptions", "Folds", "LabelMap",
-    "LabelOptions", "Legend", "ModelCard", "Offset", "Parcels", "PatchOptions", "PredictOptions", "Prediction",
-    "Protocol", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene", "SearchOptions",
-    "SeasonOptions", "Subset", "SuspectOptions", "Window", "affinity", "aligned", "assess", "assess_folds", "benchmark",
-    "coarsen", "cube_from_xarray", "cube_to_xarray", "draw_sample", "edge_strength", "embed", "estimate_areas",
-    "estimate_offset", "everything", "explore", "export", "export_dataset", "finetune", "held_out", "held_out_of_all",
-    "label_next", "make_dataset", "offsets_by_date", "open_cube", "open_dataset", "open_labels", "open_parcels",
-    "plan_cube", "pooled", "predict", "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined", "run",
-    "search", "select", "simulate", "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected",
-    "write_cube", "write_offset", "write_ranking", "write_sample", "write_season", "write_versus",
+    "LabelOptions", "Legend", "MapPlan", "ModelCard", "Offset", "Parcels", "PatchOptions", "PredictOptions",
+    "Prediction", "Protocol", "Ranking", "ReadOptions", "Recipe", "SITSCube", "SampleOptions", "Scene",
+    "SearchOptions", "SeasonOptions", "Subset", "SuspectOptions", "Window", "Workers", "affinity", "aligned",
+    "assess", "assess_folds", "benchmark", "coarsen", "cube_from_xarray", "cube_to_xarray", "draw_sample",
+    "edge_strength", "embed", "estimate_areas", "estimate_offset", "everything", "explore", "export",
+    "export_dataset", "finetune", "held_out", "held_out_of_all", "label_next", "make_dataset", "offsets_by_date",
+    "open_cube", "open_dataset", "open_labels", "open_parcels", "plan_cube", "plan_map", "pooled", "predict",
+    "pretrain", "rasterise", "read_labels", "read_sample", "refine", "refined", "run", "search", "select",
+    "simulate", "suspects", "train", "versus", "write_area", "write_benchmark", "write_corrected", "write_cube",
+    "write_offset", "write_ranking", "write_sample", "write_season", "write_versus",
 ]  # fmt: skip

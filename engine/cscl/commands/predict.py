@@ -52,7 +52,7 @@ def predict_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cluster", default="", metavar="ADDRESS",
-        help="Map with the processes of a scheduler of dask.distributed: its address, e.g. tcp://10.0.0.1:8786, or file",
+        help="Map with the processes of a scheduler of dask.distributed: address, e.g. tcp://10.0.0.1:8786, or file",
     )  # fmt: skip
     add_running(parser)
     add_images(parser)
