@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any, TypeVar
 
-__all__ = ["compiled", "in_bands", "module"]
+__all__ = ["compiled", "in_bands", "inlined", "module"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,9 +42,18 @@ def compiled(function: F) -> F:
     ImportError
         If numba is missing, or does not go with this numpy.
     """
+    return _made(function)
+
+
+def inlined(function: F) -> F:
+    """Compile a small function into each of those that call it; calls with many arrays cost more than short loops."""
+    return _made(function, forceinline=True)
+
+
+def _made(function: F, **more: Any) -> F:
     import numba
 
-    options: dict[str, Any] = {"nogil": True, "fastmath": ORDERLESS}
+    options: dict[str, Any] = {"nogil": True, "fastmath": ORDERLESS, **more}
     try:
         made: F = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in can be written to

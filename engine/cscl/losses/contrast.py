@@ -38,7 +38,7 @@ from .together import mean_over_processes, processes
 if TYPE_CHECKING:
     from .cscl import CSCLOptions
 
-__all__ = ["Weights", "addends", "contrast", "measures", "weighted"]
+__all__ = ["Weights", "addends", "contrast", "factors", "measures", "weighted"]
 
 COLLAPSE_SIMILARITY = 0.9  # both means above this share of the largest similarity: everything looks alike
 COLLAPSE_GAP = 0.02  # or those alike exceed the unlike by less than this share of it
@@ -98,6 +98,11 @@ class Weights:
         sums_4 = torch.stack([x.type(dtype) for x in (alike.sum(), unlike.sum(), pixels, number)])
         return cls(sums_4, LEAST_WEIGHT if alike.is_floating_point() else 1)
 
+    def means(self, of_alike: Tensor | float, of_unlike: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Divide sums over the pairs of each side by their weight; an empty side has a mean of 0."""
+        alike, unlike = self.sums_4[:2].clamp_min(self.least)
+        return of_alike / alike, of_unlike / unlike
+
     def __add__(self, other: Weights) -> Weights:
         """Weigh the pairs of both."""
         return Weights(self.sums_4 + other.sums_4, self.least)
@@ -115,8 +120,7 @@ def addends(
     `weights` are those of the whole batch, so that what its parts add makes up the whole. The means are detached.
     """
     sum_alike, sum_unlike = (weighted(s_BkkHW, side) for side in pairs)
-    alike, unlike, _, number = weights.sums_4.clamp_min(weights.least)
-    means = sum_alike.detach() / alike, sum_unlike.detach() / unlike
+    means = weights.means(sum_alike.detach(), sum_unlike.detach())
     if options.form == "softmax":
         taps = (x.flatten(1, 2) for x in (s_BkkHW / options.temperature, *pairs))
         return _among_taps(*taps) / weights.sums_4[2].clamp_min(LEAST_WEIGHT), *means
@@ -124,11 +128,17 @@ def addends(
     if options.form == "sigmoid":
         z_BkkHW = (s_BkkHW - threshold) / options.temperature
         cost_alike, cost_unlike = weighted(softplus(-z_BkkHW), pairs[0]), weighted(softplus(z_BkkHW), pairs[1])
+    by_alike, by_unlike = factors(weights, options)
+    return by_alike * cost_alike + by_unlike * cost_unlike, *means
+
+
+def factors(weights: Weights, options: CSCLOptions) -> tuple[Tensor, Tensor]:
+    """Say what the cost of a pair of each side counts in the loss, unless in the softmax form."""
     if options.mode == "balanced":
-        return cost_alike / alike + cost_unlike / unlike, *means
+        return weights.means(1, 1)
     total = options.mode == "masked" and options.masked_mean == "total"
-    divisor = number if total else weights.sums_4[:2].sum().clamp_min(weights.least)
-    return (cost_unlike + options.positive_weight * cost_alike) / divisor, *means
+    number = weights.sums_4[3] if total else weights.sums_4[:2].sum().clamp_min(weights.least)
+    return options.positive_weight / number, 1 / number
 
 
 def weighted(value_BkkHW: Tensor, weight_BkkHW: Tensor, *, by_item: bool = False) -> Tensor:

@@ -1,6 +1,6 @@
-"""What the pairs of a strip cost: similarities of the strip, weighed by what is known of its ground, on every scale.
+"""What the pairs of a strip cost, on every scale: by their similarities one by one, or by sums over boxes.
 
-Axes as in `cscl.losses.cscl`; N some of the items.
+Axes as in `cscl.losses.affinity`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,40 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .affinity import similarity, spacing
-from .contrast import Weights, addends
+from cscl import compiling
+
+from .affinity import EPSILON, around, similarity, spacing
+from .contrast import Weights, addends, factors
 from .ground import Ground, Pairs
 from .sweep import strips
 
 if TYPE_CHECKING:
     from .cscl import CSCLOptions
 
-__all__ = ["StripCosts"]
+__all__ = ["BoxCosts", "StripCosts", "strip_costs"]
+
+Place = tuple[slice, slice, int]
+"""Items, rows of the queries, and how many rows of keys are above these."""
+
+
+def strip_costs(options: CSCLOptions, ground: Ground, dtype: torch.dtype, threshold: float) -> StripCosts:
+    """Weigh the pairs of a batch, and choose how the costs of its strips are made.
+
+    Parameters
+    ----------
+    options : CSCLOptions
+    ground : Ground
+        Of the whole batch.
+    dtype : dtype
+        Of queries and keys.
+    threshold : float
+        Of the sigmoid form, unless it is learnt.
+    """
+    one_map = ground.crop_BHW is None and ground.share_BNHW is None
+    alone = options.form == "linear" and not options.position_codes
+    boxed = alone and one_map and ground.target_BHW.is_cpu and compiling.module("cscl.losses.boxes") is not None
+    form = BoxCosts if boxed else StripCosts
+    return form(options, ground, [form.weigh(options, ground, scale, dtype) for scale in options.scales], threshold)
 
 
 @dataclass(frozen=True)
@@ -45,41 +70,90 @@ class StripCosts:
     weights: Sequence[Weights]
     threshold: float
 
-    @classmethod
-    def of(cls, options: CSCLOptions, ground: Ground, dtype: torch.dtype, threshold: float) -> StripCosts:
-        """Weigh the pairs of a batch, strip by strip."""
+    @staticmethod
+    def weigh(options: CSCLOptions, ground: Ground, scale: tuple[int, int], dtype: torch.dtype) -> Weights:
+        """Weigh the pairs of a batch on one scale, strip by strip."""
         items, height, width = ground.target_BHW[:, :: options.stride, :: options.stride].shape
-        places = [(i, r) for i, rows in strips(items, height, width, ground.target_BHW.device) for r in rows]
-        weights = [
-            reduce(
-                add, (Weights.of(_pairs(ground, options, scale, *place), dtype, options) for place in places)
-            ).together()
-            for scale in options.scales
-        ]
-        return cls(options, ground, weights, threshold)
+        places = strips(items, height, width, ground.target_BHW.device)
+        pairs = (_pairs(ground, options, scale, *place) for place in places)
+        return reduce(add, (Weights.of(each, dtype, options) for each in pairs))
 
     @property
     def reach_px(self) -> int:
         """Rows that the widest window reaches, after the stride."""
-        return max(w // 2 * spacing(w, dilation, self.options.stride)[1] for w, dilation in self.options.scales)
+        return max(w // 2 * self._dilation((w, dilation)) for w, dilation in self.options.scales)
 
     def __call__(
-        self, q_NHWA: Tensor, k_NHWA: Tensor, items: slice, rows: slice, above_px: int, *learnt: Tensor
+        self, q_NHWA: Tensor, k_NVWA: Tensor, items: slice, rows: slice, above_px: int, *learnt: Tensor
     ) -> Tensor:
         """Loss, averaged over the scales, and mean similarities of the alike and the unlike on the first: (3,)."""
-        options, scales = self.options, self.options.scales
-        threshold = learnt[-1] if len(learnt) > 2 * len(scales) else self.threshold
-        found = []
-        for number, (window, dilation) in enumerate(scales):
-            s_NkkHW = similarity(
-                q_NHWA, k_NHWA, learnt[2 * number], learnt[2 * number + 1],
-                dilation=spacing(window, dilation, options.stride)[1], groups=options.groups,
-                normalise=options.normalise, above_px=above_px,
-            )  # fmt: skip
-            pairs = _pairs(self.ground, options, (window, dilation), items, rows)
-            found.append(addends(s_NkkHW, pairs, self.weights[number], options, threshold))
+        place = items, rows, above_px
+        found = [self._on_scale(n, q_NHWA, k_NVWA, place, learnt) for n in range(len(self.options.scales))]
         return torch.stack([torch.stack([loss for loss, *_ in found]).mean(), *found[0][1:]])
+
+    def _on_scale(
+        self, number: int, q_NHWA: Tensor, k_NVWA: Tensor, place: Place, learnt: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        options, scale, (items, rows, above_px) = self.options, self.options.scales[number], place
+        codes, threshold = learnt[2 * number : 2 * number + 2], learnt[2 * len(options.scales) :]
+        s_NkkHW = similarity(
+            q_NHWA, k_NVWA, *codes, dilation=self._dilation(scale), groups=options.groups,
+            normalise=options.normalise, above_px=above_px,
+        )  # fmt: skip
+        pairs = _pairs(self.ground, options, scale, items, rows)
+        return addends(s_NkkHW, pairs, self.weights[number], options, threshold[0] if threshold else self.threshold)
+
+    def _dilation(self, scale: tuple[int, int]) -> int:
+        """Dilation of a scale that is left after the stride."""
+        return spacing(*scale, self.options.stride)[1]
+
+
+class BoxCosts(StripCosts):
+    """Costs that are linear and the same wherever in the window a pair lies: see `cscl.losses.boxes`."""
+
+    @staticmethod
+    def weigh(options: CSCLOptions, ground: Ground, scale: tuple[int, int], dtype: torch.dtype) -> Weights:
+        """Count the pairs of a batch on one scale: sums of similarities that are all 1."""
+        classes = _classes(options, ground)
+        ones = torch.ones(*classes.shape, 1, dtype=dtype)
+        _, alike, unlike = _box_sums(ones, ones, classes, classes, options, scale, 0, (1.0, 1.0), plain=True)
+        number = alike.new_tensor(classes.numel() * scale[0] ** 2)
+        if options.mode == "reference":  # taps beyond the border are unlike, and their similarity is 0
+            unlike = number - alike
+        return Weights(torch.stack([alike, unlike, number, number]), 1)
+
+    def _on_scale(
+        self, number: int, q_NHWA: Tensor, k_NVWA: Tensor, place: Place, learnt: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        options, (items, rows, above_px), weights = self.options, place, self.weights[number]
+        classes = _classes(options, self.ground)[items]
+        there, *_ = around(rows, classes.shape[1], self.reach_px)
+        by_alike, by_unlike = (factor.item() for factor in factors(weights, options))
+        loss, *sums = _box_sums(
+            q_NHWA, k_NVWA, classes[:, rows], classes[:, there], options, options.scales[number], above_px,
+            (-by_alike, by_unlike), plain=not options.normalise,
+        )  # fmt: skip
+        return loss, *weights.means(*sums)
 
 
 def _pairs(ground: Ground, options: CSCLOptions, scale: tuple[int, int], items: slice, rows: slice) -> Pairs:
     return ground.items(items).pairs(*scale, options.stride, all_pairs=options.mode == "reference", rows=rows)
+
+
+def _classes(options: CSCLOptions, ground: Ground) -> Tensor:
+    """Classes or parcels after the stride; in the reference mode unknown is one of them."""
+    classes_BHW = ground.target_BHW[:, :: options.stride, :: options.stride]
+    return classes_BHW.clamp_min(-1) + 1 if options.mode == "reference" else classes_BHW
+
+
+def _box_sums(
+    q_NHWA: Tensor, k_NVWA: Tensor, class_NHW: Tensor, class_NVW: Tensor, options: CSCLOptions,
+    scale: tuple[int, int], above_px: int, by_side: tuple[float, float], *, plain: bool,
+) -> Tensor:  # fmt: skip
+    from .boxes import Boxes, box_sums
+
+    boxes = Boxes(
+        scale[0], spacing(*scale, options.stride)[1], above_px, groups=1 if plain else options.groups,
+        epsilon=0.0 if plain else EPSILON, centre=options.mode == "reference", alike=by_side[0], unlike=by_side[1],
+    )  # fmt: skip
+    return box_sums(q_NHWA, k_NVWA, class_NHW, class_NVW, boxes).type(q_NHWA.dtype)

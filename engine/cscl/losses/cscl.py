@@ -20,7 +20,7 @@ from cscl.errors import InputError
 from . import Objective, losses
 from .affinity import affinity
 from .contrast import contrast, measures
-from .costs import StripCosts
+from .costs import strip_costs
 from .ground import Ground
 from .shifts import best_pairs
 from .sweep import swept
@@ -41,6 +41,9 @@ class CSCLOptions:
     scales. Each has its own position codes, because a tap lies elsewhere on each, and windows may differ. Measures, and
     all that shows affinity, are of the first scale, which ``window`` and ``dilation`` say.
 
+    Without ``position_codes`` a pair counts the same wherever it lies in the window; the linear form, of a target
+    that is one map, then is done by running sums (`cscl.losses.boxes`), at a cost that hardly grows with the window.
+
     With ``shift_px`` outlines may be off by so many pixels, each item by its own shift: see `cscl.losses.shifts`.
     """
 
@@ -52,6 +55,9 @@ class CSCLOptions:
     width: Annotated[int, {"min": 2, "max": 512, "step": 2, "tooltip": "Attention channels of the head"}] = 128
     groups: Annotated[int, {"min": 1, "max": 16, "tooltip": "Groups of channels, each with its own similarity"}] = 1
     normalise: Annotated[bool, {"tooltip": "Compare directions only (cosine), not lengths"}] = True
+    position_codes: Annotated[
+        bool, {"tooltip": "Learn codes of the taps' places; without them the linear form costs the least by far"}
+    ] = True
     mode: Annotated[
         Literal["balanced", "reference", "masked"],
         {"tooltip": "Balance positives and negatives; or weigh them as published, with all pairs or the known ones"},
@@ -106,6 +112,7 @@ class CSCLHead(nn.Module):
 
     The codes start from a normal distribution: with deviation 1 in the reference mode, as published, otherwise 0.02,
     because codes of length sqrt(A) are several times longer than keys at the start and leave cosines blind to content.
+    Without position codes they are zero and stay so.
 
     Parameters
     ----------
@@ -124,10 +131,12 @@ class CSCLHead(nn.Module):
         self.options = options
         self.query = nn.Conv2d(width, options.width, 1, bias=False)
         self.key = nn.Conv2d(width, options.width, 1, bias=False)
-        deviation = 1.0 if options.mode == "reference" else CODE_DEVIATION
+        learnt = options.position_codes
+        deviation = (1.0 if options.mode == "reference" else CODE_DEVIATION) if learnt else 0.0
         windows = [window for window, _ in options.scales]
         row, col = (
-            [nn.Parameter(deviation * torch.randn(options.width // 2, window)) for window in windows] for _ in "rc"
+            [nn.Parameter(deviation * torch.randn(options.width // 2, window), learnt) for window in windows]
+            for _ in "rc"
         )
         self.row_Ak, self.col_Ak = row[0], col[0]
         self.more_row_Ak, self.more_col_Ak = nn.ParameterList(row[1:]), nn.ParameterList(col[1:])
@@ -219,7 +228,7 @@ class CSCLLoss(nn.Module):
             learnt.append(self.threshold)
         else:
             threshold = self.threshold
-        costs = StripCosts.of(options, ground, torch.promote_types(embedding_BDHW.dtype, torch.float32), threshold)
+        costs = strip_costs(options, ground, torch.promote_types(embedding_BDHW.dtype, torch.float32), threshold)
         query_AD, key_AD = (projection.weight.flatten(1) for projection in (head.query, head.key))
         sums = swept(costs, costs.reach_px, embedding_BDHW, query_AD, key_AD, learnt)
         loss, mean_alike, mean_unlike = sums

@@ -23,21 +23,23 @@ __all__ = ["Costs", "strips", "swept"]
 
 # Pixels of a strip: few enough for the caches of a CPU, many for a GPU, whose launches cost more than its arithmetic.
 STRIP_PX, STRIP_PX_GPU = 2**13, 2**20
-
+TALL = 4  # least rows of a strip by its reach: keys that two strips share are made twice
 QUERY, KEY = 1, 2  # places of the projections among what is learnt
 
 Costs = Callable[..., Tensor]
-"""Called as ``costs(q_BHWA, k_BHWA, items, rows, above_px, *others)``: what a strip adds to each sum, (sums,), of which
+"""Called as ``costs(q_NHWA, k_NVWA, items, rows, above_px, *others)``: what a strip adds to each sum, (sums,), of which
 the first is the loss. Keys reach beyond the rows of the queries, `above_px` of them above."""
 
 
-def strips(items: int, height: int, width: int, device: torch.device) -> Iterator[tuple[slice, list[slice]]]:
-    """Yield some items, and the rows to take at a time of them: all rows of several small maps, or some of one."""
+def strips(
+    items: int, height: int, width: int, device: torch.device, reach_px: int = 0
+) -> Iterator[tuple[slice, slice]]:
+    """Yield items and rows to take at a time: all rows of several small maps, or some of one."""
     size_px = STRIP_PX if device.type == "cpu" else STRIP_PX_GPU
     together = max(size_px // (height * width), 1)
-    tall = min(max(size_px // width, 1), height)
-    rows = [slice(first, min(first + tall, height)) for first in range(0, height, tall)]
-    yield from ((slice(first, first + together), rows) for first in range(0, items, together))
+    tall = min(max(size_px // width, TALL * reach_px, 1), height)
+    for first in range(0, items, together):
+        yield from ((slice(first, first + together), slice(row, row + tall)) for row in range(0, height, tall))
 
 
 def swept(
@@ -83,7 +85,10 @@ class _Sweep(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_of_sums: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(x * grad_of_sums[0].type(x.dtype) for x in ctx.saved_tensors)
+        scale = grad_of_sums[0]
+        if scale.is_cpu and scale == 1:  # the usual case; a copy costs a part of the sweep
+            return None, None, *ctx.saved_tensors
+        return None, None, *(x * scale.type(x.dtype) for x in ctx.saved_tensors)
 
 
 def _sweep(costs: Costs, reach_px: int, tensors: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> Tensor:
@@ -92,24 +97,16 @@ def _sweep(costs: Costs, reach_px: int, tensors: Sequence[Tensor], gradients: Se
     e_BHWD = embedding_BDHW.permute(0, 2, 3, 1)
     items, height, width, _ = e_BHWD.shape
     totals = []
-    for some, rows_of_strips in strips(items, height, width, e_BHWD.device):
-        k_NHWA = e_BHWD[some] @ key_AD.T
-        grad_k_NHWA = torch.zeros_like(k_NHWA, dtype=_computed(k_NHWA))
-        for rows in rows_of_strips:
-            there, above_px, _ = around(rows, height, reach_px)
-            q_NHWA = e_BHWD[some, rows] @ query_AD.T
-            strip = (q_NHWA, k_NHWA[:, there], *others)
-            total, grads = _strip(costs, (some, rows, above_px), strip, learns=gradients is not None)
-            totals.append(total)
-            if gradients is None:
-                continue
-            _project_back(grads[0], q_NHWA.dtype, tensors, gradients, QUERY, some, rows)
-            grad_k_NHWA[:, there] += grads[1]
+    for some, rows in strips(items, height, width, e_BHWD.device, reach_px):
+        there, above_px, _ = around(rows, height, reach_px)
+        q_NHWA, k_NVWA = e_BHWD[some, rows] @ query_AD.T, e_BHWD[some, there] @ key_AD.T
+        total, grads = _strip(costs, (some, rows, above_px), (q_NHWA, k_NVWA, *others), learns=gradients is not None)
+        totals.append(total)
+        if gradients is not None:
+            _project_back(grads[0].type(q_NHWA.dtype), tensors, gradients, QUERY, some, rows)
+            _project_back(grads[1].type(k_NVWA.dtype), tensors, gradients, KEY, some, there)
             for gradient, grad in zip(gradients[3:], grads[2:], strict=True):
                 gradient += grad
-        for rows in rows_of_strips:
-            if gradients is not None:
-                _project_back(grad_k_NHWA[:, rows], k_NHWA.dtype, tensors, gradients, KEY, some, rows)
     return torch.stack(totals).sum(0)
 
 
@@ -118,9 +115,12 @@ def _strip(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return what one strip adds to the sums, and the gradients of its queries, keys and of what else is learnt."""
     with torch.autocast(tensors[0].device.type, enabled=False), torch.set_grad_enabled(learns):
-        q_NHWA, k_NHWA, *others = (x.detach().type(_computed(x)).requires_grad_(learns) for x in tensors)
-        sums = costs(q_NHWA, k_NHWA, *place, *others)
-        return sums.detach(), torch.autograd.grad(sums[0], [q_NHWA, k_NHWA, *others]) if learns else ()
+        q_NHWA, k_NVWA, *others = (x.detach().type(_computed(x)).requires_grad_(learns) for x in tensors)
+        sums = costs(q_NHWA, k_NVWA, *place, *others)
+        if not learns:
+            return sums, ()
+        learnt = [q_NHWA, k_NVWA, *others]
+        return sums.detach(), torch.autograd.grad(sums[0], learnt, materialize_grads=True)
 
 
 def _computed(x: Tensor) -> torch.dtype:
@@ -128,12 +128,10 @@ def _computed(x: Tensor) -> torch.dtype:
 
 
 def _project_back(
-    grad_NHWA: Tensor, dtype: torch.dtype, tensors: Sequence[Tensor], gradients: Sequence[Tensor], which: int,
-    items: slice, rows: slice,
-) -> None:  # fmt: skip
-    """Add to the gradients of the embedding and of a projection, in the type that it was computed in."""
+    grad_NHWA: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor], which: int, items: slice, rows: slice
+) -> None:
+    """Add to the gradients of the embedding and of a projection."""
     embedding_BDHW, weight_AD = tensors[0], tensors[which]
     e_PD = embedding_BDHW[items, :, rows].permute(0, 2, 3, 1).reshape(-1, embedding_BDHW.shape[1])
-    grad_NHWA = grad_NHWA.type(dtype)
     gradients[0][items, :, rows] += (grad_NHWA @ weight_AD).permute(0, 3, 1, 2)
     gradients[which].add_(grad_NHWA.flatten(0, 2).T @ e_PD)
