@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any, TypeVar
 
-__all__ = ["compiled", "in_bands", "inlined", "module"]
+__all__ = ["compiled", "in_bands", "inlined", "module", "switched_off"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,10 +23,15 @@ SWITCH = "CSCL_COMPILED"  # set this variable of the environment to 0 for the pl
 ORDERLESS = {"reassoc", "contract", "nsz"}
 
 
+def switched_off() -> bool:
+    """Whether the plain forms are wanted."""
+    return os.environ.get(SWITCH) == "0"
+
+
 @cache
 def module(name: str) -> Any:
     """Import a module of compiled functions; None where numba is not installed or not wanted."""
-    if os.environ.get(SWITCH) == "0":
+    if switched_off():
         return None
     try:
         return import_module(name)

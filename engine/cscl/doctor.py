@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from cscl.compiling import SWITCH, module, switched_off
 from cscl.device import describe
 
 __all__ = ["Fact", "examine"]
@@ -34,6 +35,7 @@ def examine() -> Iterator[Fact]:
     yield from (Fact(name, value) for name, value in describe().items())
     for package in ("rasterio", "geopandas", "xarray", "zarr", "odc-geo", "napari", "magicgui"):
         yield _package(package)
+    yield _compiled()
     yield _gdal()
     yield _qt()
     yield _opengl()
@@ -47,6 +49,14 @@ def _package(name: str) -> Fact:
         return Fact(name, version(name))
     except PackageNotFoundError:
         return Fact(name, "missing", f"pip install {name}")
+
+
+def _compiled() -> Fact:
+    found = all(module(f"cscl.losses.{loops}") for loops in ("kernels", "boxes"))
+    if found:
+        return Fact("compiled", f"used (numba {version('numba')})")
+    remedy = "" if switched_off() else 'pip install "napari-cscl[fast]" (the same results, a few times later)'
+    return Fact("compiled", f"switched off by {SWITCH}" if switched_off() else "not used", remedy)
 
 
 def _gdal() -> Fact:
