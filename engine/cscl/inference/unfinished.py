@@ -61,6 +61,7 @@ class MapDraft:
         require_place(out, "prediction.json", overwrite=overwrite)
         self.out, self.folder, self.resumed = out, out.with_name(out.name + ".part"), resume
         self._facts, self._tiles = self.folder / "unfinished.json", self.folder / "tiles"
+        self._overwrite = overwrite
         if resume and not self._facts.is_file():
             remedy = "Use --overwrite instead of --resume to start anew." if self.folder.exists() else "Leave it out."
             raise MissingError(f"There is no unfinished map at {self.folder} to go on with. {remedy}")
@@ -104,12 +105,11 @@ class MapDraft:
             If something cannot be made or written.
         """
         whole = False
+        if not self.resumed:
+            self._begin()
         try:
             if not self.resumed:
-                shutil.rmtree(self.folder, ignore_errors=True)
-                self._tiles.mkdir(parents=True)
-                told = json.dumps({**facts, CORE: core_px}, indent=1)
-                self._facts.write_text(told, encoding="utf-8")
+                self._facts.write_text(json.dumps({**facts, CORE: core_px}, indent=1), encoding="utf-8")
             yield self.folder
             whole = True
         except OSError as error:
@@ -122,6 +122,17 @@ class MapDraft:
         finally:
             if not whole and not (keep and self.done()):
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _begin(self) -> None:
+        """Make the folders; what another run has made in the meantime is not touched."""
+        if self._overwrite:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self._tiles.mkdir(parents=True)
+        except FileExistsError:
+            raise OutputError(f"{self.folder} is there by now: another run is making {self.out.name}.") from None
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be made ({error.strerror}). Choose another place.") from error
 
     def located(self) -> MapDraft:
         """Return the same draft by its full path, for processes that run elsewhere."""
