@@ -93,7 +93,8 @@ def _edges_of_block(values_YXD: NDArray[Any]) -> NDArray[np.float32]:
     _widen(values_YXD, unit_YXD)
     square_YX = np.einsum("yxd,yxd->yx", unit_YXD, unit_YXD)
     finite = np.isfinite(square_YX)
-    unit_YXD[~finite], square_YX[~finite] = 0, 0
+    if not finite.all():
+        unit_YXD[~finite], square_YX[~finite] = 0, 0
     unit_YXD *= (1 / np.maximum(np.sqrt(square_YX), LEAST))[..., None]
     own_YX = square_YX > 0  # the product of a vector with itself
     total_YX = np.einsum("yxd,yxd->yx", unit_YXD, _sums_of_3x3(framed)) - own_YX
