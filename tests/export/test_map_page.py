@@ -104,6 +104,9 @@ def test_rows_of_a_legend(prediction: Prediction) -> None:
         *(("Meadow & <pasture>", 0.05), ("Maize", 0.09), ("no prediction", 0.02))
     ]
     assert area_rows(prediction.legend, {0: 5, 3: 0, 17: 0, 255: 0}, None)[0].area_ha is None
+    none = AREAS.assign(area_ha=0.0)
+    sampled = area_rows(prediction.legend, {0: 5, 3: 0, 17: 0, 255: 0}, 0.01, none)
+    assert [(r.name, r.area_ha) for r in sampled] == [("Meadow & <pasture>", 0)], "neither mapped nor found"
     many = [AreaRow("#000000", str(i), i, float(i)) for i in (5, 1, 9, 3, 2)]
     assert shortened(many, 5) == many
     few = shortened([*many, rows[-1]], 5)
@@ -159,6 +162,18 @@ def test_the_arrow_points_north(make_prediction: Make, tmp_path: Path) -> None:
     page = drawn(tmp_path / "m.tif", made.legend, {})
     halves = [np.asarray(p.get_xy()) for p in page.findobj(Polygon) if len(p.get_xy()) == 4]
     assert len(halves) == 2 and all(xy[0, 0] < xy[1:3, 0].min() - 0.1 for xy in halves), "to the left"
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_a_damaged_map(make_prediction: Make, tmp_path: Path, table: bool) -> None:
+    made = make_prediction((600, 600))
+    path = run(export_classes(made, tmp_path / "crop_map.tif"))
+    path.write_bytes(path.read_bytes()[:-600])
+    if not table:
+        (tmp_path / "crop_map.tif.aux.xml").write_text("<PAMDataset>")
+    with pytest.raises(InputError, match="cannot be read"):
+        run(write_map_page(tmp_path, made.legend, {}))
+    assert not list(tmp_path.glob("map.*"))
 
 
 def test_names_of_systems() -> None:

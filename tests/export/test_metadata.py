@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+from affine import Affine
 from stac_rules import validate
 
 from cscl.card import ModelCard
-from cscl.events import run
+from cscl.events import Note, run
 from cscl.export.bundle import export
 from cscl.export.metadata import METADATA, add_metadata
 from cscl.products import Prediction
@@ -44,3 +46,12 @@ def test_parts_can_be_left_out(prediction: Prediction, tmp_path: Path) -> None:
     out = run(export(prediction, tmp_path / "out", crop_map=False))
     run(add_metadata(out, prediction, ["page", "model card", "catalogue"]))
     assert {path.name for path in out.iterdir()} == {"confidence.tif", "item.json"}
+
+
+def test_a_map_without_a_place_in_degrees(make_prediction: Callable[..., Prediction], tmp_path: Path) -> None:
+    lost = make_prediction((50, 50), transform=Affine(1e6, 0, 1e12, 0, -1e6, 1e12))
+    out = run(export(lost, tmp_path / "out", confidence=False))
+    events: list[object] = []
+    run(add_metadata(out, lost), events.append)
+    assert any(isinstance(e, Note) and "No catalogue entry" in e.text for e in events)
+    assert (out / "map.pdf").is_file() and (out / "SHA256SUMS").is_file() and not (out / "item.json").exists()

@@ -97,9 +97,10 @@ def area_rows(
         told = [known[code][key] for key in COLUMNS[3:]] if code in known else [np.nan] * 3
         return AreaRow(colour, name, pixels, *(None if np.isnan(v) else float(v) for v in told))
 
-    rows = [row(c.code, c.name, c.colour, counts[c.id]) for c in legend.classes if counts[c.id] or c.code in known]
+    found = {code for code, told in known.items() if told["area_ha"] > 0}
+    rows = [row(c.code, c.name, c.colour, counts[c.id]) for c in legend.classes if counts[c.id] or c.code in found]
     mapped = {c.code for c in legend.classes}
-    rows += [row(code, str(told["class"]), "", 0) for code, told in known.items() if code not in mapped]
+    rows += [row(code, str(told["class"]), "", 0) for code, told in known.items() if code in found - mapped]
     if nothing := counts.get(legend.ignore, 0):
         counted = None if pixel_ha is None else nothing * pixel_ha
         rows.append(AreaRow(NOTHING, "no prediction", nothing, counted if areas is None else None))

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 import cscl
-from cscl.errors import GridError
+from cscl.errors import GridError, InputError
 from cscl.events import Job, Progress
 from cscl.grid import GeoBox, pixel_size_m
 from cscl.legend import Legend
+from cscl.raster import UNREADABLE
 from cscl.raster import facts as raster_facts
 
 from .area_rows import NOTHING, AreaRow, area_rows, class_counts, shortened
@@ -89,9 +90,12 @@ def write_map_page(
     paths = [folder / "map.png", folder / "map.pdf"]
     for path in paths:
         refuse(path, overwrite=overwrite, inputs=[folder / crop_map])
-    counts = yield from class_counts(folder / crop_map, legend)
-    yield Progress("drawing the page", 0, 2, "file")
-    page = map_page(folder / crop_map, legend, facts, counts, title=title, areas=areas)
+    try:
+        counts = yield from class_counts(folder / crop_map, legend)
+        yield Progress("drawing the page", 0, 2, "file")
+        page = map_page(folder / crop_map, legend, facts, counts, title=title, areas=areas)
+    except UNREADABLE as error:
+        raise InputError(f"{folder / crop_map} cannot be read ({error}). Export the map again.") from error
     with draft(folder, "map") as part, matplotlib.rc_context({"pdf.fonttype": 42}):
         page.savefig(part / "map.png", dpi=PNG_DPI)
         yield Progress("drawing the page", 1, 2, "file")

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from cscl.card import ModelCard
-from cscl.events import Job, Progress
+from cscl.errors import GridError
+from cscl.events import Job, Note, Progress
 from cscl.products import Prediction
 
 from .checksums import SUMS, digests, write_checksums
@@ -74,7 +75,7 @@ def add_metadata(
     Raises
     ------
     CSCLError
-        As `write_map_page` and `write_item`.
+        As `write_map_page` and `write_item`; but a map that has no place in degrees is told, and has no Item.
     """
     folder, parts = Path(folder), set(parts)
     if "page" in parts and (folder / "crop_map.tif").is_file():
@@ -89,7 +90,10 @@ def add_metadata(
         if card is not None:
             yield from write_model_item(folder, card, inputs=inputs)
         sums = yield from digests(folder)
-        yield from write_item(folder, prediction, title=title, derived_from=derived_from, known=sums)
+        try:
+            yield from write_item(folder, prediction, title=title, derived_from=derived_from, known=sums)
+        except GridError as error:
+            yield Note(f"No catalogue entry was written: {error}", warning=True)
     if "checksums" in parts:
         sums.pop(ITEM, None)  # a former one
         yield from write_checksums(folder, sums)
