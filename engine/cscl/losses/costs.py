@@ -47,7 +47,8 @@ def strip_costs(options: CSCLOptions, ground: Ground, dtype: torch.dtype, thresh
     alone = options.form == "linear" and not options.position_codes
     boxed = alone and one_map and ground.target_BHW.is_cpu and compiling.module("cscl.losses.boxes") is not None
     form = BoxCosts if boxed else StripCosts
-    return form(options, ground, [form.weigh(options, ground, scale, dtype) for scale in options.scales], threshold)
+    weights = [form.weigh(options, ground, scale, dtype).together() for scale in options.scales]
+    return form(options, ground, weights, threshold)
 
 
 @dataclass(frozen=True)
