@@ -26,7 +26,7 @@ from .sieve import Index, Sieve, connected
 
 __all__ = ["Regions", "polygonise"]
 
-STRIP_PX, SMOOTHED_PX = 2**22, 2**20
+STRIP_PX, SMOOTHED_PX = 2**22, 2**21
 LEAST_ROWS = 64
 
 Geometries = NDArray[np.object_]
@@ -84,9 +84,10 @@ def polygonise(
     smooth_px : float
         Leave out corners whose triangle with the corners beside is smaller than the square of this; 0 keeps the sides
         of pixels. Neighbours keep the same line between them (Visvalingam and Whyatt, on the arcs of the coverage).
+        Where a strip ended, a line beside unknown pixels or a region that goes on keeps a corner or two more.
     """
     rows = max(LEAST_ROWS, (SMOOTHED_PX if smooth_px > 0 else STRIP_PX) // shape[1])
-    seam = _Seam(corners=smooth_px > 0)
+    seam = _Seam(smooth_px)
     for first in range(0, shape[0], rows):
         yield Progress("outlining fields", first, shape[0], "row")
         end = min(first + rows, shape[0])
@@ -191,10 +192,10 @@ class _Open:
 
 
 class _Seam:
-    """Regions that reach the last row seen; corners that the seam left are kept where neighbours have them, too."""
+    """Regions that reach the last row seen."""
 
-    def __init__(self, *, corners: bool) -> None:
-        self.corners = corners
+    def __init__(self, smooth_px: float) -> None:
+        self.smooth_px = smooth_px
         self.open: list[_Open] = []
         self.at = np.zeros(0, np.int64)  # for each column, the place in `open`; UNKNOWN for none
 
@@ -218,13 +219,21 @@ class _Seam:
         self.open = [merged[number] for number in held]
         known = strip.index[-1] >= 0
         self.at = np.where(known, place[group[before + strip.regions[-1]]], UNKNOWN)
-        return _with(complete, joined, self._joined)
+        return self._without_corners(_with(complete, joined, self._joined))
 
     def _joined(self, parts: list[Any]) -> Any:
         if len(parts) == 1:
             return parts[0]
         whole = shapely.union_all(parts)
-        return whole if self.corners else shapely.simplify(whole, 0)
+        return whole if self.smooth_px > 0 else shapely.simplify(whole, 0)
+
+    def _without_corners(self, regions: Regions) -> Regions:
+        """Leave out corners that a seam fixed, on lines between two regions that are both complete."""
+        if self.smooth_px == 0 or len(regions) < 2:
+            return regions
+        return replace(
+            regions, shapes=shapely.coverage_simplify(regions.shapes, self.smooth_px, simplify_boundary=False)
+        )
 
     def _groups(self, strip: _Strip, before: int) -> NDArray[np.int64]:
         """Give one number to what hangs together of the open regions, which come first, and the regions of a strip."""

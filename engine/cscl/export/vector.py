@@ -34,6 +34,7 @@ from .styles import vector_style
 __all__ = ["COLUMNS", "SMALL_PX", "STATUS", "export_parcels", "parcel_table"]
 
 WINDOW_PX = 1024
+AT_ONCE = 20_000  # parcels that are measured between two events
 
 COLUMNS = (
     *("ref_code", "ref_name", "pred_id", "pred_code", "pred_name", "conf_mean", "conf_p10"),
@@ -104,7 +105,7 @@ def parcel_table(prediction: Prediction, parcels: Parcels) -> Job[gpd.GeoDataFra
             tally.add(burnt, legend.to_index(ids), confidence)
         tally.close(np.flatnonzero(last == done))
     yield Progress("judging parcels", total, total, "window")
-    area = hectares(parcels.table.geometry, equal_area(grid))
+    area = yield from _areas(parcels.table.geometry, grid)
     verdict = tally.verdict()
     verdict = verdict.assign(
         ref_code=parcels.table["code"].to_numpy(object), area_ha=area,
@@ -168,6 +169,14 @@ def export_parcels(
         (folder / f"{path.stem}.qml").write_text(vector_style(legend, "pred_code"), encoding="utf-8")
         (folder / f"{path.stem}.sld").write_text(vector_sld(legend, "pred_id", path.stem), encoding="utf-8")
     return path
+
+
+def _areas(shapes: gpd.GeoSeries, grid: GeoBox) -> Job[NDArray[np.float64]]:
+    flat, found = equal_area(grid), np.zeros(len(shapes))
+    for start in range(0, len(shapes), AT_ONCE):
+        yield Progress("measuring parcels", start, len(shapes), "parcel")
+        found[start : start + AT_ONCE] = hectares(shapes.iloc[start : start + AT_ONCE], flat)
+    return found
 
 
 def _say(table: gpd.GeoDataFrame) -> Job[None]:
