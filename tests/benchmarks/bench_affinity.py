@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, unfold
 
 from cscl.compiling import SWITCH
-from cscl.losses.affinity import label_agreement
+from cscl.losses.affinity import around, label_agreement
 from cscl.losses.costs import strip_costs
 from cscl.losses.cscl import CSCLLoss, CSCLOptions
 from cscl.losses.ground import Ground
@@ -88,23 +88,42 @@ def of_windows(q: Tensor, k: Tensor, target_BHW: Tensor, row_Ak: Tensor, col_Ak:
 
 
 def alone(loss: CSCLLoss, form: str) -> Step:
-    """The same without the projections: half of the channels given are queries, half keys; strips go back at once."""
+    """The same without the projections: half of the channels given are queries, half keys; gradients strip by strip."""
     codes = [loss.head.row_Ak, loss.head.col_Ak]
+    if form == "unfolded":
+        return lambda both_BAHW, target_BHW: of_windows(*both_BAHW.chunk(2, dim=1), target_BHW, *codes)
 
     def value(both_BAHW: Tensor, target_BHW: Tensor) -> Tensor:
-        q, k = both_BAHW.chunk(2, dim=1)
-        if form == "unfolded":
-            return of_windows(q, k, target_BHW, *codes)
-        costs = strip_costs(loss.options, Ground(target_BHW), q.dtype, 0.0)
-        reach_px, height = costs.reach_px, q.shape[2]
-        total = q.new_zeros(())
-        for items, rows in strips(len(q), *q.shape[2:], q.device, reach_px):
-            top, bottom = max(rows.start - reach_px, 0), min(rows.stop + reach_px, height)
-            part = (x[items, :, where].permute(0, 2, 3, 1) for x, where in ((q, rows), (k, slice(top, bottom))))
-            total = total + costs(*part, items, rows, rows.start - top, *codes)[0]
-        return total
+        costs, gradient = strip_costs(loss.options, Ground(target_BHW), both_BAHW.dtype, 0.0), both_BAHW.detach() * 0
+        q, k, grad_q, grad_k = (
+            half.permute(0, 2, 3, 1) for x in (both_BAHW.detach(), gradient) for half in x.chunk(2, dim=1)
+        )
+        total = torch.zeros(())
+        for items, rows in strips(len(q), *q.shape[1:3], q.device, costs.reach_px):
+            there, above_px, _ = around(rows, q.shape[1], costs.reach_px)
+            strip = [x.requires_grad_() for x in (q[items, rows], k[items, there])]
+            part = costs(*strip, items, rows, above_px, *codes)[0]
+            for into, more in zip(
+                (grad_q[items, rows], grad_k[items, there]), torch.autograd.grad(part, strip), strict=True
+            ):
+                into += more
+            total += part.detach()
+        return Ready.apply(both_BAHW, total, gradient)
 
     return value
+
+
+class Ready(torch.autograd.Function):
+    """A value whose gradient is there already."""
+
+    @staticmethod
+    def forward(ctx, given: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, _: Tensor) -> tuple[Tensor, None, None]:
+        return *ctx.saved_tensors, None, None
 
 
 def resident_mb(field: str) -> float:
