@@ -44,7 +44,7 @@ def has_bfloat16(device: torch.device) -> bool:
     import torch
 
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         found = torch.cpu.get_capabilities()
         return any(found.get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
@@ -64,7 +64,7 @@ def autocast(
         ``float32``, ``bfloat16``, or ``auto``: bfloat16 on GPUs that have units for it; on CPUs that have, only for
         answering.
     answering : bool
-        Whether a network that has learnt answers, rather than learns.
+        Whether a network that has learnt answers, rather than learns, of a kind that answers as well in bfloat16.
     """
     import torch
 

@@ -212,6 +212,20 @@ def test_interior_of_a_tile_does_not_feel_its_edge_or_the_card_says_so(network: 
         assert (tile - scene).abs().max() > 1e-3 * scene.std(), "the card claims an edge that is not felt"
 
 
+def test_margin_is_how_far_a_pixel_looks_to_a_few_pixels(network: Network) -> None:
+    if network.needs.whole_tile:
+        return
+    margin_px, finer = network.needs.margin_px, network.needs.finer
+    size_px = 2 * margin_px + 16 + -2 * margin_px % 8
+    x_BTCHW, day_BT, valid_BTHW = series(network, 1, size_px, size_px, network.needs.dates or SHAPE.dates)
+    there, reach_px = x_BTCHW.requires_grad_(), 0
+    for here in (size_px // 2, size_px // 2 + 3):  # pixels see more to one side, as they lie in the halvings
+        answer = torch.cat(network(there, day_BT, valid_BTHW), dim=1)[..., finer * here, finer * here]
+        (felt_BTCHW,) = torch.autograd.grad(answer.square().sum(), there)
+        reach_px = max(reach_px, int((felt_BTCHW.abs().sum((0, 1, 2)).nonzero() - here).abs().max()))
+    assert margin_px - 4 <= reach_px <= margin_px
+
+
 def test_same_seed_same_network_same_output(variant: tuple[str, Any]) -> None:
     first, second = make(*variant).eval(), make(*variant).eval()
     given = series(first, 1, 16, 16)

@@ -21,6 +21,7 @@ from cscl.device import autocast, memory_is_full, pick
 from cscl.errors import InputError, MemoryLimitError
 from cscl.grid import Window
 from cscl.models import Network
+from cscl.models.folded import folded
 from cscl.registry import nearest
 
 __all__ = ["Model", "Sample", "load_model", "suit_cube"]
@@ -147,7 +148,7 @@ class Model:
             return np.zeros(shape, np.float32), np.zeros((items, self.network.embedding_width, *shape[2:]), np.float32)
         try:
             x, day, valid = (t.to(self.device) for t in (sample.x_BTCHW, sample.day_BT, sample.valid_BTHW))
-            with torch.inference_mode(), autocast(self.device):
+            with torch.inference_mode(), autocast(self.device, answering=self.network.answers_in_bfloat16):
                 logits, embedding = self.network(x, day, valid)
                 return logits.float().softmax(1).cpu().numpy(), embedding.float().cpu().numpy()
         except Exception as error:
@@ -220,7 +221,7 @@ def load_model(folder: str | Path, device: str = "auto", *, untrained: bool = Fa
     if not untrained:
         fill(network, load_weights(Path(folder) / "network.safetensors"), str(folder))
     where = pick(device)
-    return Model(card, network.to(where).eval(), where)
+    return Model(card, folded(network).to(where), where)
 
 
 def suit_cube(cube: SITSCube, card: ModelCard, needs_dates: int) -> tuple[SITSCube, list[str]]:

@@ -85,6 +85,7 @@ class SummedDates(Network):
 
     decoder: tuple[str, ...] = ("trunk.dc4", "trunk.trans3", "trunk.dc3", "temporal")
     bottleneck = "trunk.center_in"
+    answers_in_bfloat16 = True
 
     def __init__(self, options: UNet3DOptions, shape: DataShape, width_mid: int, width_out: int) -> None:
         super().__init__()
@@ -127,7 +128,8 @@ class SummedDates(Network):
         date_BTC = date_BTC[:, :, : self.options.day_channels].to(x_BTCHW.dtype)
         date_BTCHW = date_BTC[..., None, None].expand(-1, -1, -1, *x_BTCHW.shape[-2:])
         series_BTCHW = torch.cat([x_BTCHW, date_BTCHW], dim=2).masked_fill(~valid_BTHW[:, :, None], 0.0)
-        return pad(series_BTCHW.transpose(1, 2), (0, 0, 0, 0, 0, self.options.dates - x_BTCHW.shape[1]))
+        series_BCTHW = pad(series_BTCHW.transpose(1, 2), (0, 0, 0, 0, 0, self.options.dates - x_BTCHW.shape[1]))
+        return series_BCTHW.contiguous(memory_format=torch.channels_last_3d)  # and so is all that follows
 
     def _check(self, x_BTCHW: Tensor) -> None:
         dates, bands, *size_px = x_BTCHW.shape[1:]
