@@ -106,7 +106,7 @@ def spread(objective: Objective, modules: nn.Module) -> Objective:
     if processes() == 1:
         return objective
     if any(parameter.is_cuda for parameter in modules.parameters()):
-        nn.SyncBatchNorm.convert_sync_batchnorm(modules)
+        nn.SyncBatchNorm.convert_sync_batchnorm(modules)  # type: ignore[no-untyped-call]
     # The classifier, or the head, takes no part in some objectives, but in each step the same.
     whole: Objective = nn.parallel.DistributedDataParallel(_Whole(modules, objective), static_graph=True)
     return whole
