@@ -18,8 +18,8 @@ __all__ = ["compiled", "in_bands", "inlined", "module", "switched_off"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 SWITCH = "CSCL_COMPILED"  # set this variable of the environment to 0 for the plain forms
-# Sums may be taken in any order, which is what lets them be done several numbers at once. NaN and infinity stay what they
-# are, but ask for them by comparing, x < inf: isfinite is simplified away.
+# Sums may be taken in any order, which is what lets them be done several numbers at once. NaN and infinity stay what
+# they are, but ask for them by comparing, x < inf: isfinite is simplified away.
 ORDERLESS = {"reassoc", "contract", "nsz"}
 
 

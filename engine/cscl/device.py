@@ -51,9 +51,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def autocast(
-    device: torch.device, precision: str = "auto", *, answering: bool = False
-) -> contextlib.AbstractContextManager[Any]:
+def autocast(device: torch.device, precision: str = "auto") -> contextlib.AbstractContextManager[Any]:
     """Mixed precision inside: sums of products in bfloat16, which has the range of float32 and three of its digits.
 
     Parameters
@@ -61,15 +59,11 @@ def autocast(
     device : torch.device
         Where the network is.
     precision : str
-        ``float32``, ``bfloat16``, or ``auto``: bfloat16 on GPUs that have units for it; on CPUs that have, only for
-        answering.
-    answering : bool
-        Whether a network that has learnt answers, rather than learns, of a kind that answers as well in bfloat16.
+        ``float32``, ``bfloat16``, or ``auto``: bfloat16 on GPUs that have units for it, float32 elsewhere.
     """
     import torch
 
-    wanted = device.type == "cuda" or (device.type == "cpu" and answering)
-    if precision == "bfloat16" or (precision == "auto" and wanted and has_bfloat16(device)):
+    if precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and has_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()
 

@@ -47,11 +47,12 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network with its card, on a device, ready to answer."""
+    """A trained network with its card, on a device, ready to answer in some precision (see `cscl.device.autocast`)."""
 
     card: ModelCard
     network: Network
     device: torch.device
+    precision: str = "auto"
 
     @property
     def finer(self) -> int:
@@ -148,7 +149,7 @@ class Model:
             return np.zeros(shape, np.float32), np.zeros((items, self.network.embedding_width, *shape[2:]), np.float32)
         try:
             x, day, valid = (t.to(self.device) for t in (sample.x_BTCHW, sample.day_BT, sample.valid_BTHW))
-            with torch.inference_mode(), autocast(self.device, answering=self.network.answers_in_bfloat16):
+            with torch.inference_mode(), autocast(self.device, self.precision):
                 logits, embedding = self.network(x, day, valid)
                 return logits.float().softmax(1).cpu().numpy(), embedding.float().cpu().numpy()
         except Exception as error:

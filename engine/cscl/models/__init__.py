@@ -20,8 +20,7 @@ finer than the images (`cscl.models.upsampled`): their H and W are ``needs.finer
 
 ``decoder`` names the modules before ``classify`` that combine what was found in a pixel's surroundings, for fine-tuning
 of a part. ``bottleneck`` may name the module whose output, (B, C, h, w) or (B, C, t, h, w), is the coarsest map, for
-losses that compare whole samples. ``answers_in_bfloat16`` says that trained networks of this kind were seen to map as
-well with sums in bfloat16, so that CPUs with units for it use them; for most nobody has looked.
+losses that compare whole samples.
 
 Any size H, W that is a multiple of ``needs.multiple_px`` is allowed, and any number of dates unless ``needs.dates``
 fixes it. To add a network, add one file here: a frozen dataclass of options, a ``Network`` and one ``register`` line.
@@ -102,7 +101,6 @@ class Network(nn.Module):
     embedding_width: int
     decoder: tuple[str, ...] = ()
     bottleneck: str = ""
-    answers_in_bfloat16: bool = False
     upsample: nn.Module | None
     attend: nn.Module | None
 

@@ -195,7 +195,6 @@ class Compact(Network):
         super().__init__()
         self.bands = shape.bands
         self.embedding_width = options.embedding_width
-        self.answers_in_bfloat16 = options.temporal == "knots"
         self.needs = Needs(
             margin_px=Surroundings.RADIUS_PX,
             remarks=f"Tiles agree in their interiors when their corners differ by multiples of {STEP_PX} pixels.",

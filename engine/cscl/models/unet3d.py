@@ -85,7 +85,6 @@ class SummedDates(Network):
 
     decoder: tuple[str, ...] = ("trunk.dc4", "trunk.trans3", "trunk.dc3", "temporal")
     bottleneck = "trunk.center_in"
-    answers_in_bfloat16 = True
 
     def __init__(self, options: UNet3DOptions, shape: DataShape, width_mid: int, width_out: int) -> None:
         super().__init__()
