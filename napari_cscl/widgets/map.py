@@ -50,13 +50,29 @@ PIXELS: dict[str, dict[str, Any]] = {
 }
 FINER_BY_ITSELF = "The open model maps finer pixels than those of the images by itself."
 SHOWN_BYTES = 12  # of a pixel of the map, while its layers are made; up to 10 were measured
-# Part of an export: words on its box, and what it is written as.
+# Part of an export: words on its box, what it is written as, and what the engine calls it.
 PARTS = {
-    "crop map": ("Crop map", "GeoTIFF with class names and colours, a QGIS style beside it, and the legend as CSV"),
-    "confidence": ("Confidence", "GeoTIFF of the probability of the predicted class, stored as 0 to 250"),
-    "parcels": ("Parcels", "GeoPackage: the parcels with their majority crop, its share and confidence, with a style"),
-    "figures": ("Figures", "PNG: the map; with labels also its errors, accuracy by distance, and confusion of crops"),
-}
+    "crop map": (
+        "Crop map", "GeoTIFF with class names and colours, styles beside it, and the legend as CSV", ["crop map"]
+    ),
+    "confidence": (
+        "Confidence", "GeoTIFF of the probability of the predicted class, stored as 0 to 250", ["confidence"]
+    ),
+    "parcels": (
+        "Parcels", "GeoPackage and GeoParquet: the parcels with their majority crop, its share and confidence",
+        ["parcels"],
+    ),
+    "fields": ("Fields", "GeoPackage: outlines of the fields that the map shows, with crop and area", ["fields"]),
+    "figures": (
+        "Figures", "PNG: the map; with labels also its errors, accuracy by distance, and confusion of crops",
+        ["figures"],
+    ),
+    "page": ("Page", "PNG and PDF to print: the map with legend, scale, north and the area of each crop", ["page"]),
+    "metadata": (
+        "Metadata", "A card of the model, a catalogue entry (STAC), and checksums of all files",
+        ["model card", "catalogue", "checksums"],
+    ),
+}  # fmt: skip
 NO_FOLDER = "Choose a folder first."
 NO_AFFINITY = "The open model does not know which pixels are alike: train from one that was pre-trained by CSCL."
 
@@ -125,7 +141,7 @@ class MapPanel(Panel):
         self.browse = QPushButton("Browse ...")
         self.browse.setToolTip("Choose a folder")
         chosen = recall("export_parts", list(PARTS))
-        self.parts = {part: QCheckBox(title) for part, (title, _) in PARTS.items()}
+        self.parts = {part: QCheckBox(title) for part, (title, *_) in PARTS.items()}
         for part, box in self.parts.items():
             box.setToolTip(PARTS[part][1])
             box.setChecked(part in chosen)
@@ -140,8 +156,8 @@ class MapPanel(Panel):
         boxes = list(self.parts.values())
         note = words("Maps are GeoTIFF, parcels GeoPackage, figures PNG; QGIS finds names and colours by itself.")
         return group(
-            "Export", row(self.folder, self.browse, wide=(self.folder,)), row(*boxes[:2]), row(*boxes[2:]), note,
-            self.export, self.offer, self.written, self.open,
+            "Export", row(self.folder, self.browse, wide=(self.folder,)), row(*boxes[:3]), row(*boxes[3:5]),
+            row(*boxes[5:]), note, self.export, self.offer, self.written, self.open,
         )  # fmt: skip
 
     def _connect(self) -> None:
@@ -311,7 +327,8 @@ class MapPanel(Panel):
 
     def _chosen(self) -> list[str]:
         parcels = self.session.parcels is not None
-        return [part for part, box in self.parts.items() if box.isChecked() and (parcels or part != "parcels")]
+        chosen = (part for part, box in self.parts.items() if box.isChecked() and (parcels or part != "parcels"))
+        return [name for part in chosen for name in PARTS[part][2]]
 
     def _choose_place(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Folder for the exported files", self.folder.text())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from cscl.errors import InputError, OutputError
+from cscl.errors import InputError, OutputError, UnknownNameError
 from cscl.events import Progress, run
 from cscl.export.bundle import export, exported
 from cscl.export.maps import class_map
@@ -16,7 +17,11 @@ from cscl.parcels import Parcels
 from cscl.products import Prediction
 
 PARCELS = ["parcels.codes.csv", "parcels.gpkg", "parcels.parquet", "parcels.qml", "parcels.sld"]
-FILES = ["confidence.tif", "crop_map.qml", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv"]
+CROP_MAP = ["crop_map.qml", "crop_map.sld", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv"]
+FILES = ["confidence.tif", *CROP_MAP]
+FIELDS = ["fields.gpkg", "fields.qml", "fields.sld"]
+METADATA = ["SHA256SUMS", "item.json", "map.pdf", "map.png"]
+MAPS = ("crop map", "confidence", "parcels")
 
 
 def names(folder: Path) -> list[str]:
@@ -25,8 +30,12 @@ def names(folder: Path) -> list[str]:
 
 def test_all_files(prediction: Prediction, parcels: Parcels, tmp_path: Path) -> None:
     out = run(export(prediction, tmp_path / "new" / "out", parcels))
-    assert names(out) == [*FILES, *PARCELS]
+    assert names(out) == sorted([*FILES, *PARCELS, *FIELDS, *METADATA])
     assert Legend.from_csv(out / "legend.csv") == prediction.legend
+    listed = [line.split("  ")[1] for line in (out / "SHA256SUMS").read_text().splitlines()]
+    assert sorted([*listed, "SHA256SUMS"]) == names(out), "the sums are of all other files"
+    assets = json.loads((out / "item.json").read_text())["assets"].values()
+    assert {Path(asset["href"]).name for asset in assets} >= {"crop_map.tif", "parcels.gpkg", "fields.gpkg", "map.pdf"}
 
 
 def test_a_folder_in_use_is_kept(prediction: Prediction, tmp_path: Path) -> None:
@@ -34,7 +43,7 @@ def test_a_folder_in_use_is_kept(prediction: Prediction, tmp_path: Path) -> None
     (tmp_path / "crop_map.tif").write_text("last year's map")
     with pytest.raises(OutputError, match="is not empty"):
         run(export(prediction, tmp_path))
-    run(export(prediction, tmp_path, overwrite=True))
+    run(export(prediction, tmp_path, parts=MAPS, overwrite=True))
     assert names(tmp_path) == [*FILES, "thesis.txt"]
     with pytest.raises(OutputError, match="one of the inputs"):
         run(export(prediction, tmp_path, overwrite=True, inputs=[tmp_path / "crop_map.tif"]))
@@ -66,12 +75,15 @@ def test_left_midway(prediction: Prediction, parcels: Parcels, tmp_path: Path, f
 
 def test_parts_can_be_left_out_and_figures_added(prediction: Prediction, parcels: Parcels, tmp_path: Path) -> None:
     picture = Figure("crop_map", class_map(prediction))
-    out = run(export(prediction, tmp_path / "a", crop_map=False, figures=[picture]))
+    out = run(export(prediction, tmp_path / "a", parts=["confidence", "figures"], figures=[picture]))
     assert names(out) == ["confidence.tif", "figure_crop_map.png"]
     assert [p.name for p in exported(out, "figures", "crop map")] == ["figure_crop_map.png"]
-    assert names(run(export(prediction, tmp_path / "b", parcels, crop_map=False, confidence=False))) == PARCELS
-    with pytest.raises(InputError, match="Nothing was chosen"):
-        run(export(prediction, tmp_path / "c", crop_map=False, confidence=False))
+    assert names(run(export(prediction, tmp_path / "b", parcels, parts=["parcels"]))) == PARCELS
+    for none in ([], ["figures"], ["parcels"], ["page"]):
+        with pytest.raises(InputError, match="Nothing was chosen"):
+            run(export(prediction, tmp_path / "c", parts=none))
+    with pytest.raises(UnknownNameError, match="confidense"):
+        run(export(prediction, tmp_path / "c", parts=["confidense"]))
     assert not (tmp_path / "c").exists()
 
 
@@ -90,7 +102,7 @@ def test_the_file_that_parcels_come_from_is_never_replaced(
 def test_a_full_disk_leaves_the_former_export(
     prediction: Prediction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = run(export(prediction, tmp_path / "out"))
+    out = run(export(prediction, tmp_path / "out", parts=MAPS))
     before = {p.name: p.read_bytes() for p in out.iterdir()}
 
     def full(*_: object, **__: object) -> None:
@@ -98,5 +110,5 @@ def test_a_full_disk_leaves_the_former_export(
 
     monkeypatch.setattr("cscl.legend.Legend.to_csv", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        run(export(prediction, out, overwrite=True))
+        run(export(prediction, out, parts=MAPS, overwrite=True))
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before

@@ -80,7 +80,8 @@ def wide(legend: Legend) -> Legend:
 def test_qgis_shows_the_legend(make_prediction: Callable[..., Prediction], parcels: Parcels, tmp_path: Path) -> None:
     first = make_prediction()
     predictions = [first, make_prediction(legend=wide(first.legend))]
-    folders = [str(run(export(p, tmp_path / str(i), parcels))) for i, p in enumerate(predictions)]
+    parts = ["crop map", "confidence", "parcels"]
+    folders = [str(run(export(p, tmp_path / str(i), parcels, parts=parts))) for i, p in enumerate(predictions)]
     done = other_python(SCRIPT, *folders)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr

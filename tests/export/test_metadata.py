@@ -24,7 +24,7 @@ def test_all_parts(prediction: Prediction, tmp_path: Path) -> None:
         legend=prediction.legend, reference_date=dt.date(2022, 1, 1), first_day=1, last_day=200, dates=8,
         pixel_size_m=10.0, recipe=Recipe(seed=7),
     )  # fmt: skip
-    out = run(export(prediction, tmp_path / "out"))
+    out = run(export(prediction, tmp_path / "out", parts=["crop map", "confidence"]))
     before = {path.name for path in out.iterdir()}
     (out / "net.onnx").write_bytes(b"x")
     for _ in range(2):  # again over the former ones
@@ -43,14 +43,14 @@ def test_all_parts(prediction: Prediction, tmp_path: Path) -> None:
 
 
 def test_parts_can_be_left_out(prediction: Prediction, tmp_path: Path) -> None:
-    out = run(export(prediction, tmp_path / "out", crop_map=False))
+    out = run(export(prediction, tmp_path / "out", parts=["confidence"]))
     run(add_metadata(out, prediction, ["page", "model card", "catalogue"]))
     assert {path.name for path in out.iterdir()} == {"confidence.tif", "item.json"}
 
 
 def test_a_map_without_a_place_in_degrees(make_prediction: Callable[..., Prediction], tmp_path: Path) -> None:
     lost = make_prediction((50, 50), transform=Affine(1e6, 0, 1e12, 0, -1e6, 1e12))
-    out = run(export(lost, tmp_path / "out", confidence=False))
+    out = run(export(lost, tmp_path / "out", parts=["crop map"]))
     events: list[object] = []
     run(add_metadata(out, lost), events.append)
     assert any(isinstance(e, Note) and "No catalogue entry" in e.text for e in events)

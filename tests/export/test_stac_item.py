@@ -41,7 +41,7 @@ FACTS = {
 
 def made(prediction: Prediction, folder: Path) -> dict[str, Any]:
     """The Item of an export."""
-    run(export(prediction, folder))
+    run(export(prediction, folder, parts=["crop map", "confidence"]))
     return validate(run(write_item(folder, prediction)))
 
 
@@ -73,7 +73,7 @@ def test_what_an_item_says(prediction: Prediction, tmp_path: Path) -> None:
     assert Affine(*told["proj:transform"]) == prediction.grid.transform, "to the last digit"
     assert told["proj:shape"] == [300, 400] and told["gsd"] == pytest.approx(9.99479222)
     assert "/home/anna" not in json.dumps(item) and not Path(assets["crop_map"]["href"]).is_absolute()
-    assert set(assets) == {"crop_map", "confidence", "crop_map_qml", "crop_map_tif_aux", "legend"}
+    assert set(assets) == {"crop_map", "confidence", "crop_map_qml", "crop_map_sld", "crop_map_tif_aux", "legend"}
     bands = {key: assets[key]["bands"][0] for key in ("crop_map", "confidence")}
     assert bands["crop_map"]["nodata"] == 255 and bands["crop_map"]["data_type"] == "uint8"
     assert bands["confidence"]["raster:scale"] == 1 / 250 and "raster:scale" not in bands["crop_map"]
@@ -159,7 +159,7 @@ def test_unknown_dates_are_said_to_be(prediction: Prediction, tmp_path: Path, fa
 
 
 def test_rasters_of_other_pixels_say_where_they_lie(prediction: Prediction, tmp_path: Path) -> None:
-    run(export(prediction, tmp_path / "out"))
+    run(export(prediction, tmp_path / "out", parts=["crop map", "confidence"]))
     finer = prediction.grid.transform @ Affine.scale(0.25)
     size = {"height": 8, "width": 8, "count": 2, "dtype": "float32", "nodata": np.nan, "driver": "GTiff"}
     with rasterio.open(tmp_path / "out" / "edge.tif", "w", crs="EPSG:32631", transform=finer, **size) as dst:
@@ -171,7 +171,7 @@ def test_rasters_of_other_pixels_say_where_they_lie(prediction: Prediction, tmp_
 
 @pytest.mark.parametrize("given", [{}, {"data": (), "head": {"loss": {"name": "cscl"}, "target": "parcel"}}])
 def test_the_model_is_an_item_of_its_own(prediction: Prediction, tmp_path: Path, given: dict[str, Any]) -> None:
-    run(export(prediction, tmp_path))
+    run(export(prediction, tmp_path, parts=["crop map", "confidence"]))
     assert run(write_model_item(tmp_path, card())) is None, "there is no network"
     (tmp_path / "net.onnx").write_bytes(b"x")
     path = run(write_model_item(tmp_path, card(**given)))

@@ -41,9 +41,10 @@ def test_the_chosen_parts_are_written_and_listed(mapped: Any, qtbot: Any, tmp_pa
     press(mapped, qtbot, panel.export)
     wrote = names(tmp_path / "out")
     assert [name for name in wrote if name.startswith(("crop", "conf", "leg"))] == [
-        *("confidence.tif", "crop_map.qml", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv")
+        *("confidence.tif", "crop_map.qml", "crop_map.sld", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv")
     ]
     assert {"figure_crop_map.png", "figure_error_map.png", "figure_confusion.png"} <= set(wrote)
+    assert {"fields.gpkg", "map.pdf", "MODEL.md", "item.json", "SHA256SUMS"} <= set(wrote)
     listed = [line.partition("  (")[0] for line in panel.written.text().splitlines()]
     assert sorted(listed) == wrote and panel.written.isVisible()
     with rasterio.open(tmp_path / "out" / "crop_map.tif") as src:

@@ -1,31 +1,70 @@
-"""All that a user takes away from a prediction, in one folder: crop map, confidence, parcels, figures, and styles."""
+"""All that a user takes away from a prediction, in one folder: maps, parcels, fields, figures, styles, and metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from cscl.card import ModelCard
 from cscl.errors import InputError, OutputError
 from cscl.events import Job, Progress
 from cscl.parcels import Parcels
 from cscl.products import Prediction
+from cscl.registry import nearest
 
 from .draft import draft
+from .fields import FieldOptions, export_fields
 from .geotiff import export_classes, export_confidence
+from .metadata import METADATA, add_metadata
 from .page import Figure
 from .paper import save_figure
+from .sld import raster_sld
 from .vector import export_parcels
 
-__all__ = ["PARTS", "export", "exported"]
+__all__ = ["PARTS", "About", "export", "exported", "require_parts"]
 
 PARTS = {
-    "crop map": ("crop_map.tif", "crop_map.tif.aux.xml", "crop_map.qml", "legend.csv"),
+    "crop map": ("crop_map.tif", "crop_map.tif.aux.xml", "crop_map.qml", "crop_map.sld", "legend.csv"),
     "confidence": ("confidence.tif",),
     "parcels": ("parcels.gpkg", "parcels.parquet", "parcels.codes.csv", "parcels.qml", "parcels.sld"),
+    "fields": ("fields.gpkg", "fields.qml", "fields.sld"),
     "figures": ("figure_*.png",),
+    **METADATA,
 }
-"""Files of each part of an export, as patterns."""
+"""Files of each part of an export, as patterns, in the order in which they are written."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a map besides its pixels, and told by the page, the model card and the catalogue.
+
+    Parameters
+    ----------
+    title : str
+        Of page and catalogue; by default they say what was mapped.
+    card : ModelCard, optional
+        Of the model that made the map; without it there is no model card.
+    report : mapping, optional
+        What an assessment found: `cscl.export.model_card.read_report`.
+    areas : DataFrame, optional
+        Estimated areas: `cscl.export.area_rows.read_areas`.
+    licence : str
+        For the model card.
+    derived_from : tuple of str
+        Addresses of the images.
+    """
+
+    title: str = ""
+    card: ModelCard | None = None
+    report: Mapping[str, Any] | None = None
+    areas: pd.DataFrame | None = None
+    licence: str = ""
+    derived_from: tuple[str, ...] = ()
 
 
 def export(
@@ -33,28 +72,31 @@ def export(
     out: str | Path,
     parcels: Parcels | None = None,
     *,
-    crop_map: bool = True,
-    confidence: bool = True,
+    parts: Collection[str] = tuple(PARTS),
     figures: Sequence[Figure] = (),
+    fields: FieldOptions | None = None,
+    about: About | None = None,
     overwrite: bool = False,
     inputs: Iterable[str | Path] = (),
 ) -> Job[Path]:
-    """Write a prediction for use in a GIS.
+    """Write a prediction for use in a GIS, in reports and in catalogues.
 
     Parameters
     ----------
     prediction : Prediction
         What to write.
     out : path
-        Folder to make. It will hold ``crop_map.tif`` with its ``.aux.xml`` and ``.qml`` and ``legend.csv``,
-        ``confidence.tif``, if there are parcels ``parcels.gpkg`` and ``parcels.parquet`` with ``.qml``, ``.sld`` and
-        ``.codes.csv``, and a PNG for each figure.
+        Folder to make; the files in it are those of `PARTS`.
     parcels : Parcels, optional
-        Polygons to judge one by one.
-    crop_map, confidence : bool
-        Whether these maps are written.
+        Polygons to judge one by one; without them that part is left out.
+    parts : collection of str
+        Of `PARTS`; ``figures`` are those of the next argument.
     figures : sequence of Figure
         Drawings to write as ``figure_<name>.png``.
+    fields : FieldOptions, optional
+        Least size and smoothing of the part ``fields``.
+    about : About, optional
+        What the last parts tell of the map.
     overwrite : bool
         Write into a folder that is not empty, replacing files of these names when all new ones are whole. Other files
         in it stay.
@@ -72,26 +114,33 @@ def export(
         If the folder is not empty and `overwrite` is not set, or something cannot or must not be written.
     GridError
         If no parcel touches the map.
-    InputError
-        If there is nothing to write.
+    InputError, UnknownNameError
+        If there is nothing to write, or a part is none of `PARTS`.
     """
-    out = Path(out)
-    if not (crop_map or confidence or parcels is not None or figures):
-        raise InputError("Nothing was chosen for export. Choose the crop map, the confidence, parcels or figures.")
+    out, about = Path(out), about or About()
+    chosen = set(require_parts(parts))
+    chosen -= {"parcels"} if parcels is None else set()
+    chosen -= set() if figures else {"figures"}
+    if not chosen - set(METADATA):
+        raise InputError(
+            "Nothing was chosen for export. Choose the crop map, the confidence, parcels, fields or figures."
+        )
     sources = [*map(Path, inputs), *([parcels.path] if parcels is not None and parcels.path is not None else [])]
     made = _make(out, overwrite, sources)
     try:
         with draft(out, "export") as folder:
-            if crop_map:
-                yield from export_classes(prediction, folder / "crop_map.tif")
-                prediction.legend.to_csv(folder / "legend.csv")
-            if confidence:
-                yield from export_confidence(prediction, folder / "confidence.tif")
-            if parcels is not None:
+            yield from _maps(prediction, folder, chosen)
+            if parcels is not None and "parcels" in chosen:
                 yield from export_parcels(prediction, parcels, folder / "parcels.gpkg")
-            for done, figure in enumerate(figures):
+            if "fields" in chosen:
+                yield from export_fields(prediction, folder / "fields.gpkg", fields)
+            for done, figure in enumerate(figures if "figures" in chosen else ()):
                 yield Progress("drawing figures", done, len(figures), "figure")
                 save_figure(figure.drawing, folder / f"figure_{figure.name}.png")
+            yield from add_metadata(
+                folder, prediction, chosen, card=about.card, report=about.report, areas=about.areas, title=about.title,
+                licence=about.licence, derived_from=about.derived_from,
+            )  # fmt: skip
         made = False
     finally:
         if made:
@@ -103,6 +152,30 @@ def export(
 def exported(folder: str | Path, *parts: str) -> list[Path]:
     """List the files of these `PARTS` that lie in a folder."""
     return [path for part in parts for pattern in PARTS[part] for path in sorted(Path(folder).glob(pattern))]
+
+
+def require_parts(parts: Iterable[str]) -> list[str]:
+    """Return the names as they are.
+
+    Raises
+    ------
+    UnknownNameError
+        If one is none of `PARTS`.
+    """
+    chosen = list(parts)
+    for part in chosen:
+        if part not in PARTS:
+            raise nearest(part, list(PARTS), "part", "an export")
+    return chosen
+
+
+def _maps(prediction: Prediction, folder: Path, chosen: Collection[str]) -> Job[None]:
+    if "crop map" in chosen:
+        yield from export_classes(prediction, folder / "crop_map.tif")
+        (folder / "crop_map.sld").write_text(raster_sld(prediction.legend), encoding="utf-8")
+        prediction.legend.to_csv(folder / "legend.csv")
+    if "confidence" in chosen:
+        yield from export_confidence(prediction, folder / "confidence.tif")
 
 
 def _make(out: Path, overwrite: bool, inputs: list[Path]) -> bool:
