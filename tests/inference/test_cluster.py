@@ -1,5 +1,6 @@
 """A map made by several processes: the same pixels as by one, also when one of them is killed on the way."""
 
+import json
 import os
 import signal
 import sys
@@ -64,8 +65,7 @@ def test_a_map_of_several_processes_survives_the_loss_of_one(model: Path, tmp_pa
 @pytest.mark.slow
 def test_a_map_that_was_stopped_is_gone_on_with_by_others(model: Path, tmp_path: Path, cluster: Any) -> None:
     cube, workers = toys.scene(size=90, seed=3).cube, Workers(address=str(tmp_path / "scheduler.json"))
-    with distributed.Client(cluster) as client:
-        client.write_scheduler_file(workers.address)
+    Path(workers.address).write_text(json.dumps({"address": cluster.scheduler_address}))
     run(predict(model, cube, tmp_path / "alone", TILED, device="cpu"))
     job = predict(model, cube, tmp_path / "p", TILED, device="cpu", workers=workers, keep=True)
     for event in job:
