@@ -154,10 +154,11 @@ class MapPanel(Panel):
         self.written.hide()
         self.open.hide()
         boxes = list(self.parts.values())
-        note = words("Maps are GeoTIFF, parcels GeoPackage, figures PNG; QGIS finds names and colours by itself.")
+        note = words("Maps are GeoTIFF, parcels and fields GeoPackage; QGIS finds names and colours by itself.")
         return group(
-            "Export", row(self.folder, self.browse, wide=(self.folder,)), row(*boxes[:3]), row(*boxes[3:5]),
-            row(*boxes[5:]), note, self.export, self.offer, self.written, self.open,
+            "Export", row(self.folder, self.browse, wide=(self.folder,)),
+            *(row(*boxes[first : first + 2]) for first in range(0, len(boxes), 2)), note, self.export, self.offer,
+            self.written, self.open,
         )  # fmt: skip
 
     def _connect(self) -> None:
