@@ -64,8 +64,8 @@ def click(panel: Any, qtbot: Any, x: float = 0.5) -> tuple[int, int]:
     QTest.mouseMove(canvas(panel), place)
     QTest.mousePress(canvas(panel), Qt.MouseButton.LeftButton, pos=place)
     QTest.mouseRelease(canvas(panel), Qt.MouseButton.LeftButton, pos=place)
+    world = panel.dock.viewer.cursor.position  # now: where the pointer of the screen really is may be told later
     qtbot.wait(100)
-    world = panel.dock.viewer.cursor.position
     pixel = pixel_at(panel.session.cube.grid, panel.session.origin, world)
     assert pixel is not None
     return pixel

@@ -60,7 +60,8 @@ def together(command: Callable[[Arguments], None]) -> Callable[[Arguments], None
 
     @functools.wraps(command)
     def run(args: Arguments) -> None:
-        from cscl.training.team import joined
+        from cscl.errors import InputError
+        from cscl.training.team import is_lost, joined
 
         with joined(args.device) as seat, contextlib.ExitStack() as stack:
             if seat is not None:
@@ -72,7 +73,12 @@ def together(command: Callable[[Arguments], None]) -> Callable[[Arguments], None
                 nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 stack.enter_context(contextlib.redirect_stdout(nowhere))
                 stack.enter_context(contextlib.redirect_stderr(nowhere))
-            command(args)
+            try:
+                command(args)
+            except RuntimeError as error:
+                if seat is None or seat.scratch is None or not is_lost(error):
+                    raise
+                raise InputError("The first process has stopped; what it says is the reason.") from error
 
     return run
 

@@ -27,7 +27,7 @@ from cscl.losses.together import processes
 if TYPE_CHECKING:
     from .loop import Learner
 
-__all__ = ["Seat", "alike", "averaged", "first", "joined", "judged_once", "part", "spread"]
+__all__ = ["Seat", "alike", "averaged", "first", "is_lost", "joined", "judged_once", "part", "spread"]
 
 PATIENCE = dt.timedelta(hours=2)  # that others wait while the first validates or writes
 Objective = Callable[[Any], tuple[Tensor, Mapping[str, Tensor]]]
@@ -88,6 +88,12 @@ def part() -> tuple[int, int] | None:
 def first() -> bool:
     """Whether this process writes, and decides; so does one that is alone."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Whether an error says that another process is gone."""
+    words = ("connection closed", "connection reset", "connection was", "socket", "nccl")
+    return isinstance(error, distributed.DistError) or any(word in str(error).lower() for word in words)
 
 
 def alike(learner: Learner, device: torch.device) -> None:
