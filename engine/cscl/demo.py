@@ -13,11 +13,12 @@ from cscl.data.sample import sample_season
 from cscl.data.scenes import LabelOptions, open_labels, open_parcels
 from cscl.errors import OutputError
 from cscl.events import Event, Job, Note
-from cscl.export.bundle import export
+from cscl.export.bundle import About, export
 from cscl.export.figures import class_map, edge_strength_map, learning_curve, season_strip
 from cscl.export.page import Figure, Section, Table, write_page
 from cscl.export.report_figures import report_figures
 from cscl.inference.assess import assess
+from cscl.inference.deliver import with_card
 from cscl.inference.embed import edge_strength, embed
 from cscl.inference.predict import predict
 from cscl.products import Scene
@@ -89,7 +90,8 @@ def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrit
     report = found.report
     report.write(out / "report")
     parcels = open_parcels(season / "parcels.gpkg", CROPS)
-    yield from export(prediction, out / "export", parcels)
+    about = with_card(About(title="The sample season (simulated)"), prediction)
+    yield from export(prediction, out / "export", parcels, about=about)
     yield Note("Writing the page.")
     seen = [
         Figure("season", season_strip(cube, title="The sample season (simulated)"), "Clearest dates; grey is cloud."),
