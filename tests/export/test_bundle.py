@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cscl.errors import InputError, OutputError, UnknownNameError
-from cscl.events import Progress, run
+from cscl.events import Event, Note, Progress, run
 from cscl.export.bundle import export, exported
 from cscl.export.maps import class_map
 from cscl.export.page import Figure
@@ -47,6 +47,14 @@ def test_a_folder_in_use_is_kept(prediction: Prediction, tmp_path: Path) -> None
     assert names(tmp_path) == [*FILES, "thesis.txt"]
     with pytest.raises(OutputError, match="one of the inputs"):
         run(export(prediction, tmp_path, overwrite=True, inputs=[tmp_path / "crop_map.tif"]))
+
+
+def test_what_tells_of_a_former_export_is_named(prediction: Prediction, tmp_path: Path) -> None:
+    run(export(prediction, tmp_path, parts=["confidence", "catalogue", "checksums"]))
+    events: list[Event] = []
+    run(export(prediction, tmp_path, parts=["confidence", "checksums"], overwrite=True), events.append)
+    (told,) = (event.text for event in events if isinstance(event, Note) and event.warning)
+    assert told.startswith(f"Of a former export, {tmp_path} still holds item.json.")
 
 
 def test_refusals(prediction: Prediction, tmp_path: Path) -> None:

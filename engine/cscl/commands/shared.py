@@ -78,7 +78,8 @@ def together(command: Callable[[Arguments], None]) -> Callable[[Arguments], None
             except RuntimeError as error:
                 if seat is None or seat.scratch is None or not is_lost(error):
                     raise
-                raise InputError("The first process has stopped; what it says is the reason.") from error
+                first = str(error).splitlines()[0]
+                raise InputError(f"Another process has stopped; what it says is the reason. ({first})") from error
 
     return run
 

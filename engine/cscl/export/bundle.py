@@ -12,7 +12,7 @@ import pandas as pd
 
 from cscl.card import ModelCard
 from cscl.errors import InputError, OutputError
-from cscl.events import Job, Progress
+from cscl.events import Job, Note, Progress
 from cscl.parcels import Parcels
 from cscl.products import Prediction
 from cscl.registry import nearest
@@ -99,7 +99,7 @@ def export(
         What the last parts tell of the map.
     overwrite : bool
         Write into a folder that is not empty, replacing files of these names when all new ones are whole. Other files
-        in it stay.
+        in it stay; a warning names those that tell of a former export.
     inputs : iterable of path
         Files that must not be written over; the file that the parcels come from never is.
 
@@ -146,6 +146,12 @@ def export(
         if made:
             with suppress(OSError):
                 out.rmdir()
+    stale = [path.name for path in exported(out, *(part for part in METADATA if part not in chosen))]
+    if stale:
+        yield Note(
+            f"Of a former export, {out} still holds {', '.join(stale)}. Export these parts, too, or remove the files.",
+            warning=True,
+        )
     return out
 
 

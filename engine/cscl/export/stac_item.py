@@ -99,9 +99,8 @@ def item(
     geometry, box = footprint(prediction.grid)
     told, times = prediction.facts, when(prediction.facts)
     assets: dict[str, Any] = {}
-    for name in sorted(
-        names, key=lambda name: ("data" not in known_file(name)[1], name)
-    ):  # what others lie beside first
+    data_first = sorted(names, key=lambda name: ("data" not in known_file(name)[1], name))  # others lie beside data
+    for name in data_first:
         stem = machine_name(name.rpartition(".")[0], (), "file")
         key = machine_name(name, assets) if stem in assets else stem
         assets[key] = asset(folder, name, sums[name], prediction)

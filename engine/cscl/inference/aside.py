@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from cscl.events import Event
 
-__all__ = ["one_thread", "waited"]
+__all__ = ["side_thread", "waited"]
 
 R = TypeVar("R")
 EVENT_S = 0.5
 
 
 @contextmanager
-def one_thread(*, dropping: bool = False) -> Iterator[ThreadPoolExecutor]:
+def side_thread(*, dropping: bool = False) -> Iterator[ThreadPoolExecutor]:
     """Lend a thread that does one thing after the other.
 
     Leaving the block waits for what it is at, and for what it has not begun, unless that may be dropped.

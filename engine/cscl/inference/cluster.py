@@ -18,7 +18,6 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import cloudpickle
 import psutil
 import torch
 
@@ -132,6 +131,8 @@ def made_by_workers(
 
 def _ordered(client: Any, order: Order, todo: Sequence[int], workers: Workers) -> list[Any]:
     """Ask for all tiles; what they have in common is a task of its own, so that it, too, is made again when lost."""
+    import cloudpickle
+
     name = f"map-{uuid.uuid4().hex[:8]}"
     here = replace(order, model=order.model.resolve(), draft=order.draft.located())
     try:
@@ -185,6 +186,8 @@ def _same(packed: bytes) -> bytes:
 
 def _make(name: str, number: int, order: bytes, count: int) -> int:
     """Make a tile, unless somebody has. A process with two threads reads one tile while it computes another."""
+    import cloudpickle
+
     with _opening:
         said: Order = cloudpickle.loads(order)
         if name not in _opened:

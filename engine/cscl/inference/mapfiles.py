@@ -21,7 +21,7 @@ from cscl.export.geotiff import copy_cog
 from cscl.grid import GeoBox, Window
 from cscl.legend import Legend
 
-from .aside import one_thread, waited
+from .aside import side_thread, waited
 
 __all__ = ["FULL_CONFIDENCE", "NO_CONFIDENCE", "Coded", "MapFiles", "coded", "write_facts"]
 
@@ -93,7 +93,7 @@ class MapFiles:
 
     def finish(self) -> Job[None]:
         """Compress the closed files and read them again: a disk that fills unseen goes unreported otherwise."""
-        with one_thread() as thread:
+        with side_thread() as thread:
             for done, (name, overviews) in enumerate(_COMPRESSED.items()):
                 compressing = thread.submit(self._compress, name, overviews)
                 yield from waited(compressing, Progress("compressing", done, len(_COMPRESSED), "file"))

@@ -18,7 +18,7 @@ from cscl.cube import SITSCube
 from cscl.events import Job, Note, Progress
 from cscl.products import Prediction
 
-from .aside import one_thread, waited
+from .aside import side_thread, waited
 from .cluster import Order, Workers, made_by_workers
 from .fitting import fitted_core_px
 from .mapfiles import MapFiles, write_facts
@@ -28,9 +28,8 @@ from .unfinished import MapDraft, facts_of
 
 __all__ = ["PredictOptions", "Workers", "predict"]
 
-GPU_PX = (
-    500_000  # pixels that go through a GPU at once where tiles are smaller; on a CPU more than a tile gains nothing
-)
+# Pixels that go through a GPU at once where tiles are smaller; on a CPU more than a tile gains nothing.
+GPU_PX = 500_000
 
 
 def predict(
@@ -98,7 +97,7 @@ def _map(mapper: Mapper, draft: MapDraft, order: Order, workers: Workers | None)
     files = MapFiles(draft.folder, mapper.grid, mapper.model.card.legend, mapper.options.probabilities)
     with files:
         merger = Merger(mapper.tiles, files, mapper.shape, mapper.blend_px, draft.load)
-        with one_thread() as writer:
+        with side_thread() as writer:
             yield from waited(writer.submit(merger.put, done), _progress(mapper, len(done)))
             todo = sorted(set(range(len(mapper.tiles))) - set(done))
             if workers is None:
@@ -129,7 +128,7 @@ def _made_here(mapper: Mapper, todo: Sequence[int], draft: MapDraft, merger: Mer
             draft.save(number, part)
         merger.put(numbers, parts)
 
-    with one_thread(dropping=True) as reader, one_thread() as writer:
+    with side_thread(dropping=True) as reader, side_thread() as writer:
         written = writer.submit(merger.put, ())
         reading = reader.submit(mapper.read, batches[0]) if batches else None
         for numbers, following in zip(batches, [*batches[1:], None], strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from cscl.inference.aside import one_thread
+from cscl.inference.aside import side_thread
 
 __all__ = ["drawn_ahead"]
 
@@ -35,7 +35,7 @@ def drawn_ahead(draw: Draw, steps: int, device: torch.device) -> Iterator[Draw]:
         batch = draw(step, size)
         return batch.map(lambda t: t.pin_memory()) if device.type == "cuda" else batch
 
-    with one_thread(dropping=True) as pool:
+    with side_thread(dropping=True) as pool:
 
         def next_batch(step: int, size: int) -> Any:
             found = waiting.pop((step, size), None)
