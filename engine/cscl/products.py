@@ -187,6 +187,8 @@ class Prediction:
         Where it comes from: cube, model, dates, version.
     path : Path or None
         Folder that it was opened from.
+    margin : DataArray or None
+        Probability of the predicted class less that of the runner-up, axes (y, x), uint8 as `confidence`.
     """
 
     ids: xr.DataArray = field(repr=False)
@@ -197,6 +199,7 @@ class Prediction:
     facts: dict[str, Any] = field(default_factory=dict)
     name: str = "prediction"
     path: Path | None = None
+    margin: xr.DataArray | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, folder: str | Path) -> Prediction:
@@ -216,11 +219,11 @@ class Prediction:
             told = dict(plain.get("facts", {}))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{folder / 'prediction.json'} is damaged ({error}). Predict again.") from error
-        many = folder / "probabilities.tif"
+        margin, many = folder / "margin.tif", folder / "probabilities.tif"
         raster = facts(folder / "classes.tif")
         grid = raster.grid()
-        for path, count in ((folder / "confidence.tif", 1), (many, len(legend))):
-            other = facts(path) if path != many or many.exists() else None
+        for path, count in ((folder / "confidence.tif", 1), (margin, 1), (many, len(legend))):
+            other = facts(path) if path not in (margin, many) or path.exists() else None
             if other is not None and (other.shape != raster.shape or other.count != count):
                 raise InputError(f"{path} is not of the same map as {folder / 'classes.tif'}. Predict again.")
         return cls(
@@ -232,6 +235,7 @@ class Prediction:
             told,
             folder.name,
             folder,
+            _lazy(margin)[0] if margin.exists() else None,
         )
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.float32]]:

@@ -40,7 +40,7 @@ def cluster() -> Iterator[Any]:
 
 def pixels(folder: Path) -> list[np.ndarray]:
     found = []
-    for name in ("classes.tif", "confidence.tif", "probabilities.tif"):
+    for name in ("classes.tif", "confidence.tif", "margin.tif", "probabilities.tif"):
         with rasterio.open(folder / name) as src:
             found.append(src.read())
     return found

@@ -45,7 +45,9 @@ def test_a_map_is_right_and_keeps_its_place(
     assert (ids[known] == scene.labels.ids[known]).mean() > 0.8
     assert np.nanmin(confidence) > 0.3 and np.nanmax(confidence) <= 1
     assert prediction.probabilities is not None
-    total = prediction.probabilities.values.astype(int).sum(axis=0)
+    ranked = np.sort(prediction.probabilities.values.astype(int), axis=0)
+    assert prediction.margin is not None and np.array_equal(prediction.margin.values, ranked[-1] - ranked[-2])
+    total = ranked.sum(axis=0)
     assert (np.abs(total - 250) <= 2).all()
     with rasterio.open(tmp_path / "p" / "classes.tif") as src:
         assert src.nodata == 255 and src.transform == scene.cube.grid.transform

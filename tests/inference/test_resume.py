@@ -50,7 +50,7 @@ def cube() -> SITSCube:
 
 
 def same_pixels(one: Path, other: Path) -> bool:
-    for name in ("classes.tif", "confidence.tif", "probabilities.tif"):
+    for name in ("classes.tif", "confidence.tif", "margin.tif", "probabilities.tif"):
         with rasterio.open(one / name) as a, rasterio.open(other / name) as b:
             if not np.array_equal(a.read(), b.read()):
                 return False
@@ -88,7 +88,7 @@ def test_a_stopped_map_goes_on_with_the_same_pixels(folder: Path, tmp_path: Path
     run(predict(folder / "model", cube(), tmp_path / "p", going_on, device="cpu", resume=True))
     assert computed == [5, 6, 7, 8]
     assert same_pixels(tmp_path / "p", folder / "map")
-    assert [p.name for p in tmp_path.iterdir()] == ["p"] and len(list((tmp_path / "p").iterdir())) == 4
+    assert [p.name for p in tmp_path.iterdir()] == ["p"] and len(list((tmp_path / "p").iterdir())) == 5
 
 
 def test_tiles_that_blend_make_the_same_map_when_one_of_them_comes_later(

@@ -27,8 +27,10 @@ __all__ = ["FULL_CONFIDENCE", "NO_CONFIDENCE", "Coded", "MapFiles", "coded", "wr
 
 NO_CONFIDENCE = 255
 FULL_CONFIDENCE = 250
-CLASSES, CONFIDENCE, PROBABILITIES = "classes.tif", "confidence.tif", "probabilities.tif"
-_COMPRESSED: Mapping[str, Literal["nearest", "average"]] = {CLASSES: "nearest", CONFIDENCE: "average"}
+CLASSES, CONFIDENCE, MARGIN, PROBABILITIES = "classes.tif", "confidence.tif", "margin.tif", "probabilities.tif"
+_COMPRESSED: Mapping[str, Literal["nearest", "average"]] = {
+    CLASSES: "nearest", CONFIDENCE: "average", MARGIN: "average"
+}  # fmt: skip
 
 
 Coded = Mapping[str, NDArray[Any]]
@@ -45,9 +47,19 @@ def coded(
     index = np.where(seen, probabilities.argmax(0), -1)
     scaled = np.rint(np.clip(probabilities, 0, 1) * FULL_CONFIDENCE).astype(np.uint8)
     scaled[:, ~seen] = NO_CONFIDENCE
-    sure = np.where(seen, scaled.max(0), NO_CONFIDENCE).astype(np.uint8)
-    parts = {CLASSES: np.asarray(legend.to_ids(index))[None], CONFIDENCE: sure[None]}
+    sure, second = _two_best(scaled)
+    margin = np.where(seen, sure - second, NO_CONFIDENCE).astype(np.uint8)
+    parts = {CLASSES: np.asarray(legend.to_ids(index))[None], CONFIDENCE: sure[None], MARGIN: margin[None]}
     return {**parts, PROBABILITIES: scaled} if many else parts
+
+
+def _two_best(values: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the greatest and the second greatest of the first axis; a second of one value is 0."""
+    best, second = values[0].copy(), np.zeros_like(values[0])
+    for each in values[1:]:
+        np.maximum(second, np.minimum(best, each), out=second)
+        np.maximum(best, each, out=best)
+    return best, second
 
 
 class MapFiles:
@@ -63,6 +75,7 @@ class MapFiles:
         kinds: dict[str, dict[str, Any]] = {
             CLASSES: {"dtype": legend.dtype.name, "nodata": legend.ignore},
             CONFIDENCE: {},
+            MARGIN: {},
         }
         if probabilities:
             kinds[PROBABILITIES] = {"count": len(legend), "interleave": "band", "compress": "deflate"}

@@ -53,7 +53,8 @@ def predict(
     cube : SITSCube
         Images; they must hold the model's bands.
     out : path
-        Folder to make: ``classes.tif``, ``confidence.tif``, on request ``probabilities.tif``, ``prediction.json``.
+        Folder to make: ``classes.tif``, ``confidence.tif`` (probability of the class), ``margin.tif`` (by how much it
+        is more probable than the runner-up), on request ``probabilities.tif``, and ``prediction.json``.
     options : PredictOptions, optional
         Tiles and outputs.
     device : str
