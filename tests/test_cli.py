@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 
@@ -48,6 +50,34 @@ def chain(season: Path) -> Path:
     for command in commands:
         assert main([*command, "--quiet"]) == 0, command
     return here
+
+
+def test_a_model_and_images_become_an_export_at_once(
+    chain: Path, season: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = [str(chain / "model"), str(season), str(tmp_path / "out"), "--labels", str(season / "parcels.gpkg")]
+    crop = ["--class-column", "crop", "--name-column", "crop_name"]
+    parts = ["--only", "crop map,confidence,parcels,report", "--also", "edge strength, probabilities"]
+    with monkeypatch.context() as patch:
+        patch.setattr("cscl.inference.deliver.export_edge_strength", lambda *_: _full_disk())
+        assert main(["export", *how, *crop, *parts, "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert "No space left" in said and f"cscl export {tmp_path / 'out.map'} {tmp_path / 'out'} goes on" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["out.map"]
+    assert main(["export", *how, *crop, *parts, "--overwrite", "--quiet"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"crop_map.tif", "parcels.gpkg", "probabilities.tif", "edge_strength.tif", "report"} <= files
+    assert "margin.tif" not in files
+    with rasterio.open(tmp_path / "out" / "crop_map.tif") as one, rasterio.open(chain / "map" / "classes.tif") as other:
+        assert np.array_equal(one.read(), other.read())
+    assert main(["export", str(chain / "model"), str(tmp_path / "other")]) == 2
+    assert "is a model. Say what it shall map" in capsys.readouterr().err
+
+
+def _full_disk() -> Iterator[None]:
+    yield None
+    raise OSError(28, "No space left on device")
 
 
 def test_the_chain_makes_all_its_files(chain: Path) -> None:

@@ -23,6 +23,7 @@ from cscl.commands import (
     compare,
     cube,
     dataset,
+    export,
     learning,
     make_dataset,
     parcels,
@@ -30,7 +31,7 @@ from cscl.commands import (
     search,
     suspects,
 )  # fmt: skip
-from cscl.commands.shared import IMAGES, Arguments, add_images, add_labels, add_overwriting, add_running
+from cscl.commands.shared import IMAGES, Arguments, add_images, add_running
 from cscl.errors import CSCLError
 from cscl.options import add_fields, read_fields
 from cscl.terminal import drive, stoppable
@@ -115,38 +116,6 @@ def _embed(args: Arguments) -> None:
     print(args.out)
 
 
-def _export(args: Arguments) -> None:
-    from cscl.data.scenes import LabelOptions, open_parcels
-    from cscl.export.area_rows import read_areas
-    from cscl.export.bundle import About, export
-    from cscl.export.fields import FieldOptions
-    from cscl.export.model_card import read_report
-    from cscl.inference.deliver import with_card
-    from cscl.products import Prediction
-
-    prediction = Prediction.open(args.prediction)
-    parcels = open_parcels(args.parcels, read_fields(args, LabelOptions)) if args.parcels else None
-    report = read_report(args.report) if args.report else None
-    areas = read_areas(args.areas) if args.areas else None
-    about = with_card(About(title=args.title, report=report, areas=areas, licence=args.licence), prediction)
-    job = export(
-        prediction, args.out, parcels, parts=_parts(args), fields=read_fields(args, FieldOptions), about=about,
-        overwrite=args.overwrite, inputs=[args.parcels] if args.parcels else [],
-    )  # fmt: skip
-    print(drive(job, args.quiet))
-
-
-def _parts(args: Arguments) -> list[str]:
-    """Parts of an export that are wanted: those that are named, or all but those."""
-    from cscl.export.bundle import PARTS, require_parts
-
-    def named(text: str) -> list[str]:
-        return require_parts(part.strip() for part in text.split(",") if part.strip())
-
-    without = named(args.without)
-    return [part for part in named(args.only) or PARTS if part not in without]
-
-
 def _demo(args: Arguments) -> None:
     from cscl.demo import demo
 
@@ -175,25 +144,6 @@ def _using_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", help="What to make")
     add_running(parser)
     add_images(parser)
-
-
-def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    from cscl.export.bundle import PARTS
-    from cscl.export.fields import FieldOptions
-
-    parser.add_argument("prediction", help="Folder that cscl predict made")
-    parser.add_argument("out", help="Folder to make")
-    parser.add_argument("--parcels", metavar="FILE", help="Parcels to give their majority crop")
-    parts = ", ".join(part for part in PARTS if part != "figures")
-    parser.add_argument("--only", default="", metavar="A,B,...", help=f"Parts to write (default: all): {parts}")
-    parser.add_argument("--without", default="", metavar="A,B,...", help="Parts to leave out")
-    parser.add_argument("--title", default="", help="What the page and the catalogue entry are called")
-    parser.add_argument("--report", metavar="FOLDER", help="What cscl assess wrote, for the model card")
-    parser.add_argument("--areas", metavar="FOLDER", help="What cscl area wrote: areas with intervals, for the page")
-    parser.add_argument("--licence", default="", help="Licence of the model, for its card, e.g. CC-BY-4.0")
-    add_overwriting(parser)
-    add_fields(parser, FieldOptions, "the fields")
-    add_labels(parser)
 
 
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -259,7 +209,11 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
         benchmark.benchmark_arguments,
         "Compare ways of learning as a protocol says, and write a page",
     ),
-    "export": (_export, _export_arguments, "Turn a prediction into files for QGIS, reports and catalogues"),
+    "export": (
+        export.export,
+        export.export_arguments,
+        "Turn a map, or a model and images, into files for QGIS, reports and catalogues",
+    ),
     "doctor": (_doctor, _no_arguments, "Say what is installed and what is missing"),
 }
 

@@ -61,8 +61,10 @@ def test_refusals(prediction: Prediction, tmp_path: Path) -> None:
     (tmp_path / "prediction.json").write_text("{}")
     with pytest.raises(OutputError, match="is a prediction itself"):
         run(export(prediction, tmp_path, overwrite=True))
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match=r"prediction\.json is a file"):
         run(export(prediction, tmp_path / "prediction.json"))
+    with pytest.raises(OutputError, match="cannot be made"):
+        run(export(prediction, tmp_path / "prediction.json" / "out"))
 
 
 @pytest.mark.parametrize("former", [False, True])

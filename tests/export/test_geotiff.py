@@ -8,18 +8,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from affine import Affine
 from rio_cogeo.cogeo import cog_validate
 
-from cscl.errors import MissingError, OutputError
+from cscl.errors import InputError, MissingError, OutputError
 from cscl.events import Progress, run
-from cscl.export.geotiff import Band, export_classes, export_confidence, write_cog
+from cscl.export.geotiff import Band, export_classes, export_shares, write_cog
 from cscl.export.styles import raster_style, vector_style
 from cscl.grid import Window
 from cscl.legend import CropClass, Legend
@@ -104,11 +106,23 @@ def test_large_ids_and_a_zero_that_means_unknown(make_prediction: MakePrediction
 
 
 def test_confidence(prediction: Prediction, tmp_path: Path) -> None:
-    path = run(export_confidence(prediction, tmp_path / "confidence.tif"))
+    path = run(export_shares(prediction, "confidence", tmp_path / "confidence.tif"))
     with rasterio.open(path) as src:
         assert np.array_equal(src.read(1), prediction.confidence.values)
         assert (src.nodata, src.scales, src.offsets) == (255, (1 / 250,), (0,))
     assert cog_validate(path, strict=True)[0]
+
+
+def test_probabilities_are_a_band_for_each_class(prediction: Prediction, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no probabilities. Predict again with --probabilities"):
+        run(export_shares(prediction, "probabilities", tmp_path / "p.tif"))
+    shares = np.random.default_rng(0).integers(0, 256, (3, *prediction.ids.shape)).astype(np.uint8)
+    full = replace(prediction, probabilities=xr.DataArray(shares, dims=("class", "y", "x")))
+    with rasterio.open(run(export_shares(full, "probabilities", tmp_path / "p.tif"))) as src:
+        assert np.array_equal(src.read(), shares)
+        assert src.descriptions == tuple(f"probability of {c.name}" for c in prediction.legend.classes)
+        assert (src.nodata, src.scales) == (255, (1 / 250,) * 3)
+    assert cog_validate(tmp_path / "p.tif", strict=True)[0]
 
 
 def test_a_map_left_midway_leaves_nothing(make_prediction: MakePrediction, tmp_path: Path) -> None:

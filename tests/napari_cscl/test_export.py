@@ -75,7 +75,7 @@ def test_a_former_export_is_replaced_only_when_asked_and_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("cscl.export.bundle.export_confidence", full)
+        patch.setattr("cscl.export.bundle.export_shares", full)
         panel.export.click()
         press(mapped, qtbot, panel.offer.buttons[0])
     assert "No space left on device" in mapped.jobbar.status.text() and panel.written.isHidden()

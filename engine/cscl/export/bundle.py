@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,24 +19,39 @@ from cscl.registry import nearest
 
 from .draft import draft
 from .fields import FieldOptions, export_fields
-from .geotiff import export_classes, export_confidence
+from .geotiff import SHARES, export_classes, export_shares
 from .metadata import METADATA, add_metadata
 from .page import Figure
 from .paper import save_figure
+from .part_files import files_listed
 from .sld import raster_sld
 from .vector import export_parcels
 
-__all__ = ["PARTS", "About", "export", "exported", "require_parts"]
+__all__ = [
+    "ON_REQUEST", "PARTS", "USUAL", "About", "Writer", "export", "exported", "require_folder",
+    "require_parts",
+]  # fmt: skip
 
 PARTS = {
     "crop map": ("crop_map.tif", "crop_map.tif.aux.xml", "crop_map.qml", "crop_map.sld", "legend.csv"),
     "confidence": ("confidence.tif",),
+    "margin": ("margin.tif",),
+    "probabilities": ("probabilities.tif",),
+    "edge strength": ("edge_strength.tif",),
     "parcels": ("parcels.gpkg", "parcels.parquet", "parcels.codes.csv", "parcels.qml", "parcels.sld"),
     "fields": ("fields.gpkg", "fields.qml", "fields.sld"),
+    "report": ("report/*",),
     "figures": ("figure_*.png",),
     **METADATA,
 }
 """Files of each part of an export, as patterns, in the order in which they are written."""
+
+ELSEWHERE = ("edge strength", "report")
+ON_REQUEST = ("probabilities", "edge strength")
+USUAL = tuple(part for part in PARTS if part not in ON_REQUEST)
+
+Writer = Callable[[Path], Job[Any]]
+"""Writes the files of a part into a folder in the making."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +87,9 @@ def export(
     out: str | Path,
     parcels: Parcels | None = None,
     *,
-    parts: Collection[str] = tuple(PARTS),
+    parts: Collection[str] = USUAL,
     figures: Sequence[Figure] = (),
+    writers: Mapping[str, Writer] | None = None,
     fields: FieldOptions | None = None,
     about: About | None = None,
     overwrite: bool = False,
@@ -90,9 +106,12 @@ def export(
     parcels : Parcels, optional
         Polygons to judge one by one; without them that part is left out.
     parts : collection of str
-        Of `PARTS`; ``figures`` are those of the next argument.
+        Of `PARTS`; ``figures`` are those of the next argument, and ``margin`` is left out where the map has none.
     figures : sequence of Figure
         Drawings to write as ``figure_<name>.png``.
+    writers : mapping of str to Writer, optional
+        What writes the parts that need more than the map, ``edge strength`` and ``report``; without one such a part is
+        left out.
     fields : FieldOptions, optional
         Least size and smoothing of the part ``fields``.
     about : About, optional
@@ -117,16 +136,20 @@ def export(
     InputError, UnknownNameError
         If there is nothing to write, or a part is none of `PARTS`.
     """
-    out, about = Path(out), about or About()
-    chosen = set(require_parts(parts))
-    chosen -= {"parcels"} if parcels is None else set()
-    chosen -= set() if figures else {"figures"}
+    out, about, writers = Path(out), about or About(), writers or {}
+    there = {
+        "margin": prediction.margin is not None, "parcels": parcels is not None, "figures": bool(figures),
+        **{part: part in writers for part in ELSEWHERE},
+    }  # fmt: skip
+    chosen = {part for part in require_parts(parts) if there.get(part, True)}
     if not chosen - set(METADATA):
         raise InputError(
             "Nothing was chosen for export. Choose the crop map, the confidence, parcels, fields or figures."
         )
     sources = [*map(Path, inputs), *([parcels.path] if parcels is not None and parcels.path is not None else [])]
-    made = _make(out, overwrite, sources)
+    require_folder(out, overwrite=overwrite, inputs=sources)
+    made = _make(out)
+    former = files_listed(out / "report")
     try:
         with draft(out, "export") as folder:
             yield from _maps(prediction, folder, chosen)
@@ -137,11 +160,17 @@ def export(
             for done, figure in enumerate(figures if "figures" in chosen else ()):
                 yield Progress("drawing figures", done, len(figures), "figure")
                 save_figure(figure.drawing, folder / f"figure_{figure.name}.png")
+            for part in ELSEWHERE:
+                if part in chosen:
+                    yield from writers[part](folder)
             yield from add_metadata(
                 folder, prediction, chosen, card=about.card, report=about.report, areas=about.areas, title=about.title,
                 licence=about.licence, derived_from=about.derived_from,
             )  # fmt: skip
         made = False
+        if "report" in chosen:  # tables of two reports never lie side by side
+            for name in former - files_listed(out / "report"):
+                (out / "report" / name).unlink(missing_ok=True)
     finally:
         if made:
             with suppress(OSError):
@@ -157,7 +186,8 @@ def export(
 
 def exported(folder: str | Path, *parts: str) -> list[Path]:
     """List the files of these `PARTS` that lie in a folder."""
-    return [path for part in parts for pattern in PARTS[part] for path in sorted(Path(folder).glob(pattern))]
+    found = (path for part in parts for pattern in PARTS[part] for path in sorted(Path(folder).glob(pattern)))
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def require_parts(parts: Iterable[str]) -> list[str]:
@@ -180,25 +210,37 @@ def _maps(prediction: Prediction, folder: Path, chosen: Collection[str]) -> Job[
         yield from export_classes(prediction, folder / "crop_map.tif")
         (folder / "crop_map.sld").write_text(raster_sld(prediction.legend), encoding="utf-8")
         prediction.legend.to_csv(folder / "legend.csv")
-    if "confidence" in chosen:
-        yield from export_confidence(prediction, folder / "confidence.tif")
+    for part in SHARES:
+        if part in chosen:
+            yield from export_shares(prediction, part, folder / f"{part}.tif")
 
 
-def _make(out: Path, overwrite: bool, inputs: list[Path]) -> bool:
-    """Make the folder if it is not there; True if it was made."""
+def require_folder(out: str | Path, *, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a folder that must not be exported to; see `export`.
+
+    Raises
+    ------
+    OutputError
+        If it is a prediction, holds what may not be replaced, or is no folder.
+    """
+    out = Path(out)
     if (out / "prediction.json").exists():
         raise OutputError(f"{out} is a prediction itself. Choose another folder for the exported files.")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file. Choose another name for the folder of the exported files.")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise OutputError(f"{out} is not empty. Choose another folder, or add --overwrite to write into it.")
+    for path in exported(out, *PARTS):
+        if any(Path(i).exists() and path.samefile(i) for i in inputs):
+            raise OutputError(f"{path} is one of the inputs and would be lost. Choose another folder.")
+
+
+def _make(out: Path) -> bool:
+    """Make the folder if it is not there; True if it was made."""
+    if out.is_dir():
+        return False
     try:
-        if out.is_dir():
-            if any(out.iterdir()) and not overwrite:
-                raise OutputError(f"{out} is not empty. Choose another folder, or add --overwrite to write into it.")
-            for path in exported(out, *PARTS):
-                if any(i.exists() and path.samefile(i) for i in inputs):
-                    raise OutputError(f"{path} is one of the inputs and would be lost. Choose another folder.")
-            return False
         out.mkdir(parents=True)
-    except OutputError:
-        raise
     except OSError as error:
         raise OutputError(f"The folder {out} cannot be made ({error}). Choose another place.") from error
     return True

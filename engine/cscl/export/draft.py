@@ -70,8 +70,7 @@ def draft(folder: Path, name: str) -> Generator[Path, None, None]:
                 shutil.rmtree(left, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f"{name}.", suffix=".part", dir=folder))
         yield part
-        for path in sorted(part.iterdir()):
-            path.replace(folder / path.name)
+        _move_up(part, folder)
     except CSCLError:
         raise
     except (OSError, RasterioError, DataSourceError, DataLayerError) as error:
@@ -83,6 +82,16 @@ def draft(folder: Path, name: str) -> Generator[Path, None, None]:
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _move_up(part: Path, folder: Path) -> None:
+    """Move files to where they belong; those of a folder into the one of its name, beside what else is in it."""
+    for path in sorted(part.iterdir()):
+        if path.is_dir():
+            (folder / path.name).mkdir(exist_ok=True)
+            _move_up(path, folder / path.name)
+        else:
+            path.replace(folder / path.name)
 
 
 def _shown(path: Path) -> Path:

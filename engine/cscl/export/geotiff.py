@@ -20,6 +20,7 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+from cscl.errors import InputError
 from cscl.events import Job, Note, Progress
 from cscl.grid import GeoBox, Window, tile_count, tiles
 from cscl.legend import Legend
@@ -28,8 +29,17 @@ from cscl.products import Prediction
 from .draft import draft, refuse
 from .styles import raster_style, xml_text
 
-__all__ = ["Band", "copy_cog", "export_classes", "export_confidence", "write_cog"]
+__all__ = ["SHARES", "Band", "copy_cog", "export_classes", "export_shares", "write_cog"]
 
+SHARES = {
+    "confidence": "probability of the predicted class",
+    "margin": "probability of the predicted class less that of the runner-up",
+    "probabilities": "probability of each class",
+}
+_REMEDIES = {
+    "margin": "Predict again, or leave it out.",
+    "probabilities": "Predict again with --probabilities, or leave them out.",
+}
 WINDOW_PX = 1024
 BLOCK_PX = 512
 LARGE_WINDOWS = 16
@@ -37,7 +47,7 @@ LARGE_WINDOWS = 16
 
 @dataclass(frozen=True)
 class Band:
-    """What a single-band map says about its values.
+    """What a map says about its values.
 
     Parameters
     ----------
@@ -53,6 +63,8 @@ class Band:
         Colour table; empty for none. Only for uint8.
     scale : float
         Meaning of the stored numbers: ``value = stored * scale``.
+    names : tuple of str
+        Where the map has a first axis of several bands: what each is.
     """
 
     dtype: str
@@ -61,6 +73,7 @@ class Band:
     overviews: Literal["nearest", "average"] = "nearest"
     colours: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     scale: float = 1.0
+    names: tuple[str, ...] = ()
 
 
 def write_cog(
@@ -77,7 +90,8 @@ def write_cog(
     Parameters
     ----------
     read : callable
-        Gives the values of a window, axes (y, x), in the band's dtype. Called once for each window, row by row.
+        Gives the values of a window, axes (y, x) or (band, y, x), in the band's dtype. Called once for each window,
+        row by row.
     grid : GeoBox
         Shape, transform and CRS; all are stored to full double precision.
     band : Band
@@ -133,27 +147,38 @@ def export_classes(
     return path
 
 
-def export_confidence(
-    prediction: Prediction, path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+def export_shares(
+    prediction: Prediction, what: str, path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
 ) -> Job[Path]:
-    """Write the probability of the predicted class as COG: uint8 with a scale of 1/250, 255 for no data.
+    """Write how probable classes are as COG: uint8 with a scale of 1/250, 255 for no data.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        The map.
+    what : str
+        Of `SHARES`: ``confidence`` and ``margin`` are of the predicted class, ``probabilities`` have a band for each
+        class, in the order of the legend.
+    path, overwrite, inputs
+        As for `write_cog`.
 
     Raises
     ------
+    InputError
+        If the map was made without.
     OutputError
         If the file cannot or must not be written.
     """
-    band = Band("uint8", 255, "probability of the predicted class", "average", scale=1 / 250)
-    return (
-        yield from write_cog(
-            lambda window: np.asarray(prediction.confidence[window.slices].values, np.uint8),
-            prediction.grid,
-            band,
-            path,
-            overwrite=overwrite,
-            inputs=inputs,
-        )
-    )
+    values = getattr(prediction, what)
+    if values is None:
+        raise InputError(f"The map {prediction.name} holds no {what}. {_REMEDIES[what]}")
+    names = tuple(f"probability of {c.name}" for c in prediction.legend.classes) if values.ndim == 3 else ()
+    band = Band("uint8", 255, SHARES[what], "average", scale=1 / 250, names=names)
+
+    def read(window: Window) -> NDArray[Any]:
+        return np.asarray(values[..., *window.slices].values, np.uint8)
+
+    return (yield from write_cog(read, prediction.grid, band, path, overwrite=overwrite, inputs=inputs))
 
 
 def _fill(path: Path, read: Callable[[Window], NDArray[Any]], grid: GeoBox, band: Band) -> Job[None]:
@@ -165,7 +190,7 @@ def _fill(path: Path, read: Callable[[Window], NDArray[Any]], grid: GeoBox, band
         for done, window in enumerate(tiles(shape, WINDOW_PX)):
             yield Progress(f"writing {path.name}", done, total, "window")
             values = read(window)
-            dst.write(values, 1, window=_place(window))
+            dst.write(values if band.names else values[None], window=_place(window))
             sums.append(crc32(values.tobytes()))
     yield Progress(f"writing {path.name}", total, total, "window")
     if total > LARGE_WINDOWS:
@@ -176,7 +201,7 @@ def _fill(path: Path, read: Callable[[Window], NDArray[Any]], grid: GeoBox, band
     with rasterio.open(path) as src:
         for done, window in enumerate(tiles(shape, WINDOW_PX)):
             yield Progress(f"checking {path.name}", done, total, "window")
-            if crc32(src.read(1, window=_place(window)).tobytes()) != sums[done]:
+            if crc32(src.read(window=_place(window)).tobytes()) != sums[done]:
                 raise OSError("what is read back is not what was written")
     yield Progress(f"checking {path.name}", total, total, "window")
 
@@ -186,7 +211,7 @@ def _place(window: Window) -> RasterioWindow:
 
 
 def copy_cog(plain: Path, path: Path, overviews: Literal["nearest", "average"]) -> None:
-    """Copy a GeoTIFF of one band to a cloud-optimised one.
+    """Copy a GeoTIFF to a cloud-optimised one.
 
     Raises
     ------
@@ -215,17 +240,18 @@ def _open_plain(path: Path, grid: GeoBox, band: Band) -> Any:
         driver="GTiff",
         height=grid.shape[0],
         width=grid.shape[1],
-        count=1,
+        count=len(band.names) or 1,
         dtype=band.dtype,
         nodata=band.nodata,
         crs=str(grid.crs),
         transform=grid.transform,
         **layout,
     )
-    dst.set_band_description(1, band.description)
+    for number, name in enumerate(band.names or (band.description,), 1):
+        dst.set_band_description(number, name)
     dst.update_tags(AREA_OR_POINT="Area")
     if band.scale != 1:
-        dst.scales = (band.scale,)
+        dst.scales = (band.scale,) * dst.count
     if band.colours:
         dst.write_colormap(1, {value: (*rgb, 255) for value, rgb in band.colours.items()})
     return dst

@@ -21,7 +21,8 @@ from .page import Figure, Section, Table
 from .paper import save_figure
 
 __all__ = [
-    "in_words", "part_markdown", "part_section", "result_folder", "write_figures", "write_part", "write_table",
+    "CONTENTS", "files_listed", "in_words",
+    "part_markdown", "part_section", "result_folder", "write_figures", "write_part", "write_table",
 ]  # fmt: skip
 
 CONTENTS = ".cscl-files"
@@ -56,7 +57,7 @@ def result_folder(out: str | Path, mark: str, *, overwrite: bool) -> Generator[P
     except OSError as error:
         raise OutputError(f"The folder {out} cannot be made ({error}). Choose another place.") from error
     try:
-        former = _listed(out)
+        former = files_listed(out)
         with draft(out, "result") as folder:
             yield folder
             names = sorted(path.name for path in folder.iterdir())
@@ -70,7 +71,8 @@ def result_folder(out: str | Path, mark: str, *, overwrite: bool) -> Generator[P
                 out.rmdir()
 
 
-def _listed(out: Path) -> set[str]:
+def files_listed(out: Path) -> set[str]:
+    """Names of the files of a result that `result_folder` made; none where there is no result."""
     try:
         return {name for name in (out / CONTENTS).read_text(encoding="utf-8").splitlines() if Path(name).name == name}
     except OSError:

@@ -30,7 +30,10 @@ _FILES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("probabilities.tif", "Probability of each class", ("data",)),
     ("margin.tif", "Margin between the two most probable classes", ("data", "confidence")),
     ("entropy.tif", "Entropy of the probabilities", ("data", "confidence")),
-    ("edge*.tif", "Edge strength of the embedding", ("data",)),
+    ("edge_strength.tif", "Edge strength of the embedding", ("data",)),
+    ("report/index.html", "Accuracy of the map, and its errors at boundaries", ("metadata",)),
+    ("report/errors.*", "Errors of the map", ("data",)),
+    ("report/*", "Part of the report on accuracy and boundary errors", ("metadata",)),
     ("parcels.*", "Parcels with their mapped crop", ("data",)),
     ("fields.*", "Fields: connected regions of one class", ("data",)),
     ("map.*", "The map as a page", ("overview",)),
@@ -88,6 +91,6 @@ def known_file(name: str) -> tuple[str, list[str]]:
         role, words = _BESIDE[suffix]
         return words + path.name.removesuffix(".aux.xml").removesuffix(path.suffix), [role]
     for pattern, title, roles in _FILES:
-        if fnmatch(path.name, pattern):
+        if fnmatch(name, pattern):
             return title, list(roles)
     return "", ["data" if suffix in _DATA else "graphic" if suffix == ".png" else "metadata"]

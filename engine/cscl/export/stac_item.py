@@ -77,7 +77,7 @@ def write_item(
     """
     folder = Path(folder)
     with draft(folder, ITEM) as part:
-        names = [name for name in files_of(folder) if name != ITEM]
+        names = [name for name in files_of(folder) if name != ITEM and not Path(name).name.startswith(".")]
         sums = dict(known or {})
         sums |= yield from digests(folder, [name for name in names if name not in sums])
         written = item(folder, prediction, names, sums, title=title, derived_from=derived_from)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from cscl.card import ModelCard
+from cscl.cube import SITSCube
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Progress
-from cscl.export.bundle import PARTS, About, export, exported, require_parts
+from cscl.export.bundle import PARTS, USUAL, About, Writer, export, exported, require_parts
 from cscl.export.fields import FieldOptions
 from cscl.export.maps import class_map
+from cscl.export.model_card import read_report
 from cscl.export.page import Figure
+from cscl.export.part_files import CONTENTS, files_listed
 from cscl.export.report_figures import report_figures
+from cscl.grid import require_same
 from cscl.parcels import Parcels
-from cscl.products import LabelMap, Prediction
+from cscl.products import Embedding, LabelMap, Prediction
 
-from .assess import assess
+from .assess import Assessment, assess
+from .assess_files import write_assessment
+from .edge_map import export_edge_strength
 from .judging import Judged, held_out
 from .learnt import model_of
 
@@ -27,10 +34,13 @@ __all__ = ["deliver", "with_card"]
 def deliver(
     prediction: Prediction,
     out: str | Path,
-    parts: Iterable[str] = PARTS,
+    parts: Iterable[str] = USUAL,
     *,
     parcels: Parcels | None = None,
     labels: LabelMap | None = None,
+    report: str | Path | None = None,
+    embedding: Embedding | None = None,
+    cube: SITSCube | None = None,
     model: str | Path | None = None,
     fields: FieldOptions | None = None,
     about: About | None = None,
@@ -49,7 +59,14 @@ def deliver(
     parcels : Parcels, optional
         Polygons for the parts ``parcels``, which is left out without them.
     labels : LabelMap, optional
-        Known crops: with them the figures show errors and accuracy, and not the map alone.
+        Known crops: with them the figures show errors and accuracy, and not the map alone, and the part ``report``
+        tells all that `assess` finds.
+    report : path, optional
+        Folder of ``cscl assess``, which is taken as the part ``report`` instead.
+    embedding : Embedding, optional
+        What the part ``edge strength`` shows; on the grid of the map.
+    cube : SITSCube, optional
+        The images: the report shows the worst errors on them.
     model : path, optional
         Model that made the map: where it was trained here, it is judged on the blocks that it never saw.
     fields, about
@@ -65,18 +82,33 @@ def deliver(
     Raises
     ------
     CSCLError
-        As `cscl.export.bundle.export`; and UnknownNameError for a part that there is not.
+        As `cscl.export.bundle.export`; and UnknownNameError for a part that there is not, InputError for edge strength
+        without an embedding.
     """
-    chosen = require_parts(parts)
-    figures = (yield from _figures(prediction, labels, model)) if "figures" in chosen else []
+    chosen, about = require_parts(parts), with_card(about or About(), prediction)
+    writers: dict[str, Writer] = {}
+    if "edge strength" in chosen:
+        writers["edge strength"] = _edges(prediction, embedding)
+    found = None
+    if labels is not None and ("figures" in chosen or ("report" in chosen and report is None)):
+        found = yield from _assessed(prediction, labels, model)
+    if report is not None:
+        about, whole = replace(about, report=about.report or read_report(report)), _whole(Path(report))
+        writers["report"] = lambda folder: _copied(whole, folder / "report")
+    elif found is not None:
+        judged = found
+        about = replace(about, report=about.report or judged.report.to_dict())
+        writers["report"] = lambda folder: write_assessment(
+            judged, folder / "report", prediction, cube=cube, parcels=parcels
+        )
+    figures = (yield from _figures(prediction, labels, found)) if "figures" in chosen else []
+    former = {path: path.stat().st_ino for path in exported(out, *PARTS)}
     folder = yield from export(
-        prediction, out, parcels, parts=chosen, figures=figures, fields=fields,
-        about=with_card(about or About(), prediction), overwrite=overwrite,
-        inputs=[labels.path] if labels is not None and labels.path is not None else [],
+        prediction, out, parcels, parts=chosen, figures=figures, writers=writers, fields=fields, about=about,
+        overwrite=overwrite, inputs=[labels.path] if labels is not None and labels.path is not None else [],
     )  # fmt: skip
-    drawn = [folder / f"figure_{figure.name}.png" for figure in figures]
-    lacking = {"figures", *([] if parcels is not None else ["parcels"])}
-    return [*exported(folder, *(part for part in chosen if part not in lacking)), *drawn]
+    # What was written is another file than the one of its name before, which was still there when this was made.
+    return [path for path in exported(folder, *chosen) if former.get(path) != path.stat().st_ino]
 
 
 def with_card(about: About, prediction: Prediction) -> About:
@@ -85,14 +117,43 @@ def with_card(about: About, prediction: Prediction) -> About:
     return about if model is None else replace(about, card=ModelCard.open(model))
 
 
-def _figures(prediction: Prediction, labels: LabelMap | None, model: str | Path | None) -> Job[list[Figure]]:
+def _edges(prediction: Prediction, embedding: Embedding | None) -> Writer:
+    if embedding is None:
+        raise InputError(
+            f"The edge strength of {prediction.name} cannot be exported without an embedding. Make one of the same "
+            "images with cscl embed and give it with --embedding, or leave the edge strength out."
+        )
+    require_same(prediction.grid, embedding.grid, f"The map {prediction.name} and the embedding")
+    return lambda folder: export_edge_strength(embedding, folder / "edge_strength.tif")
+
+
+def _assessed(prediction: Prediction, labels: LabelMap, model: str | Path | None) -> Job[Assessment | None]:
+    try:
+        return (yield from assess(prediction, labels, judged=_unseen(labels, model)))
+    except InputError:
+        return None  # no labelled pixel to judge by
+
+
+def _whole(report: Path) -> Path:
+    folder = report if report.is_dir() else report.parent
+    if "index.html" not in files_listed(folder):
+        raise InputError(f"{folder} does not hold all that cscl assess writes. Make it again, or leave the report out.")
+    return folder
+
+
+def _copied(report: Path, to: Path) -> Job[None]:
+    """Copy what an assessment made, and nothing else that lies beside it."""
+    yield Progress("copying the report", 0, 1, "report")
+    to.mkdir()
+    for name in sorted({*files_listed(report), CONTENTS}):
+        shutil.copyfile(report / name, to / name)
+    yield Progress("copying the report", 1, 1, "report")
+
+
+def _figures(prediction: Prediction, labels: LabelMap | None, found: Assessment | None) -> Job[list[Figure]]:
     yield Progress("drawing figures", 0, 1, "figure")
     drawn = [Figure("crop_map", class_map(prediction))]
-    if labels is not None:
-        try:
-            found = yield from assess(prediction, labels, judged=_unseen(labels, model))
-        except InputError:
-            return drawn  # no labelled pixel to judge by
+    if labels is not None and found is not None:
         drawn += report_figures(found.report, found.atlas.kinds_YX, labels.grid)
     return drawn
 

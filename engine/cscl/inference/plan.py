@@ -120,7 +120,7 @@ def plan_map(
     more = overlap(mapper.core_px, margin_px, step_px) if len(mapper.tiles) > 1 else 0.0
     there = next(place for place in (Path(out).absolute(), *Path(out).absolute().parents) if place.exists())
     height, width = pixel_size_m(cube.grid)
-    pixels, bands = cube.shape[0] * cube.shape[1], 2 + len(mapper.model.card.legend) * options.probabilities
+    pixels, bands = cube.shape[0] * cube.shape[1], 3 + len(mapper.model.card.legend) * options.probabilities
     written = pixels * mapper.finer**2 * bands
     side = min(mapper.core_px + 2 * margin_px + step_px, max(cube.shape))
     return MapPlan(
