@@ -19,7 +19,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
     if isinstance(path, list):
         return None
     place, kind = Path(path), Path(path).suffix.lower()
-    if (place / "prediction.json").is_file():
+    if (place / "prediction.json").is_file() or _is_exported(place):
         return _told(read_prediction)
     if (place / "card.json").is_file():
         return _told(read_model)
@@ -41,11 +41,11 @@ def read_season(path: str) -> list[Any]:
 
 def read_prediction(path: str) -> list[Any]:
     """Open a predicted crop map."""
-    from cscl.products import Prediction
+    from cscl.data.maps import open_map
 
     from .bridge import prediction_layer
 
-    return [prediction_layer(Prediction.open(path))]
+    return [prediction_layer(open_map(path))]
 
 
 def read_model(path: str) -> list[Any]:
@@ -70,6 +70,15 @@ def read_labels(path: str) -> list[Any]:
         raise InputError(f"Open images before the parcels {Path(path).name}: parcels are shown on their pixels.")
     panel.act(lambda: panel.data.open_labels(path))
     return NOTHING
+
+
+def _is_exported(place: Path) -> bool:
+    """Whether it is an exported crop map, or the folder of one: only these have a side-car with names."""
+    if not any(Path(f"{file}.aux.xml").is_file() for file in (place, place / "crop_map.tif")):
+        return False
+    from cscl.data.maps import exported_map
+
+    return exported_map(place) is not None
 
 
 def _scene_is_open() -> bool:

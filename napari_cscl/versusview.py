@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cscl.card import ModelCard
+from cscl.data.maps import exported_map, open_map
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Note
 from cscl.grid import GeoBox, refined, require_same, times_finer
@@ -227,8 +228,8 @@ def _second(session: Session, rival: Rival, first: Prediction) -> Job[Prediction
     source = rival.source
     if isinstance(source, Prediction):
         return source
-    if (source / "prediction.json").is_file():
-        return Prediction.open(source)
+    if (source / "prediction.json").is_file() or exported_map(source) is not None:
+        return open_map(source)
     if not (source / "card.json").is_file():
         raise InputError(
             f"{source} is neither the folder of a prediction (with prediction.json) nor of a model (with card.json). "

@@ -15,7 +15,7 @@ from cscl.errors import GridError, InputError, MissingError
 from cscl.grid import GeoBox, Window, require_same, times_finer
 from cscl.legend import Legend
 from cscl.pixelstore import OVERVIEW, open_pixels
-from cscl.raster import facts, stack
+from cscl.raster import facts, lazy_bands, stack
 from cscl.shares import PixelShares
 
 __all__ = ["AffinityMap", "Embedding", "LabelMap", "Prediction", "Scene"]
@@ -227,15 +227,15 @@ class Prediction:
             if other is not None and (other.shape != raster.shape or other.count != count):
                 raise InputError(f"{path} is not of the same map as {folder / 'classes.tif'}. Predict again.")
         return cls(
-            _lazy(folder / "classes.tif")[0],
-            _lazy(folder / "confidence.tif")[0],
+            lazy_bands(folder / "classes.tif")[0],
+            lazy_bands(folder / "confidence.tif")[0],
             grid,
             legend,
-            _lazy(many) if many.exists() else None,
+            lazy_bands(many) if many.exists() else None,
             told,
             folder.name,
             folder,
-            _lazy(margin)[0] if margin.exists() else None,
+            lazy_bands(margin)[0] if margin.exists() else None,
         )
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -320,9 +320,3 @@ def _require_there(labels: GeoBox, wanted: GeoBox, what: str) -> None:
             f"their pixels with cscl coarsen, or train with --set data.finer=1."
         )
     require_same(wanted, labels, f"The images and {what[0].lower()}{what[1:]}")
-
-
-def _lazy(path: Path) -> xr.DataArray:
-    raster = facts(path)
-    layers = [[(path, band + 1) for band in range(raster.count)]]
-    return xr.DataArray(stack(layers, raster.shape, raster.dtype))[0]

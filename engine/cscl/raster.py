@@ -125,6 +125,19 @@ def stack(layers: Sequence[Sequence[tuple[Path, int]]], shape: tuple[int, int], 
     return xr.Variable(("time", "band", "y", "x"), indexing.LazilyIndexedArray(array))
 
 
+def lazy_bands(path: str | Path) -> xr.DataArray:
+    """Open all bands of a raster, axes (band, y, x), as stored; pixels are read when asked for.
+
+    Raises
+    ------
+    MissingError, InputError
+        As `facts`.
+    """
+    raster = facts(path)
+    layers = [[(Path(path), band + 1) for band in range(raster.count)]]
+    return xr.DataArray(stack(layers, raster.shape, raster.dtype))[0]
+
+
 class _Stack(BackendArray):
     """Each read opens its files anew: GDAL data sets are not safe to share between threads or processes."""
 

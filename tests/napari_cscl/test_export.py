@@ -56,6 +56,20 @@ def test_the_chosen_parts_are_written_and_listed(mapped: Any, qtbot: Any, tmp_pa
     assert opened == [str(tmp_path / "out")]
 
 
+def test_its_own_export_opens_with_the_same_grid_ids_and_colours(mapped: Any, qtbot: Any, tmp_path: Path) -> None:
+    mapped.map.export_to(tmp_path / "out")
+    finish(mapped, qtbot)
+    (there,) = (layer for layer in mapped.viewer.layers if layer.name == MAP)
+    for place in (tmp_path / "out", tmp_path / "out" / "crop_map.tif"):
+        (here,) = mapped.viewer.open(place, plugin="napari-cscl")
+        assert np.array_equal(here.data, there.data) and np.allclose(here.scale, there.scale)
+        assert np.allclose(here.translate, there.translate)
+        assert {i: tuple(c) for i, c in here.colormap.color_dict.items() if i} == {
+            i: tuple(c) for i, c in there.colormap.color_dict.items() if i
+        }
+        assert here.features.equals(there.features)
+
+
 def test_a_former_export_is_replaced_only_when_asked_and_whole(
     mapped: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

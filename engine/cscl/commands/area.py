@@ -15,12 +15,12 @@ __all__ = ["area", "area_arguments", "sample", "sample_arguments"]
 
 def sample(args: Arguments) -> None:
     """Draw a stratified sample of a map and write it as points to be filled in."""
+    from cscl.data.maps import open_map
     from cscl.inference.sample import RECORD, SampleOptions, draw_sample, write_sample
-    from cscl.products import Prediction
     from cscl.results import require_place
 
     require_place(Path(args.out), RECORD, overwrite=args.overwrite)
-    drawn = drive(draw_sample(Prediction.open(args.prediction), read_fields(args, SampleOptions)), args.quiet)
+    drawn = drive(draw_sample(open_map(args.prediction), read_fields(args, SampleOptions)), args.quiet)
     job = write_sample(drawn, args.out, show_class=args.show_class, overwrite=args.overwrite)
     folder = drive(job, args.quiet)
     if args.quiet:
@@ -32,14 +32,14 @@ def sample(args: Arguments) -> None:
 
 def area(args: Arguments) -> None:
     """Estimate areas and accuracy of a map from a sample that was filled in."""
+    from cscl.data.maps import open_map
     from cscl.inference.area import AreaOptions, estimate_areas
     from cscl.inference.area_files import MARK, area_part, write_area
     from cscl.inference.filled_sample import read_sample
-    from cscl.products import Prediction
     from cscl.results import require_place
 
     require_place(Path(args.out), MARK, overwrite=args.overwrite)
-    prediction, filled = Prediction.open(args.prediction), read_sample(args.sample)
+    prediction, filled = open_map(args.prediction), read_sample(args.sample)
     result = drive(estimate_areas(prediction, filled, read_fields(args, AreaOptions)), args.quiet)
     page = drive(write_area(result, args.out, overwrite=args.overwrite), args.quiet)
     if not args.quiet:

@@ -20,6 +20,7 @@ FLATTERED = (
 
 def assess(args: Arguments) -> None:
     """Compare a map with labels, and write what that shows."""
+    from cscl.data.maps import open_map
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.data.scenes import LabelOptions, open_labels, open_parcels
     from cscl.grid import Window, require_same
@@ -27,11 +28,10 @@ def assess(args: Arguments) -> None:
     from cscl.inference.assess_files import MARK, write_assessment
     from cscl.inference.judging import everything, held_out
     from cscl.inference.learnt import model_of, model_that_learnt_from
-    from cscl.products import Prediction
     from cscl.results import require_place
 
     require_place(Path(args.out), MARK, overwrite=args.overwrite)
-    prediction, labelling = Prediction.open(args.prediction), read_fields(args, LabelOptions)
+    prediction, labelling = open_map(args.prediction), read_fields(args, LabelOptions)
     labels = open_labels(args.labels, prediction.grid, labelling, known=prediction.legend)
     model = model_that_learnt_from(prediction, labels.grid)
     if model is not None and not args.held_out_of:

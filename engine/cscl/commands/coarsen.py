@@ -14,10 +14,10 @@ __all__ = ["coarsen", "coarsen_arguments"]
 
 def coarsen(args: Arguments) -> None:
     """Join the pixels of a map."""
+    from cscl.data.maps import open_map
     from cscl.inference import coarsen as job
-    from cscl.products import Prediction
 
-    prediction, options = Prediction.open(args.prediction), read_fields(args, job.CoarsenOptions)
+    prediction, options = open_map(args.prediction), read_fields(args, job.CoarsenOptions)
     drive(job.coarsen(prediction, args.out, options, overwrite=args.overwrite), args.quiet)
     print(args.out)
 

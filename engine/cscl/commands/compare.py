@@ -20,17 +20,17 @@ FLATTERED = (
 
 def compare(args: Arguments) -> None:
     """Compare two maps with the same labels, and write what that shows."""
+    from cscl.data.maps import open_map
     from cscl.data.scenes import LabelOptions, open_labels
     from cscl.errors import InputError
     from cscl.inference.learnt import model_that_learnt_from
     from cscl.inference.look import BlockOptions
     from cscl.inference.versus import held_out_of_all, versus
     from cscl.inference.versus_files import MARK, write_versus
-    from cscl.products import Prediction
     from cscl.results import require_place
 
     require_place(Path(args.out), MARK, overwrite=args.overwrite)
-    first, second = Prediction.open(args.first), Prediction.open(args.second)
+    first, second = open_map(args.first), open_map(args.second)
     names = tuple(args.names or (first.name, second.name))
     if names[0] == names[1]:
         raise InputError(f"Both maps are called {names[0]}. Give them names of their own: --names BEFORE AFTER.")

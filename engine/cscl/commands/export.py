@@ -23,6 +23,7 @@ __all__ = ["export", "export_arguments"]
 
 def export(args: Arguments) -> None:
     """Write parts of a map; of a model and images, make the map first."""
+    from cscl.data.maps import open_map
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.export.bundle import require_folder
 
@@ -35,7 +36,7 @@ def export(args: Arguments) -> None:
     cube = open_cube(args.images, read_fields(args, ReadOptions)) if args.images else None
     if not is_model or cube is None:
         embedding = Embedding.open(args.embedding) if args.embedding else None
-        _deliver(args, parts, Prediction.open(args.source), cube, embedding)
+        _deliver(args, parts, open_map(args.source), cube, embedding)
     else:
         with _mapped(args, cube, parts) as (prediction, embedding):
             _deliver(args, parts, prediction, cube, embedding)

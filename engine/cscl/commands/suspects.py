@@ -89,14 +89,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _opened(args: Arguments, mark: str, *, classes: bool) -> tuple[Any, Any, Any]:
     """Open prediction, label map and parcels, after a look at the place of the result."""
+    from cscl.data.maps import open_map
     from cscl.data.scenes import LabelOptions, is_vector, label_map, open_labels, open_parcels
     from cscl.errors import InputError
     from cscl.inference.suspects import NO_PARCELS
-    from cscl.products import Prediction
     from cscl.results import require_place
 
     require_place(Path(args.out), mark, overwrite=args.overwrite)
-    prediction, options = Prediction.open(args.prediction), read_fields(args, LabelOptions)
+    prediction, options = open_map(args.prediction), read_fields(args, LabelOptions)
     if Path(args.labels).exists() and not is_vector(args.labels):
         raise InputError(NO_PARCELS.format(args.labels))
     if not Path(args.labels).exists() or (classes and options.class_column is None):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cscl.card import ModelCard
 from cscl.data.datasets import is_dataset, open_dataset
+from cscl.data.maps import exported_map, open_map
 from cscl.data.readers import ReadOptions, open_cube
 from cscl.errors import MissingError
 from cscl.legend import Legend
@@ -33,8 +34,8 @@ def describe(path: str | Path, reading: ReadOptions | None = None) -> Iterator[s
         raise MissingError(f"There is nothing at {path}.")
     if (path / "card.json").is_file():
         yield from describe_model(ModelCard.open(path))
-    elif (path / "prediction.json").is_file():
-        yield from _prediction(Prediction.open(path))
+    elif (path / "prediction.json").is_file() or exported_map(path) is not None:
+        yield from _prediction(open_map(path))
     elif is_dataset(path):
         yield from open_dataset(path).iter_lines()
     elif path.is_file() and is_vector(path) and not is_stac(path):
@@ -109,8 +110,9 @@ def _prediction(prediction: Prediction) -> Iterator[str]:
     rows, cols = prediction.grid.shape
     facts = prediction.facts
     yield f"{prediction.name}: prediction of {rows} x {cols} pixels, {prediction.grid.crs}"
-    yield f"  images      {facts.get('images')}, {len(facts.get('dates', []))} dates"
-    yield f"  model       {facts.get('model')} ({facts.get('model_folder')})"
+    if facts:
+        yield f"  images      {facts.get('images')}, {len(facts.get('dates', []))} dates"
+        yield f"  model       {facts.get('model')} ({facts.get('model_folder')})"
     if facts.get("sharpened"):
         yield f"  sharpened   {facts['sharpened']} times by {facts['sharpened_by']}"
     yield from _legend(prediction.legend)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import rasterio
-from defusedxml import ElementTree as ET
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+from cscl.data.attributes import read_attributes
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Progress
 from cscl.grid import tile_count, tiles
@@ -44,7 +44,7 @@ def class_counts(path: str | Path, legend: Legend) -> Job[dict[int, int]]:
 
     The id of pixels without a class counts all that is no class.
     """
-    told = _told(Path(f"{path}.aux.xml"))
+    told = _told(path)
     with rasterio.open(path) as src:
         shape = src.height, src.width
         if told is None or not set(legend.ids) <= set(told):
@@ -58,17 +58,11 @@ def class_counts(path: str | Path, legend: Legend) -> Job[dict[int, int]]:
     return {**known, legend.ignore: shape[0] * shape[1] - sum(known.values())}
 
 
-def _told(path: Path) -> dict[int, int] | None:
-    """Read the counts that the attribute table beside a map holds; None without such a table."""
-    if not path.is_file():
-        return None
+def _told(path: str | Path) -> dict[int, int] | None:
+    """Return the counts that the attribute table of a map holds; None without such a table."""
     try:
-        root = ET.fromstring(path.read_bytes())
-        names = [field.findtext("Name") for field in root.iter("FieldDefn")]
-        value, count = names.index("Value"), names.index("Count")
-        rows = ([cell.text or "" for cell in row.iter("F")] for row in root.iter("Row"))
-        return {int(row[value]): int(row[count]) for row in rows}
-    except (ET.ParseError, ValueError, IndexError):
+        return {int(row["Value"]): int(row["Count"]) for row in read_attributes(path) or ()} or None
+    except (KeyError, ValueError):
         return None
 
 

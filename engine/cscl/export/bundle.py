@@ -148,6 +148,8 @@ def export(
         )
     sources = [*map(Path, inputs), *([parcels.path] if parcels is not None and parcels.path is not None else [])]
     require_folder(out, overwrite=overwrite, inputs=sources)
+    if prediction.path is not None and out.exists() and out.samefile(prediction.path):
+        raise OutputError(f"{out} holds the very map that is exported. Choose another folder.")
     made = _make(out)
     former = files_listed(out / "report")
     try:

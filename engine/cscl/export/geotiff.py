@@ -29,8 +29,9 @@ from cscl.products import Prediction
 from .draft import draft, refuse
 from .styles import raster_style, xml_text
 
-__all__ = ["SHARES", "Band", "copy_cog", "export_classes", "export_shares", "write_cog"]
+__all__ = ["CROPS", "SHARES", "Band", "copy_cog", "export_classes", "export_shares", "write_cog"]
 
+CROPS = "predicted crop class"
 SHARES = {
     "confidence": "probability of the predicted class",
     "margin": "probability of the predicted class less that of the runner-up",
@@ -117,7 +118,7 @@ def write_cog(
 
 def export_classes(
     prediction: Prediction, path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = (),
-    description: str = "predicted crop class",
+    description: str = CROPS,
 ) -> Job[Path]:  # fmt: skip
     """Write the crop map: class ids as COG, class names and counts in ``.aux.xml``, a QGIS style in ``.qml``.
 
