@@ -1,7 +1,7 @@
 # Two commands on a fresh machine; each does all of its own set-up, once:
 #   make demo    run the whole chain on simulated data     QUICK=1  a small form of it     OUT=folder  where it writes
 #   make test    run the tests                             ARGS="-k grid -x"  what pytest is told besides
-#   make bench   speed and memory
+#   make bench   speed and memory, an hour or two    ARGS="--quick"  some minutes; "--list", "--only affinity", "--keep"
 #   make sample-model  the models in sample_data anew
 # Set-up:  TORCH=cpu (or cu126, ...)  that build of torch from download.pytorch.org; left empty, the one on PyPI
 #          PYTHON=python3.12          the Python, 3.11 or newer, that .venv is made with
@@ -35,16 +35,9 @@ test: $(READY)
 	  set -- xvfb-run -a -s "-screen 0 1600x1000x24" "$$@"; fi; \
 	"$$@"
 
-# Speed and memory, side by side with the plain forms, then how the window answers; takes some twenty minutes and 10 GB
-# of memory. How a whole large scene goes through the window takes longer: tests/benchmarks/bench_large.py.
+# Speed and memory, side by side with naive forms and compared with what was kept: docs/speed.md says how to read it.
 bench: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_affinity.py
-	$(BIN)/python tests/benchmarks/bench_engine.py
-	@set --; \
-	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xvfb-run >/dev/null; then \
-	  set -- xvfb-run -a -s "-screen 0 1600x1000x24"; fi; \
-	for each in bench_window bench_clicks bench_boundary bench_plugin; do \
-	  "$$@" $(BIN)/python -W ignore tests/benchmarks/$$each.py || exit 1; done
+	@$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 # The two models in sample_data, from the season there; two minutes on one core. They change a little with torch.
 SEASON := sample_data/season

@@ -1,8 +1,6 @@
 """Time from an act in the Boundary panel to the screen that answers it, on a map with known kinds of mistakes.
 
-    python tests/benchmarks/bench_boundary.py [--size 2048] [--classes 14] [--parcel 32] [--times 20] [--json FILE]
-
-Needs a screen, virtual (xvfb-run -a -s "-screen 0 1600x1000x24") or real. Real mouse clicks and key strokes. Handled is
+Real mouse clicks and key strokes. Handled is
 when map, plot, matrix and tables hold what was asked for; on screen is the first frame swapped after it was painted
 since; sure is when the intervals of the accuracy by distance, which come last, are known. Work is the processor's time
 up to the screen, of all threads, drawing by software included: it does not depend on what else the machine does.
@@ -10,12 +8,9 @@ up to the screen, of all threads, drawing by software included: it does not depe
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 os.environ["NAPARI_CONFIG"] = ""  # the user's own settings stay out of it
@@ -24,11 +19,12 @@ import napari
 import numpy as np
 import xarray as xr
 from affine import Affine
-from bench_clicks import Frames, settle
 from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from suite import Figures, Settings
+from windows.clicks import Frames, p95, settle
 
 from cscl.cube import Radiometry, SITSCube
 from cscl.grid import make_grid
@@ -37,7 +33,7 @@ from cscl.products import LabelMap, Prediction
 from napari_cscl.bridge import labels_layer, prediction_layer, season_layer
 from napari_cscl.widgets.dock import CSCLDock
 
-TARGET_MS = 200
+CLASSES, PARCEL_PX, TIMES = 14, 32, 20
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -142,14 +138,15 @@ def window(size: int, classes: int, parcel: int) -> tuple[Any, float]:
     return dock, time.perf_counter() - began
 
 
-def measure(dock: Any, times: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Do each act again and again; milliseconds, axes (time, stage)."""
-    panel, acts = dock.boundary, Acts(dock)
+def measure(size_px: int, settings: Settings) -> Mapping[str, Figures]:
+    """Do each act again and again; seconds to the screen, and the other stages beside them."""
+    dock, found_s = window(size_px, CLASSES, PARCEL_PX)
+    panel, acts, parts = dock.boundary, Acts(dock), {"find errors": Figures([found_s])}
     frames = Frames(dock.viewer.window._qt_viewer.canvas.native)
     for name, act in acts.everything().items():
         panel.reset.click()
         rows = []
-        for number in range(times + 2):
+        for number in range(TIMES + 2):
             while not panel.at_rest:
                 QApplication.processEvents()
             settle(0.3)
@@ -166,39 +163,9 @@ def measure(dock: Any, times: int) -> Iterator[tuple[str, np.ndarray]]:
                 QApplication.processEvents()
             if number >= 2:  # the first ones make layers
                 rows.append((handled, on_screen, time.perf_counter() - began, worked))
-        yield name, 1e3 * np.array(rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=2048, help="pixels across the scene")
-    parser.add_argument("--classes", type=int, default=14)
-    parser.add_argument("--parcel", type=int, default=32, help="pixels across a parcel")
-    parser.add_argument("--times", type=int, default=20, help="how often each act is done")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    options = parser.parse_args()
-    dock, seconds = window(options.size, options.classes, options.parcel)
-    atlas = dock.boundary.atlas
-    print(f"{options.size} x {options.size}, {options.classes} classes, {len(atlas.parcels)} parcels, "
-          f"{len(atlas.edges)} edges; errors found in {seconds:.1f} s")  # fmt: skip
-    print(
-        "| act | handled: median, p95 | on screen: median, p95 | sure: median | work: median |\n|---|---|---|---|---|"
-    )
-    figures = {}
-    for name, ms in measure(dock, options.times):
-        (handled, shown, sure, work), (handled_95, shown_95, *_) = np.median(ms, 0), np.percentile(ms, 95, 0)
-        print(
-            f"| {name} | {handled:.0f}, {handled_95:.0f} | {shown:.0f}, {shown_95:.0f} | {sure:.0f} | {work:.0f} |",
-            flush=True,
-        )
-        figures[name] = {"handled": [handled, handled_95], "on screen": [shown, shown_95], "sure": sure, "work": work}
-    worst = max(figure["on screen"][1] for figure in figures.values())
-    met = "met" if worst <= TARGET_MS else "missed"
-    print(f"on screen within {TARGET_MS} ms, p95: {met}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        handled, shown, sure, work = np.array(rows).T
+        medians = {"handled_ms": handled, "sure_ms": sure, "work_ms": work}
+        more = {what: 1e3 * float(np.median(seconds)) for what, seconds in medians.items()}
+        parts[name] = Figures(shown.tolist(), more={**p95(shown), **more})
     dock.viewer.close()
-
-
-if __name__ == "__main__":
-    main()
+    return parts

@@ -1,4 +1,4 @@
-"""How the window answers while a model trains; run with ``make bench`` or under a virtual screen.
+"""How the window answers while a model trains.
 
 A timer of 10 ms notes how late it fires: that is how long the event loop was busy with something else. The picture is
 panned and the dates run through, first alone, then while the sample season is trained on, with the live curve shown.
@@ -6,21 +6,21 @@ panned and the dates run through, first alone, then while the sample season is t
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from suite import Figures, Settings
 
-TICK_MS = 10
-TARGET_P95_MS, TARGET_P99_MS = 75, 200  # while training, on two cores
+TICK_MS, SECONDS = 10, 30.0
 
 
 class Lateness:
-    """Gaps between the firings of a timer, milliseconds."""
+    """Gaps between the firings of a timer, seconds."""
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
@@ -34,18 +34,14 @@ class Lateness:
 
     def _fired(self) -> None:
         now = time.perf_counter()
-        self.gaps.append(1000 * (now - self._last))
+        self.gaps.append(now - self._last)
         self._last = now
 
-    def said(self) -> str:
-        """Say what was measured."""
+    def figures(self) -> Figures:
+        """Return what was measured after the first few."""
         gaps = np.array(self.gaps[5:])
-        median, p95, p99 = np.percentile(gaps, (50, 95, 99))
-        met = p95 < TARGET_P95_MS and p99 < TARGET_P99_MS
-        return (
-            f"median {median:.0f}, p95 {p95:.0f}, p99 {p99:.0f}, longest {gaps.max():.0f} ms ({len(gaps)} gaps); "
-            f"p95 under {TARGET_P95_MS} and p99 under {TARGET_P99_MS} ms: {'met' if met else 'missed'}"
-        )
+        more = {f"p{p}_ms": 1e3 * float(np.percentile(gaps, p)) for p in (95, 99)}
+        return Figures(gaps.tolist(), more=more)
 
 
 def watch(viewer: Any, seconds: float, going_on: Any = lambda: True) -> Lateness:
@@ -65,11 +61,8 @@ def watch(viewer: Any, seconds: float, going_on: Any = lambda: True) -> Lateness
     return lateness
 
 
-def main() -> None:
+def measure(work: int, settings: Settings) -> Mapping[str, Figures]:
     """Measure idle, then in training."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of each measurement (default: 30)")
-    seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
         import napari
@@ -81,17 +74,14 @@ def main() -> None:
         viewer.open_sample("napari-cscl", "simulated_season")
         _, dock = viewer.window.add_plugin_dock_widget("napari-cscl", "CSCL")
         watch(viewer, 3)  # shaders and files are made ready
-        print(f"nothing else:   {watch(viewer, seconds).said()}")
+        parts = {"nothing else": watch(viewer, SECONDS).figures()}
         dock.pages.turn_to(dock.train)
         dock.train.train_into(Path(folder) / "model", Recipe().with_settings(["train.steps=100000"]), (False, True))
         while not dock.train.curves.curves:  # reading and splitting are over
             watch(viewer, 0.2)
-        print(f"while training: {watch(viewer, seconds, lambda: dock.runner.busy).said()}")
+        parts["while training"] = watch(viewer, SECONDS, lambda: dock.runner.busy).figures()
         dock.cancel()
         while dock.runner.busy:
             watch(viewer, 0.1)
         viewer.close()
-
-
-if __name__ == "__main__":
-    main()
+        return parts

@@ -1,4 +1,4 @@
-"""How well the offset of outlines is found: ``python tests/benchmarks/bench_align.py`` (some ten minutes).
+"""How well the offset of outlines is found: ``python tests/benchmarks/outline_offsets.py`` (some ten minutes).
 
 Simulated seasons whose outlines are moved by 0, 2.5, 5, 10 and 15 m in random directions, each by 5 m (sd) by itself
 besides, 3 % of the crops declared wrongly, with clouds. Each run is printed. Two truths are told apart: the offset

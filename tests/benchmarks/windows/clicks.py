@@ -1,18 +1,15 @@
 """Time from a click on the canvas to the affinity that answers it: in the handler, and until the frame is on screen.
 
-    python tests/benchmarks/bench_clicks.py [--size 1024] [--features 64] [--clicks 40] [--two] [--json FILE]
-
-Needs a screen, virtual (xvfb-run -a -s "-screen 0 1600x1000x24") or real. A random embedding takes the place of a
+A random embedding takes the place of a
 model's; the season, the labels and all layers of the panel are in the viewer. The handler is all that happens from the
 press of the button to the return of its release; the frame is the first one that is swapped after it has been painted.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from suite import Figures, Settings
 
 from cscl.cube import Radiometry, SITSCube
 from cscl.events import run
@@ -40,8 +38,7 @@ from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.looking import Lens, Seen
 from napari_cscl.widgets.dock import CSCLDock
 
-TARGET_HANDLER_MS, TARGET_SCREEN_MS = 40, 150
-PARCEL_PX = 32
+CLICKS, PARCEL_PX = 40, 32
 
 
 def scene(size_px: int) -> tuple[SITSCube, LabelMap]:
@@ -101,8 +98,8 @@ def click(canvas: Any, place: QPoint) -> None:
     QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=place)
 
 
-def measure(size_px: int, features: int, clicks: int, two: bool) -> dict[str, np.ndarray]:
-    """Click at random places; milliseconds of each click, by stage."""
+def measure(two: bool, features: int, size_px: int, settings: Settings) -> Mapping[str, Figures]:
+    """Click at random places, with one model or two side by side; seconds of each click, by stage."""
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1500, 950)
     dock = CSCLDock(viewer)
@@ -118,7 +115,7 @@ def measure(size_px: int, features: int, clicks: int, two: bool) -> dict[str, np
     canvas = viewer.window._qt_viewer.canvas.native
     frames, rng, rows = Frames(canvas), np.random.default_rng(0), []
     centre, reach = canvas.rect().center(), min(canvas.width() // (1 + two), canvas.height()) // 3
-    for number in range(clicks + 5):
+    for number in range(CLICKS + 5):
         settle(0.25)
         place = centre + QPoint(*(int(v) for v in rng.integers(-reach, reach, 2)))
         QTest.mouseMove(canvas, place)
@@ -131,7 +128,12 @@ def measure(size_px: int, features: int, clicks: int, two: bool) -> dict[str, np
         if number >= 5:  # the first ones make the layers
             rows.append((handled, painted, swapped))
     viewer.close()
-    return dict(zip(("handler", "painted", "on screen"), 1e3 * np.array(rows).T, strict=True))
+    stages = zip(("handler", "painted", "on screen"), np.array(rows).T, strict=True)
+    return {stage: Figures(seconds.tolist(), more=p95(seconds)) for stage, seconds in stages}
+
+
+def p95(seconds: np.ndarray) -> dict[str, float]:
+    return {"p95_ms": 1e3 * float(np.percentile(seconds, 95))}
 
 
 def settle(seconds: float) -> None:
@@ -139,27 +141,3 @@ def settle(seconds: float) -> None:
     while time.perf_counter() < until:
         QApplication.processEvents()
         time.sleep(0.005)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=1024, help="pixels across the scene")
-    parser.add_argument("--features", type=int, default=64)
-    parser.add_argument("--clicks", type=int, default=40)
-    parser.add_argument("--two", action="store_true", help="two models side by side")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
-    options = parser.parse_args()
-    times = measure(options.size, options.features, options.clicks, options.two)
-    print(f"{options.size} x {options.size} x {options.features}, {'two models' if options.two else 'one model'}")
-    print("| stage | median ms | p95 ms |\n|---|---|---|")
-    figures = {name: [float(np.median(ms)), float(np.percentile(ms, 95))] for name, ms in times.items()}
-    for name, (median, p95) in figures.items():
-        print(f"| {name} | {median:.0f} | {p95:.0f} |")
-    met = figures["handler"][1] <= TARGET_HANDLER_MS and figures["on screen"][1] <= TARGET_SCREEN_MS
-    print(f"p95 of at most {TARGET_HANDLER_MS} and {TARGET_SCREEN_MS} ms: {'met' if met else 'missed'}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

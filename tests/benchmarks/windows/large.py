@@ -1,27 +1,27 @@
 """A large scene through the window, act by act: time, the longest time the window did not answer, and memory.
 
-    python tests/benchmarks/bench_large.py [--size 4000] [--features 64] [--dates 6] [--folder FOLDER]
-
-Needs a screen, virtual (xvfb-run -a -s "-screen 0 1600x1000x24") or real. The scene is the tests' toy scene, repeated;
+The scene is the tests' toy scene, repeated;
 its model is the default network of so many features, hardly trained: speed does not depend on what it has learnt.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from suite import Figures, Settings
+from suite.measuring import peak_mb, reset_peak
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 TICK_MS, PATCH_PX, PARCEL_PX = 5, 500, 20
+DATES, FEATURES = 6, 64
 
 
 def write_scene(folder: Path, size_px: int, dates: int) -> None:
@@ -69,12 +69,12 @@ class Acts:
     """Runs one act after another with the event loop, and notes what each of them took."""
 
     def __init__(self) -> None:
-        print("| act | s | longest gap s | memory MB | peak MB |\n|---|---|---|---|---|", flush=True)
+        self.parts: dict[str, Figures] = {}
 
     def __call__(self, name: str, begin: Callable[[], Any], over: Callable[[], bool], limit_s: float = 3600) -> None:
         from qtpy.QtWidgets import QApplication
 
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        before = reset_peak()
         start = last = time.perf_counter()
         longest = 0.0
         begin()
@@ -86,16 +86,13 @@ class Acts:
             if quiet is None and over():
                 quiet = now
             if now - start > limit_s:
-                print(f"{name}: not over after {limit_s:.0f} s")
-                break
+                raise TimeoutError(f"{name}: not over after {limit_s:.0f} s")
             time.sleep(TICK_MS / 1000)
         took = (quiet or time.perf_counter()) - start
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-        memory, peak = (int(status[key].split()[0]) / 1000 for key in ("VmRSS", "VmHWM"))
-        print(f"| {name} | {took:.2f} | {longest:.2f} | {memory:.0f} | {peak:.0f} |", flush=True)
+        self.parts[name] = Figures([took], peak_mb(before), more={"longest_gap_s": longest})
 
 
-def through(folder: Path, model: Path) -> None:
+def through(folder: Path, model: Path) -> Mapping[str, Figures]:
     """Open, look, pick, predict, find errors."""
     import napari
     from qtpy.QtWidgets import QApplication
@@ -128,24 +125,12 @@ def through(folder: Path, model: Path) -> None:
     acts("another panel", lambda: dock.pages.turn_to(dock.profiles), lambda: True)
     acts("click for a profile", lambda: dock.profiles.picked(500, 500, frozenset()), lambda: not runner.busy)
     acts("close", viewer.close, lambda: True)
+    return acts.parts
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=4000, help="pixels across the scene")
-    parser.add_argument("--features", type=int, default=64)
-    parser.add_argument("--dates", type=int, default=6)
-    parser.add_argument("--folder", type=Path, help="keep the scene and the model here, or take them from here")
-    options = parser.parse_args()
+def measure(size_px: int, settings: Settings) -> Mapping[str, Figures]:
+    """Write a scene and a model, and go through with them."""
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["NAPARI_CONFIG"] = str(Path(scratch) / "settings.yaml")
-        folder = options.folder or Path(scratch)
-        if not (folder / "parcels.gpkg").exists():
-            write_scene(folder, options.size, options.dates)
-        model = folder / "model" if (folder / "model").exists() else write_model(folder, options.features)
-        print(f"{options.size} x {options.size} pixels, {options.dates} dates, {options.features} features")
-        through(folder, model)
-
-
-if __name__ == "__main__":
-    main()
+        write_scene(Path(scratch), size_px, DATES)
+        return through(Path(scratch), write_model(Path(scratch), FEATURES))
