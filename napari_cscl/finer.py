@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cscl.cube import SITSCube
 from cscl.data.scenes import require_room
 from cscl.errors import InputError
 from cscl.events import Job, Note
 from cscl.grid import GeoBox, pixel_size_m, same
 from cscl.parcels import Parcels, rasterising
-from cscl.products import LabelMap, Prediction
+from cscl.products import Embedding, LabelMap, Prediction
 
 __all__ = ["deliver_map", "labels_at", "require_polygons"]
 
@@ -52,19 +53,22 @@ def require_polygons(labels: LabelMap, parcels: Parcels | None, grid: GeoBox) ->
 
 def deliver_map(
     prediction: Prediction, out: Path, parts: Sequence[str], labels: LabelMap | None, parcels: Parcels | None,
-    model: Path | None,
+    model: Path | None, *, cube: SITSCube | None = None, embedding: Embedding | None = None,
 ) -> Job[list[Path]]:  # fmt: skip
-    """Export parts of a map, whose figures are judged by labels at its own pixels, as `cscl.inference.deliver` does.
+    """Export parts of a map, which is judged by labels at its own pixels, as `cscl.inference.deliver` does.
 
-    Where labels cannot be had at these, the figures show the map alone, and a warning says so.
+    Where labels cannot be had at these, the figures show the map alone, there is no report, and a warning says so.
     """
     from cscl.inference.deliver import deliver
 
-    if labels is not None and "figures" in parts:
+    if labels is not None and {"figures", "report"} & set(parts):
         try:
             labels = yield from labels_at(labels, parcels, prediction.grid)
         except InputError as error:
-            yield Note(f"The figures show the map alone. {error}", warning=True)
+            yield Note(f"The figures show the map alone, and there is no report. {error}", warning=True)
             labels = None
-    job = deliver(prediction, out, parts, parcels=parcels, labels=labels, model=model, overwrite=True)
+    job = deliver(
+        prediction, out, parts, parcels=parcels, labels=labels, model=model, cube=cube, embedding=embedding,
+        overwrite=True,
+    )  # fmt: skip
     return (yield from job)

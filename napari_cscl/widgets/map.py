@@ -23,9 +23,9 @@ from qtpy.QtWidgets import (
 from cscl.card import affinity_folder
 from cscl.data.scenes import require_room
 from cscl.events import Event, Job, Note
-from cscl.export.bundle import exported
-from cscl.grid import GeoBox, refined
-from cscl.products import Prediction
+from cscl.export.bundle import ON_REQUEST, exported
+from cscl.grid import GeoBox, refined, same
+from cscl.products import Embedding, Prediction
 from napari_cscl.bridge import LayerData, confidence_layer, prediction_layer, role_of
 from napari_cscl.finer import deliver_map
 from napari_cscl.session import Model
@@ -56,13 +56,18 @@ PARTS = {
         "Crop map", "GeoTIFF with class names and colours, styles beside it, and the legend as CSV", ["crop map"]
     ),
     "confidence": (
-        "Confidence", "GeoTIFF of the probability of the predicted class, stored as 0 to 250", ["confidence"]
+        "Confidence",
+        "GeoTIFF of the probability of the predicted class, and of its margin over the runner-up, stored as 0 to 250",
+        ["confidence", "margin"],
     ),
     "parcels": (
         "Parcels", "GeoPackage and GeoParquet: the parcels with their majority crop, its share and confidence",
         ["parcels"],
     ),
     "fields": ("Fields", "GeoPackage: outlines of the fields that the map shows, with crop and area", ["fields"]),
+    "report": (
+        "Report", "Page, tables and layers for a GIS: accuracy, and errors at boundaries", ["report"]
+    ),
     "figures": (
         "Figures", "PNG: the map; with labels also its errors, accuracy by distance, and confusion of crops",
         ["figures"],
@@ -71,6 +76,12 @@ PARTS = {
     "metadata": (
         "Metadata", "A card of the model, a catalogue entry (STAC), and checksums of all files",
         ["model card", "catalogue", "checksums"],
+    ),
+    "probabilities": (
+        "All probabilities", "GeoTIFF with a band for each class, stored as 0 to 250: a large file", ["probabilities"]
+    ),
+    "edge strength": (
+        "Edge strength", "GeoTIFF: where neighbouring pixels differ in what the network sees", ["edge strength"]
     ),
 }  # fmt: skip
 NO_FOLDER = "Choose a folder first."
@@ -120,6 +131,8 @@ class MapPanel(Panel):
             "A layer above the map: the probability of the predicted crop, from dark (0) to bright (1)"
         )
         self.sure.setChecked(recall("show_confidence", False))
+        self.every = QCheckBox("Keep all probabilities")
+        self.every.setToolTip("Write the probability of every class, too, for an export of them")
         self.back = QPushButton("Back to the former map")
         self.back.setToolTip("Show the map before the last prediction again; press once more for the newer one")
         self.warning = words()
@@ -127,6 +140,7 @@ class MapPanel(Panel):
         return group(
             "Map",
             form(("Pixels", self.pixels), ("Sharpen", self.rounds)),
+            self.every,
             self.predict,
             self.sure,
             self.warning,
@@ -140,7 +154,7 @@ class MapPanel(Panel):
         self.folder.setToolTip("Where the files go; it is made if it is not there")
         self.browse = QPushButton("Browse ...")
         self.browse.setToolTip("Choose a folder")
-        chosen = recall("export_parts", list(PARTS))
+        chosen = recall("export_parts", [part for part in PARTS if part not in ON_REQUEST])
         self.parts = {part: QCheckBox(title) for part, (title, *_) in PARTS.items()}
         for part, box in self.parts.items():
             box.setToolTip(PARTS[part][1])
@@ -185,10 +199,10 @@ class MapPanel(Panel):
         if self.pixels.isEnabled() and self._is_finer():
             self.pixels.setEnabled(False)
             self.pixels.setToolTip(FINER_BY_ITSELF)
-        parcels = self.session.parcels is not None
-        box = self.parts["parcels"]
-        box.setEnabled(parcels)
-        box.setToolTip(PARTS["parcels"][1] if parcels else "Open parcels as polygons first.")
+        for part, box in self.parts.items():
+            missing = self._lacks(part)
+            box.setEnabled(not missing)
+            box.setToolTip(missing or PARTS[part][1])
         lacking = NO_FOLDER if not self.folder.text().strip() else "" if self._chosen() else "Choose a part first."
         if self.export.isEnabled() and lacking:
             self.export.setEnabled(False)
@@ -208,7 +222,10 @@ class MapPanel(Panel):
         if session.cube is None or session.model is None:
             return
         finer: dict[str, Any] = PIXELS[self.pixels.currentText()]
-        options = PredictOptions(tile_px=preferences().tile_px, blend_px=16, sharpen=self.rounds.value(), **finer)
+        options = PredictOptions(
+            tile_px=preferences().tile_px, blend_px=16, sharpen=self.rounds.value(),
+            probabilities=self.every.isChecked(), **finer,
+        )  # fmt: skip
         grid = refined(session.cube.grid, session.model.card.finer * options.finer)
         require_room(grid, "The layers of the map", SHOWN_BYTES)
         job = predict(
@@ -316,20 +333,45 @@ class MapPanel(Panel):
         self.written.hide()
         self.open.hide()
         model = session.model.folder if session.model is not None else None
-        job = deliver_map(session.prediction, Path(folder), self._chosen(), session.labels, session.parcels, model)
-        self.dock.run(job, "Exporting", self._exported)
+        job = deliver_map(
+            session.prediction, Path(folder), self._chosen(), session.labels, session.parcels, model,
+            cube=session.cube, embedding=self._embedding(),
+        )  # fmt: skip
+        self.dock.run(job, "Exporting", lambda files: self._exported(Path(folder), files))
 
-    def _exported(self, files: list[Path]) -> None:
-        size = QLocale().formattedDataSize
-        self.written.setText("\n".join(f"{path.name}  ({size(path.stat().st_size)})" for path in files))
+    def _exported(self, folder: Path, files: list[Path]) -> None:
+        sizes: dict[str, int] = {}
+        for path in files:  # what lies in a folder of its own is one line
+            name = path.relative_to(folder).parts[0]
+            sizes[name] = sizes.get(name, 0) + path.stat().st_size
+        shown = QLocale().formattedDataSize
+        self.written.setText("\n".join(f"{name}  ({shown(size)})" for name, size in sizes.items()))
         self.written.show()
         self.open.show()
-        self.dock.inform(f"{len(files)} files were written into {self.folder.text()}.")
+        self.dock.inform(f"{len(files)} files were written into {folder}.")
 
     def _chosen(self) -> list[str]:
-        parcels = self.session.parcels is not None
-        chosen = (part for part, box in self.parts.items() if box.isChecked() and (parcels or part != "parcels"))
+        chosen = (part for part, box in self.parts.items() if box.isChecked() and not self._lacks(part))
         return [name for part in chosen for name in PARTS[part][2]]
+
+    def _lacks(self, part: str) -> str:
+        """Say what is still to be done before a part can be exported; nothing if it can."""
+        prediction = self.session.prediction
+        if part == "parcels" and self.session.parcels is None:
+            return "Open parcels as polygons first."
+        if part == "report" and self.session.labels is None:
+            return "Open labels first: the map is judged by them."
+        if part == "probabilities" and prediction is not None and prediction.probabilities is None:
+            return "Tick 'Keep all probabilities' above and predict again."
+        if part == "edge strength" and prediction is not None and self._embedding() is None:
+            return "Look at the embedding of the scene first: Affinity panel."
+        return ""
+
+    def _embedding(self) -> Embedding | None:
+        """Return what was looked at last, if it has the pixels of the map."""
+        prediction = self.session.prediction
+        seen = (one.view.embedding for one in self.dock.affinity.sights.seen)
+        return next((each for each in seen if prediction is not None and same(each.grid, prediction.grid)), None)
 
     def _choose_place(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Folder for the exported files", self.folder.text())

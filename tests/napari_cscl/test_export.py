@@ -56,6 +56,26 @@ def test_the_chosen_parts_are_written_and_listed(mapped: Any, qtbot: Any, tmp_pa
     assert opened == [str(tmp_path / "out")]
 
 
+def test_what_is_only_written_on_request_says_what_it_needs(toy: Any, qtbot: Any, tmp_path: Path) -> None:
+    panel = toy.map
+    toy.pages.turn_to(panel)
+    press(toy, qtbot, panel.predict)
+    every, edges = (panel.parts[part] for part in ("probabilities", "edge strength"))
+    assert not every.isEnabled() and not every.isChecked() and "Keep all probabilities" in every.toolTip()
+    assert not edges.isEnabled() and "Affinity panel" in edges.toolTip()
+    panel.every.setChecked(True)
+    press(toy, qtbot, panel.predict)
+    press(toy, qtbot, toy.affinity.look)
+    for part, box in panel.parts.items():
+        box.setChecked(part in ("probabilities", "edge strength", "report"))
+    assert every.isEnabled() and edges.isEnabled()
+    panel.export_to(tmp_path / "out")
+    finish(toy, qtbot)
+    assert names(tmp_path / "out") == ["edge_strength.tif", "probabilities.tif", "report"]
+    assert {"index.html", "report.json", "errors.tif"} <= set(names(tmp_path / "out" / "report"))
+    assert rasterio.open(tmp_path / "out" / "probabilities.tif").count == len(toys.LEGEND)
+
+
 def test_its_own_export_opens_with_the_same_grid_ids_and_colours(mapped: Any, qtbot: Any, tmp_path: Path) -> None:
     mapped.map.export_to(tmp_path / "out")
     finish(mapped, qtbot)
@@ -98,7 +118,8 @@ def test_a_former_export_is_replaced_only_when_asked_and_whole(
     ]
     panel.export.click()
     press(mapped, qtbot, panel.offer.buttons[0])
-    assert rasterio.open(tmp_path / "confidence.tif").count == 1 and names(tmp_path) == ["confidence.tif", "thesis.txt"]
+    assert rasterio.open(tmp_path / "confidence.tif").count == 1
+    assert names(tmp_path) == ["confidence.tif", "margin.tif", "thesis.txt"]
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(mapped: Any, qtbot: Any, tmp_path: Path) -> None:
