@@ -18,7 +18,7 @@ from cscl.export.model_card import read_report
 from cscl.export.page import Figure
 from cscl.export.part_files import CONTENTS, files_listed
 from cscl.export.report_figures import report_figures
-from cscl.grid import require_same
+from cscl.grid import require_same, same
 from cscl.parcels import Parcels
 from cscl.products import Embedding, LabelMap, Prediction
 
@@ -66,7 +66,7 @@ def deliver(
     embedding : Embedding, optional
         What the part ``edge strength`` shows; on the grid of the map.
     cube : SITSCube, optional
-        The images: the report shows the worst errors on them.
+        The images: the report shows the worst errors on them, where the map is not finer.
     model : path, optional
         Model that made the map: where it was trained here, it is judged on the blocks that it never saw.
     fields, about
@@ -96,10 +96,10 @@ def deliver(
         about, whole = replace(about, report=about.report or read_report(report)), _whole(Path(report))
         writers["report"] = lambda folder: _copied(whole, folder / "report")
     elif found is not None:
-        judged = found
+        judged, shown = found, cube if cube is not None and same(cube.grid, prediction.grid) else None
         about = replace(about, report=about.report or judged.report.to_dict())
         writers["report"] = lambda folder: write_assessment(
-            judged, folder / "report", prediction, cube=cube, parcels=parcels
+            judged, folder / "report", prediction, cube=shown, parcels=parcels
         )
     figures = (yield from _figures(prediction, labels, found)) if "figures" in chosen else []
     former = {path: path.stat().st_ino for path in exported(out, *PARTS)}
