@@ -28,9 +28,12 @@ from .sld import raster_sld
 from .vector import export_parcels
 
 __all__ = [
-    "ON_REQUEST", "PARTS", "USUAL", "About", "Writer", "export", "exported", "require_folder",
+    "ON_REQUEST", "PARTS", "REPORT", "USUAL", "About", "Writer", "export", "exported", "require_folder",
     "require_parts",
 ]  # fmt: skip
+
+REPORT = "report"
+"""Folder of what an assessment found, inside an export."""
 
 PARTS = {
     "crop map": ("crop_map.tif", "crop_map.tif.aux.xml", "crop_map.qml", "crop_map.sld", "legend.csv"),
@@ -40,7 +43,7 @@ PARTS = {
     "edge strength": ("edge_strength.tif",),
     "parcels": ("parcels.gpkg", "parcels.parquet", "parcels.codes.csv", "parcels.qml", "parcels.sld"),
     "fields": ("fields.gpkg", "fields.qml", "fields.sld"),
-    "report": ("report/*",),
+    "report": (f"{REPORT}/*",),
     "figures": ("figure_*.png",),
     **METADATA,
 }
@@ -151,7 +154,7 @@ def export(
     if prediction.path is not None and out.exists() and out.samefile(prediction.path):
         raise OutputError(f"{out} holds the very map that is exported. Choose another folder.")
     made = _make(out)
-    former = files_listed(out / "report")
+    former = files_listed(out / REPORT)
     try:
         with draft(out, "export") as folder:
             yield from _maps(prediction, folder, chosen)
@@ -171,8 +174,8 @@ def export(
             )  # fmt: skip
         made = False
         if "report" in chosen:  # tables of two reports never lie side by side
-            for name in former - files_listed(out / "report"):
-                (out / "report" / name).unlink(missing_ok=True)
+            for name in former - files_listed(out / REPORT):
+                (out / REPORT / name).unlink(missing_ok=True)
     finally:
         if made:
             with suppress(OSError):

@@ -10,8 +10,8 @@ from pathlib import Path
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.errors import InputError, MissingError
-from cscl.events import Job, Progress
-from cscl.export.bundle import PARTS, USUAL, About, Writer, export, exported, require_parts
+from cscl.events import Job, Note, Progress
+from cscl.export.bundle import PARTS, REPORT, USUAL, About, Writer, export, exported, require_parts
 from cscl.export.fields import FieldOptions
 from cscl.export.maps import class_map
 from cscl.export.model_card import read_report
@@ -91,16 +91,14 @@ def deliver(
         writers["edge strength"] = _edges(prediction, embedding)
     found = None
     if labels is not None and ("figures" in chosen or ("report" in chosen and report is None)):
-        found = yield from _assessed(prediction, labels, model)
+        behind = parcels if parcels is not None and parcels.path == labels.path is not None else None
+        found = yield from _assessed(prediction, labels, behind, model)
+        if found is not None:
+            about = replace(about, report=about.report or found.report.to_dict())
+            writers["report"] = _writing(found, prediction, cube, behind)
     if report is not None:
-        about, whole = replace(about, report=about.report or read_report(report)), _whole(Path(report))
-        writers["report"] = lambda folder: _copied(whole, folder / "report")
-    elif found is not None:
-        judged, shown = found, cube if cube is not None and same(cube.grid, prediction.grid) else None
-        about = replace(about, report=about.report or judged.report.to_dict())
-        writers["report"] = lambda folder: write_assessment(
-            judged, folder / "report", prediction, cube=shown, parcels=parcels
-        )
+        about = replace(about, report=read_report(report))
+        writers["report"] = _copying(Path(report))
     figures = (yield from _figures(prediction, labels, found)) if "figures" in chosen else []
     former = {path: path.stat().st_ino for path in exported(out, *PARTS)}
     folder = yield from export(
@@ -127,27 +125,37 @@ def _edges(prediction: Prediction, embedding: Embedding | None) -> Writer:
     return lambda folder: export_edge_strength(embedding, folder / "edge_strength.tif")
 
 
-def _assessed(prediction: Prediction, labels: LabelMap, model: str | Path | None) -> Job[Assessment | None]:
+def _assessed(
+    prediction: Prediction, labels: LabelMap, behind: Parcels | None, model: str | Path | None
+) -> Job[Assessment | None]:
+    """Judge a map by labels and, if at hand, the polygons behind them; None where no pixel has a label."""
     try:
-        return (yield from assess(prediction, labels, judged=_unseen(labels, model)))
-    except InputError:
-        return None  # no labelled pixel to judge by
+        return (yield from assess(prediction, labels, judged=_unseen(labels, model), parcels=behind))
+    except InputError as error:
+        yield Note(f"The map is not judged by {labels.name}. {error}", warning=True)
+        return None
 
 
-def _whole(report: Path) -> Path:
-    folder = report if report.is_dir() else report.parent
-    if "index.html" not in files_listed(folder):
-        raise InputError(f"{folder} does not hold all that cscl assess writes. Make it again, or leave the report out.")
-    return folder
+def _writing(found: Assessment, prediction: Prediction, cube: SITSCube | None, behind: Parcels | None) -> Writer:
+    shown = cube if cube is not None and same(cube.grid, prediction.grid) else None
+    return lambda folder: write_assessment(found, folder / REPORT, prediction, cube=shown, parcels=behind)
 
 
-def _copied(report: Path, to: Path) -> Job[None]:
+def _copying(report: Path) -> Writer:
     """Copy what an assessment made, and nothing else that lies beside it."""
-    yield Progress("copying the report", 0, 1, "report")
-    to.mkdir()
-    for name in sorted({*files_listed(report), CONTENTS}):
-        shutil.copyfile(report / name, to / name)
-    yield Progress("copying the report", 1, 1, "report")
+    source = report if report.is_dir() else report.parent
+    names = files_listed(source)
+    if "index.html" not in names:
+        raise InputError(f"{source} does not hold all that cscl assess writes. Make it again, or leave the report out.")
+
+    def write(folder: Path) -> Job[None]:
+        yield Progress("copying the report", 0, 1, "report")
+        (folder / REPORT).mkdir()
+        for name in sorted({*names, CONTENTS}):
+            shutil.copyfile(source / name, folder / REPORT / name)
+        yield Progress("copying the report", 1, 1, "report")
+
+    return write
 
 
 def _figures(prediction: Prediction, labels: LabelMap | None, found: Assessment | None) -> Job[list[Figure]]:
