@@ -66,6 +66,11 @@ def listing(cases: Chosen) -> str:
     return "\n".join(lines)
 
 
+def work_of(case: Case, options: argparse.Namespace) -> tuple[Any, ...]:
+    """Return the work to measure a case at; of a quick run there may be none."""
+    return numbers(options.values) or (case.quick if options.quick else case.work)
+
+
 def show(words: str) -> None:
     """Say on a terminal what is going on, in place of what was said before."""
     if sys.stderr.isatty():
@@ -77,7 +82,7 @@ def measured(module: str, case: Case, options: argparse.Namespace) -> list[Row]:
     base = QUICK if options.quick else FULL
     settings = Settings(options.repeats or base.repeats, base.limit_s, options.threads)
     rounds, rows = options.rounds or (1 if options.quick else 3), []
-    for work in numbers(options.values) or (case.quick if options.quick else case.work):
+    for work in work_of(case, options):
         show(f"{case.name} {work or ''} ...")
         rows += rows_of(module, case, work, settings, rounds)
     show("")
@@ -103,6 +108,8 @@ def bench(options: argparse.Namespace) -> int:
     rows: list[Row] = []
     slower: list[str] = []
     for module, case in cases.values():
+        if not work_of(case, options):
+            continue
         print(f"\n## {case.name}\n\n{case.measures}\n", flush=True)
         some = measured(module, case, options)
         slower += kept.compare(some, kept.before(former))

@@ -1,7 +1,8 @@
 """What mapping a country or a continent takes, at a measured rate: the table of ``docs/scale.md``.
 
 ``python tests/benchmarks/scale_table.py --rate 60000 --processes 2 --price 0.10`` prints it in markdown: `--rate` is in
-pixels a second of one process (the case ``map`` of ``make bench``, or ``cscl predict --plan``), `--price` is for an hour of one.
+pixels a second of one process (``make bench ARGS="--only map"``, or ``cscl predict --plan``), `--price` is for an hour
+of one.
 """
 
 from __future__ import annotations

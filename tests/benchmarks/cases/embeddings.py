@@ -165,7 +165,7 @@ CASES = [
             "former": Form(partial(read_cold, "former"), naive=True),
             "pixel by pixel": Form(partial(read_cold, "now")),
         },
-        "side of the view, pixels", (512, 1024), (256,), always=1,
+        "side of the view, pixels", (256, 512, 1024), (256,), always=1,
     ),
     Case(
         "look-scene", "A whole scene is looked at: its overview, a click, the view around it; and its edges.",

@@ -185,7 +185,7 @@ CASES = [
     Case(
         "step-loss", "The contrastive loss beside the whole step of UNet3Df: at most a fiftieth of it is wanted.",
         {"step": Form(timed(loss_share, "step")), "loss": Form(timed(loss_share, "loss"))},
-        "window, pixels", (3, 5, 7), (3, 7),
+        "window, pixels", (3, 5, 7), (3,),
     ),
     Case(
         "step-compact-area", f"{DEFAULT}, {DATES} dates, {BANDS} bands.", forms("size_px"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from cscl.export.paper import INK, LABEL_PT, label_text, open_axes, save_figure, sheet
 from suite import Case
@@ -57,7 +57,27 @@ def panel(axes: Axes, case: Case, rows: Sequence[Row], what: str) -> None:
     axes.xaxis.set_major_locator(FixedLocator(works))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(works, [f"{work:g}" for work in works])
-    open_axes(axes, case.axis, "seconds" if what == "seconds" else "peak memory, MB")
+    open_axes(axes, case.axis, "time" if what == "seconds" else "peak memory")
+    roomy(axes, what)
+
+
+def roomy(axes: Axes, what: str) -> None:
+    """Show a factor of ten at least, so that small differences look small, with ticks at 1, 2 and 5."""
+    low, high = axes.get_ylim()
+    middle, room = math.sqrt(low * high), math.sqrt(max(high / low, 10.0))
+    axes.set_ylim(middle / room, middle * room)
+    few = (1, 2, 5) if room < 10 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=few, numticks=12))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: rounded(value, what)))
+
+
+def rounded(value: float, what: str) -> str:
+    """Label a tick with its unit."""
+    if what != "seconds":
+        return f"{value / 1e3:g} GB" if value >= 1e3 else f"{value:g} MB"
+    size, unit = next((s, u) for s, u in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (0.0, "s")) if value >= 0.999 * s)
+    return f"{value / (size or 1):g} {unit}"
 
 
 def drawn(case: Case, rows: Sequence[Row], folder: Path) -> Path | None:
@@ -74,8 +94,9 @@ def drawn(case: Case, rows: Sequence[Row], folder: Path) -> Path | None:
 
 
 def overview(rows_by_case: Mapping[str, Sequence[Row]], cases: Mapping[str, Case]) -> Figure | None:
-    """Show the time of all cases that have curves, on one sheet."""
+    """Show the time of all cases that have curves, on one sheet; not of windows, which have many parts."""
     chosen = [(cases[name], rows) for name, rows in rows_by_case.items() if is_curve(cases[name], rows)]
+    chosen = [(case, rows) for case, rows in chosen if not case.screen]
     if not chosen:
         return None
     down, across = math.ceil(len(chosen) / ACROSS), min(ACROSS, len(chosen))

@@ -38,7 +38,7 @@ from napari_cscl.bridge import labels_layer, season_layer
 from napari_cscl.looking import Lens, Seen
 from napari_cscl.widgets.dock import CSCLDock
 
-CLICKS, PARCEL_PX = 40, 32
+CLICKS, PARCEL_PX, GAP_PX = 40, 32, 40
 
 
 def scene(size_px: int) -> tuple[SITSCube, LabelMap]:
@@ -117,7 +117,9 @@ def measure(two: bool, features: int, size_px: int, settings: Settings) -> Mappi
     centre, reach = canvas.rect().center(), min(canvas.width() // (1 + two), canvas.height()) // 3
     for number in range(CLICKS + 5):
         settle(0.25)
-        place = centre + QPoint(*(int(v) for v in rng.integers(-reach, reach, 2)))
+        right, low = (int(v) for v in rng.integers(-reach, reach, 2))
+        right += two * (GAP_PX if right >= 0 else -GAP_PX)  # between two pictures there is nothing to click on
+        place = centre + QPoint(right, low)
         QTest.mouseMove(canvas, place)
         settle(0.1)
         before, began = dock.affinity.point, time.perf_counter()
