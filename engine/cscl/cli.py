@@ -24,6 +24,7 @@ from cscl.commands import (
     cube,
     dataset,
     export,
+    export_onnx,
     learning,
     make_dataset,
     parcels,
@@ -213,6 +214,11 @@ _COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argum
         export.export,
         export.export_arguments,
         "Turn a map, or a model and images, into files for QGIS, reports and catalogues",
+    ),
+    "export-onnx": (
+        export_onnx.export_onnx,
+        export_onnx.export_onnx_arguments,
+        "Write a model as ONNX, for other programs and for Deepness in QGIS",
     ),
     "doctor": (_doctor, _no_arguments, "Say what is installed and what is missing"),
 }

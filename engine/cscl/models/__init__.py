@@ -32,11 +32,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from cscl.registry import Registry
 
-__all__ = ["Architecture", "DataShape", "Needs", "Network", "models"]
+__all__ = ["Architecture", "DataShape", "Needs", "Network", "models", "written_down"]
 
 
 @dataclass(frozen=True)
@@ -150,3 +151,11 @@ class Architecture:
 
 
 models: Registry[Architecture] = Registry("model", "cscl.models")
+
+
+def written_down() -> bool:
+    """Whether a network is being written down for another program, such as ONNX, and not run.
+
+    What `forward` does must then follow from shapes alone: no value may steer it, and nothing is done strip by strip.
+    """
+    return torch.compiler.is_compiling()

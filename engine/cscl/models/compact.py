@@ -23,7 +23,7 @@ from torch.nn.functional import conv2d, interpolate, pad, relu
 
 from cscl.errors import InputError
 
-from . import Architecture, DataShape, Needs, Network, models
+from . import Architecture, DataShape, Needs, Network, models, written_down
 
 __all__ = ["Compact", "CompactOptions"]
 
@@ -225,10 +225,13 @@ class Compact(Network):
 
     def _summarise(self, x_BTCP: Tensor, day_BT: Tensor, valid_BTP: Tensor) -> Tensor:
         """Return one vector per pixel, ``(B, C, P)``; outside training strip by strip, channels last in memory."""
+        if written_down():
+            vector_BCP: Tensor = self.pixel(x_BTCP.masked_fill(~valid_BTP[:, :, None], 0.0), day_BT, valid_BTP)
+            return vector_BCP
         step = x_BTCP.shape[3] if self.training else max(1, STRIP_PX // len(x_BTCP))
         strips = zip(torch.split(x_BTCP, step, 3), torch.split(valid_BTP, step, 2), strict=True)
         vectors = (self.pixel(x.masked_fill(~valid[:, :, None], 0.0), day_BT, valid) for x, valid in strips)
-        return torch.cat([vector_BCP.transpose(1, 2) for vector_BCP in vectors], dim=1).transpose(1, 2)
+        return torch.cat([part_BCP.transpose(1, 2) for part_BCP in vectors], dim=1).transpose(1, 2)
 
 
 def _normed(linear: nn.Conv1d | nn.Conv2d) -> nn.Sequential:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cscl.errors import InputError
 
+from . import written_down
 from .unet3d import DAY_SCALE, DAYS_PER_YEAR
 
 __all__ = ["DateOptions", "State", "run_over_dates", "with_date_channels"]
@@ -76,9 +77,9 @@ def run_over_dates(
     dates : sequence of int
         Indices of dates, in the order in which they are read.
     """
-    anywhere_T = counted_BTHW.any(dim=3).any(dim=2).any(dim=0).tolist()
+    anywhere_T = None if written_down() else counted_BTHW.any(dim=3).any(dim=2).any(dim=0).tolist()
     for date in dates:
-        if anywhere_T[date]:
+        if anywhere_T is None or anywhere_T[date]:
             counted_B1HW = counted_BTHW[:, date, None]
             pairs = zip(step(date, state), state, strict=True)
             state = tuple(torch.where(counted_B1HW, after.to(before.dtype), before) for after, before in pairs)

@@ -97,7 +97,7 @@ class Nearby(nn.Module):
     def _bias(self, seen_BYX: Tensor, like: Tensor) -> Tensor:
         """Return what is added to the scores, ``(1, B * blocks * G, q, k)``: -inf for what is not attended to."""
         seen_BNk = seen_BYX.unfold(1, self.reach, self.block).unfold(2, self.reach, self.block)
-        seen_BNk = seen_BNk.reshape(len(seen_BYX), -1, self.reach**2)
+        seen_BNk = seen_BNk.reshape(seen_BYX.shape[0], -1, self.reach**2)
         allowed_BNqk = self.self_qk | (self.near_qk & seen_BNk[:, :, None])
         bias_Gqk = self.bias[:, self.offset_qk].to(like.dtype)
         return bias_Gqk.masked_fill(~allowed_BNqk[:, :, None], float("-inf")).flatten(0, 2)[None]

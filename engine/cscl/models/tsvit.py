@@ -22,6 +22,7 @@ K class.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -31,7 +32,7 @@ from torch.nn.functional import interpolate, one_hot, pad
 
 from cscl.errors import InputError
 
-from . import Architecture, DataShape, Needs, Network, models
+from . import Architecture, DataShape, Needs, Network, models, written_down
 from .transformer import Encoder, Everywhere, Nearby
 from .unet3d import DAY_SCALE, DAYS_PER_YEAR
 
@@ -175,11 +176,11 @@ class TSViT(Network):
             allowed_SL = pad(seen_BYXT.flatten(0, 2), (tokens, 0), value=True)
         else:  # the padded dates at the end: no bands, and the code of day 0
             padded_C = self.embed_patch.bias + self.embed_day.weight[:, 0] + self.embed_day.bias
-            date_STC = torch.cat([date_STC, padded_C.expand(len(date_STC), self.options.dates - dates, -1)], dim=1)
-        step, parts = len(date_STC) if self.training else SEQUENCES, []
-        for first in range(0, len(date_STC), step):
+            date_STC = torch.cat([date_STC, padded_C.expand(date_STC.shape[0], self.options.dates - dates, -1)], dim=1)
+        step, parts = date_STC.shape[0] if self.training or written_down() else SEQUENCES, []
+        for first in _starts(date_STC, step):
             part_STC = date_STC[first : first + step]
-            series_SLC = torch.cat([self.tokens.expand(len(part_STC), -1, -1), part_STC], dim=1)
+            series_SLC = torch.cat([self.tokens.expand(part_STC.shape[0], -1, -1), part_STC], dim=1)
             allowed_S11L = None if allowed_SL is None else allowed_SL[first : first + step, None, None]
             parts.append(self.time(series_SLC, allowed_S11L)[:, :tokens])
         season_BYXQC = torch.cat(parts).reshape(items, rows, columns, tokens, width)
@@ -189,8 +190,8 @@ class TSViT(Network):
         """Return the tokens of each patch after their surroundings, ``(B, Q, Y, X, C)``."""
         allowed, place_LC = (seen_BYX, 0) if self.masked else (None, self._places(*seen_BYX.shape[1:]))
         tokens = season_BQYXC.shape[1]
-        step, parts = tokens if self.training else TOKENS, []
-        for first in range(0, tokens, step):
+        step, parts = tokens if self.training or written_down() else TOKENS, []
+        for first in _starts(self.tokens, step):
             some_BQYXC = season_BQYXC[:, first : first + step]
             features_SLC = self.space(some_BQYXC.flatten(2, 3).flatten(0, 1) + place_LC, allowed)
             parts.append(features_SLC.reshape(some_BQYXC.shape))
@@ -214,6 +215,11 @@ class TSViT(Network):
             raise InputError(f"The network reads {self.options.dates} dates, the series has {dates}: choose fewer.")
         if any(side_px % patch_px for side_px in size_px):
             raise InputError(f"Height and width, {size_px} px, must be multiples of {patch_px}: pad the tile.")
+
+
+def _starts(parts: Tensor, step: int) -> Iterable[int]:
+    """Where every `step`-th of the first axis is; a network that is written down takes all at once, however many."""
+    return (0,) if written_down() else range(0, len(parts), step)
 
 
 def to_patches(x_BTCHW: Tensor, patch_px: int) -> Tensor:

@@ -123,7 +123,8 @@ class SummedDates(Network):
         """Return bands and date channels, zero where unseen and on the dates that are missing, (B, C, T, H, W)."""
         self._check(x_BTCHW)
         day_BT = day_BT + (self.options.reference_day_of_year - 1)
-        date_BTC = torch.stack([(day_BT % DAYS_PER_YEAR + 1) / DAY_SCALE, day_BT // DAYS_PER_YEAR], dim=2)
+        year_BT = (day_BT // DAYS_PER_YEAR).float()
+        date_BTC = torch.stack([(day_BT % DAYS_PER_YEAR + 1) / DAY_SCALE, year_BT], dim=2)
         date_BTC = date_BTC[:, :, : self.options.day_channels].to(x_BTCHW.dtype)
         date_BTCHW = date_BTC[..., None, None].expand(-1, -1, -1, *x_BTCHW.shape[-2:])
         series_BTCHW = torch.cat([x_BTCHW, date_BTCHW], dim=2).masked_fill(~valid_BTHW[:, :, None], 0.0)

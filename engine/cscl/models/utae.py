@@ -27,7 +27,7 @@ from torch.nn.functional import conv2d, interpolate, layer_norm, max_pool2d, pad
 
 from cscl.errors import InputError
 
-from . import Architecture, DataShape, Needs, Network, models
+from . import Architecture, DataShape, Needs, Network, models, written_down
 from .ltae import TemporalAttention
 
 __all__ = ["UTAE", "UTAEOptions", "collapse"]
@@ -76,7 +76,7 @@ class PixelGroups(nn.GroupNorm):
     def forward(self, x_FCHW: Tensor) -> Tensor:
         """Return `x_FCHW` normalised."""
         share = self.num_channels // self.num_groups
-        x_FHWGC = x_FCHW.movedim(1, -1).reshape(len(x_FCHW), *x_FCHW.shape[2:], self.num_groups, share)
+        x_FHWGC = x_FCHW.movedim(1, -1).reshape(x_FCHW.shape[0], *x_FCHW.shape[2:], self.num_groups, share)
         normed_FHWC = layer_norm(x_FHWGC, (share,), eps=self.eps).flatten(3)
         return torch.addcmul(self.bias, normed_FHWC, self.weight).movedim(-1, 1)
 
@@ -187,18 +187,24 @@ class UTAE(Network):
             series_BTCHW = torch.cat([series_BTCHW, valid_BTHW[:, :, None].to(x_BTCHW.dtype)], dim=2)
         present_BT = valid_BTHW.any(dim=3).any(dim=2)
         *finer, coarsest_BTCHW = self._levels(series_BTCHW, present_BT)
-        seen_BTHW = self._seen(valid_BTHW, present_BT, coarsest_BTCHW)
+        step_px = MULTIPLE
+        seen_BTHW = self._seen(valid_BTHW, present_BT, coarsest_BTCHW, step_px)
         counted_BTHW = seen_BTHW if self.masked else torch.ones_like(seen_BTHW)
         x_BCHW, attention_BGTHW = self.attention(coarsest_BTCHW, day_BT, seen_BTHW, counted_BTHW)
         x_BCHW = self.coarsest(x_BCHW)
         for up, level_BTCHW in zip(self.up, reversed(finer), strict=True):
-            seen_BTHW = self._seen(valid_BTHW, present_BT, level_BTCHW)
+            step_px //= 2
+            seen_BTHW = self._seen(valid_BTHW, present_BT, level_BTCHW, step_px)
             x_BCHW = up(x_BCHW, collapse(level_BTCHW, attention_BGTHW, seen_BTHW, rescale=self.masked))
         embedding_BDHW = self.embed(x_BCHW)
         return self.answer(embedding_BDHW)
 
     def _levels(self, series_BTCHW: Tensor, present_BT: Tensor) -> list[Tensor]:
         """Return the encoder's levels, ``(B, T, C, H, W)``, zero on the dates that nothing saw."""
+        if written_down():
+            run_BT = present_BT | ~present_BT.any()
+            found = self.frames(series_BTCHW.flatten(0, 1))
+            return [part.unflatten(0, run_BT.shape) * run_BT[..., None, None, None] for part in found]
         run_BT = present_BT if present_BT.any() else torch.ones_like(present_BT)
         which_F = run_BT.flatten().nonzero()[:, 0]
         step = len(which_F) if self.training else FRAMES
@@ -211,11 +217,10 @@ class UTAE(Network):
                 level[some_F] = part
         return [level.reshape(*run_BT.shape, *level.shape[1:]) for level in levels]
 
-    def _seen(self, valid_BTHW: Tensor, present_BT: Tensor, level_BTCHW: Tensor) -> Tensor:
+    def _seen(self, valid_BTHW: Tensor, present_BT: Tensor, level_BTCHW: Tensor, step_px: int) -> Tensor:
         """Return which dates saw each cell of a level: any of its pixels, or as published any pixel of the tile."""
         if not self.masked:
             return present_BT[..., None, None].expand(-1, -1, *level_BTCHW.shape[-2:])
-        step_px = valid_BTHW.shape[-1] // level_BTCHW.shape[-1]
         return max_pool2d(valid_BTHW.to(level_BTCHW.dtype), step_px) > 0
 
     def _check(self, x_BTCHW: Tensor) -> None:
@@ -242,6 +247,8 @@ def collapse(x_BTCHW: Tensor, attention_BGTHW: Tensor, seen_BTHW: Tensor, *, res
     """
     items, heads, dates = attention_BGTHW.shape[:3]
     size_px = x_BTCHW.shape[-2:]
+    if written_down():
+        return _collapse_at_once(x_BTCHW, attention_BGTHW, seen_BTHW, rescale)
     total_BHWGC = attention_BGTHW.new_zeros(items, *size_px, heads, x_BTCHW.shape[2] // heads)
     mass_BHWG1 = torch.zeros_like(total_BHWGC[..., :1])
     for date in range(dates):  # one at a time: all products together would be another copy of the level
@@ -252,6 +259,19 @@ def collapse(x_BTCHW: Tensor, attention_BGTHW: Tensor, seen_BTHW: Tensor, *, res
     if rescale:
         total_BHWGC = total_BHWGC / mass_BHWG1.clamp_min(LEAST_MASS)
     return total_BHWGC.flatten(3).movedim(-1, 1)
+
+
+def _collapse_at_once(x_BTCHW: Tensor, attention_BGTHW: Tensor, seen_BTHW: Tensor, rescale: bool) -> Tensor:
+    """Do what `collapse` does for any number of dates without a loop, at the price of memory."""
+    items, heads, dates = attention_BGTHW.shape[:3]
+    size_px = x_BTCHW.shape[-2:]
+    large_BFHW = interpolate(attention_BGTHW.flatten(1, 2), size_px, mode="bilinear", align_corners=False)
+    weight_BGTHW = large_BFHW.reshape(items, heads, dates, *size_px) * seen_BTHW[:, None]
+    x_BTGCHW = x_BTCHW.reshape(items, dates, heads, -1, *size_px)
+    total_BGCHW = torch.einsum("bgthw,btgchw->bgchw", weight_BGTHW, x_BTGCHW)
+    if rescale:
+        total_BGCHW = total_BGCHW / weight_BGTHW.sum(dim=2)[:, :, None].clamp_min(LEAST_MASS)
+    return total_BGCHW.flatten(1, 2)
 
 
 def _room(part_FCHW: Tensor, run_F: Tensor) -> Tensor:
