@@ -12,7 +12,7 @@ import pytest
 # Module or package -> its layer; the longest matching name counts.
 LAYER = {
     **dict.fromkeys(["cscl", "cscl.errors", "cscl.registry", "cscl.results", "cscl.compiling"], "base"),
-    **dict.fromkeys(["cscl.events", "cscl.grid", "cscl.raster", "cscl.cube", "cscl.legend"], "nouns"),
+    **dict.fromkeys(["cscl.events", "cscl.aside", "cscl.grid", "cscl.raster", "cscl.cube", "cscl.legend"], "nouns"),
     **dict.fromkeys(["cscl.parcels", "cscl.burning", "cscl.register", "cscl.overlaps"], "nouns"),
     **dict.fromkeys(["cscl.mapping", "cscl.shares", "cscl.cells", "cscl.pixelstore"], "nouns"),
     **dict.fromkeys(["cscl.products", "cscl.report", "cscl.recipe", "cscl.card"], "nouns"),

@@ -181,8 +181,7 @@ def test_refusals_and_leaving_early(prediction: Prediction, tmp_path: Path, monk
         run(export_fields(prediction, path, overwrite=True, inputs=[path]))
     monkeypatch.setattr(regions, "STRIP_PX", 1)
     job = export_fields(prediction, path, overwrite=True)
-    events = [next(job) for _ in range(6)]
-    assert isinstance(events[-1], Progress) and 0 < events[-1].done < events[-1].total
+    assert any(isinstance(event, Progress) and 0 < event.done < event.total for event in job)
     job.close()
     assert [p.name for p in tmp_path.iterdir()] == ["fields.gpkg"] and path.read_bytes() == b"mine"
 

@@ -20,8 +20,9 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+from cscl.aside import side_thread, waited
 from cscl.errors import InputError
-from cscl.events import Job, Note, Progress
+from cscl.events import Job, Progress
 from cscl.grid import GeoBox, Window, tile_count, tiles
 from cscl.legend import Legend
 from cscl.products import Prediction
@@ -43,7 +44,7 @@ _REMEDIES = {
 }
 WINDOW_PX = 1024
 BLOCK_PX = 512
-LARGE_WINDOWS = 16
+COPY_BYTES = 2**28  # that GDAL may keep while it copies; with more it is hardly quicker
 
 
 @dataclass(frozen=True)
@@ -194,9 +195,9 @@ def _fill(path: Path, read: Callable[[Window], NDArray[Any]], grid: GeoBox, band
             dst.write(values if band.names else values[None], window=_place(window))
             sums.append(crc32(values.tobytes()))
     yield Progress(f"writing {path.name}", total, total, "window")
-    if total > LARGE_WINDOWS:
-        yield Note(f"Compressing {path.name} and its smaller copies. GDAL does not say how far it is.")
-    copy_cog(plain, path, band.overviews)
+    with side_thread() as thread:  # GDAL does not say how far it is
+        copying = thread.submit(copy_cog, plain, path, band.overviews)
+        yield from waited(copying, Progress(f"compressing {path.name}", 0, 1, "file"))
     plain.unlink()
     # A disk that fills while GDAL closes a file goes unreported, so only reading it again tells whether it is whole.
     with rasterio.open(path) as src:
@@ -228,7 +229,8 @@ def copy_cog(plain: Path, path: Path, overviews: Literal["nearest", "average"]) 
         "num_threads": "ALL_CPUS",
     }
     try:
-        rasterio.shutil.copy(plain, path, driver="COG", **options)
+        with rasterio.Env(GDAL_CACHEMAX=COPY_BYTES):
+            rasterio.shutil.copy(plain, path, driver="COG", **options)
     except Exception as error:  # GDAL's errors arrive here as private kinds, or as SystemError, with no common base
         raise OSError(f"GDAL cannot copy it: {error}") from error
 

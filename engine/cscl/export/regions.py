@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from rasterio.features import shapes
 from scipy import sparse
 
+from cscl.aside import side_thread, waited
 from cscl.events import Job, Progress
 from cscl.grid import Window
 from cscl.legend import UNKNOWN
@@ -88,14 +90,15 @@ def polygonise(
     """
     rows = max(LEAST_ROWS, (SMOOTHED_PX if smooth_px > 0 else STRIP_PX) // shape[1])
     seam = _Seam(smooth_px)
-    for first in range(0, shape[0], rows):
-        yield Progress("outlining fields", first, shape[0], "row")
-        end = min(first + rows, shape[0])
-        strip = _Strip.of(read, confidence, shape, first, end, sieve)
-        yield Progress("outlining fields", first + (end - first) // 3, shape[0], "row")
-        polygons = strip.smoothed(smooth_px) if smooth_px > 0 else strip.outlined()
-        yield Progress("outlining fields", first + 2 * (end - first) // 3, shape[0], "row")
-        sink(seam.pass_by(strip, polygons))
+    with side_thread(dropping=True) as thread:
+        for first in range(0, shape[0], rows):
+            end = min(first + rows, shape[0])
+            thirds = [Progress("outlining fields", first + k * (end - first) // 3, shape[0], "row") for k in range(3)]
+            yield thirds[0]
+            strip = yield from waited(thread.submit(_Strip.of, read, confidence, shape, first, end, sieve), thirds[0])
+            outline = partial(strip.smoothed, smooth_px) if smooth_px > 0 else strip.outlined
+            polygons = yield from waited(thread.submit(outline), thirds[1])
+            sink((yield from waited(thread.submit(seam.pass_by, strip, polygons), thirds[2])))
     yield Progress("outlining fields", shape[0], shape[0], "row")
 
 

@@ -16,12 +16,11 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+from cscl.aside import side_thread, waited
 from cscl.events import Job, Progress
 from cscl.export.geotiff import copy_cog
 from cscl.grid import GeoBox, Window
 from cscl.legend import Legend
-
-from .aside import side_thread, waited
 
 __all__ = ["FULL_CONFIDENCE", "NO_CONFIDENCE", "Coded", "MapFiles", "coded", "write_facts"]
 

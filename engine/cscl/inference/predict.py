@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import cscl
+from cscl.aside import side_thread, waited
 from cscl.cube import SITSCube
 from cscl.events import Job, Note, Progress
 from cscl.products import Prediction
 
-from .aside import side_thread, waited
 from .cluster import Order, Workers, made_by_workers
 from .fitting import fitted_core_px
 from .mapfiles import MapFiles, write_facts

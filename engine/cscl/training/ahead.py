@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from cscl.inference.aside import side_thread
+from cscl.aside import side_thread
 
 __all__ = ["drawn_ahead"]
 
