@@ -107,6 +107,10 @@ def bench(options: argparse.Namespace) -> int:
     print(tables.facts_table(facts), f"\n\n{compared_with(former, facts, kind)}", flush=True)
     rows: list[Row] = []
     slower: list[str] = []
+    run = {
+        "date": dt.datetime.now().isoformat(" ", "minutes"), "quick": options.quick, "threads": options.threads,
+        "machine": facts, "rows": rows,
+    }  # fmt: skip
     for module, case in cases.values():
         if not work_of(case, options):
             continue
@@ -115,12 +119,8 @@ def bench(options: argparse.Namespace) -> int:
         slower += kept.compare(some, kept.before(former))
         print(tables.case_table(case, some), flush=True)
         plots.drawn(case, some, options.out)
-        rows += some
-    run = {
-        "date": dt.datetime.now().isoformat(" ", "minutes"), "quick": options.quick, "threads": options.threads,
-        "machine": facts, "rows": rows,
-    }  # fmt: skip
-    (options.out / "result.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+        rows += some  # what is written is whole after every case, should the run be stopped
+        (options.out / "result.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     print(f"\nFigures and curves: {options.out}")
     if options.keep:
         keep_run(run, kind, known)

@@ -39,7 +39,7 @@ def latest(kept: Iterable[Run]) -> list[Row]:
     found: dict[str, Row] = {}
     for run in kept:
         for row in run["rows"]:
-            if "seconds" in row:
+            if "seconds" in row and "failed" not in row:
                 found.pop(key(row), None)
                 found[key(row)] = row
     return list(found.values())

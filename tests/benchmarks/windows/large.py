@@ -123,7 +123,7 @@ def through(folder: Path, model: Path) -> Mapping[str, Figures]:
     acts("boundary panel", lambda: dock.pages.turn_to(dock.boundary), lambda: True)
     acts("find errors", dock.boundary.start_finding, lambda: not runner.busy)
     acts("another panel", lambda: dock.pages.turn_to(dock.profiles), lambda: True)
-    acts("click for a profile", lambda: dock.profiles.picked(500, 500, frozenset()), lambda: not runner.busy)
+    acts("click for a profile", lambda: dock.profiles.picked(150, 150, frozenset()), lambda: not runner.busy)
     acts("close", viewer.close, lambda: True)
     return acts.parts
 
