@@ -17,6 +17,7 @@ import toys
 from cscl.cube import SITSCube
 from cscl.errors import CSCLError, InputError, OutputError
 from cscl.events import Finish, Job, Progress, run
+from cscl.inference import unfinished
 from cscl.inference.mapper import Mapper
 from cscl.inference.parts import MapPart
 from cscl.inference.predict import PredictOptions, predict
@@ -207,3 +208,21 @@ def test_a_former_map_stays_until_the_new_one_is_whole(folder: Path, tmp_path: P
     assert not same_pixels(out, folder / "map")
     run(predict(folder / "model", cube(), out, TILED, **again, resume=True))
     assert same_pixels(out, folder / "map")
+
+
+def test_a_tile_that_comes_late_does_not_spoil_the_end(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that were told to stop may bring one while the tiles are removed."""
+    removed, rmtree = [], unfinished.shutil.rmtree
+
+    def late(path: Path, **how: bool) -> None:
+        removed.append(path)
+        if len(removed) == 1:
+            raise OSError(39, "Directory not empty")
+        rmtree(path, **how)
+
+    monkeypatch.setattr(unfinished, "LATE_S", 0.0)
+    monkeypatch.setattr(unfinished.shutil, "rmtree", late)
+    run(predict(folder / "model", cube(), tmp_path / "p", TILED, device="cpu"))
+    assert same_pixels(tmp_path / "p", folder / "map") and [p.name for p in tmp_path.iterdir()] == ["p"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,8 @@ class MapPart:
     seams_LP: NDArray[np.float32] = field(repr=False)
 
     def save(self, path: Path) -> None:
-        """Write it to a file, which appears when it is whole."""
-        partial = path.with_suffix(".partial")
+        """Write it to a file, which appears when it is whole; others may be writing the same one."""
+        partial = path.with_suffix(f".{uuid4().hex}.partial")
         with partial.open("wb") as file:
             np.savez(file, **{**self.files, _SEAMS: self.seams_LP})  # type: ignore[arg-type]
         partial.replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -22,6 +23,7 @@ from .parts import MapPart
 
 __all__ = ["MapDraft", "facts_of"]
 
+LATE_S = 1.0
 CORE = "pixels between tiles"
 
 
@@ -171,7 +173,11 @@ class MapDraft:
 
     def finish(self) -> None:
         """Make the result appear; a former one of that name goes only now."""
-        shutil.rmtree(self._tiles)
+        try:
+            shutil.rmtree(self._tiles)
+        except OSError:  # a process that was told to stop may still have brought a tile
+            time.sleep(LATE_S)
+            shutil.rmtree(self._tiles)
         self._facts.unlink()
         put(self.folder, self.out)
 
