@@ -27,7 +27,8 @@ STEP_PX = 32
 GOOD, FAIR = 0.15, 0.25  # what is computed twice, as a share of the map
 ROOMY = 2.5e9  # bytes that a tile may take for a good share; more only for a fair one
 WHOLE_PX = 256  # of networks that look at the whole tile, whose map the memory is not to decide about
-SAMPLE_PX = 64
+SAMPLE_PX, LARGE_SAMPLE_PX = 64, 256
+SETTLED = 0.9
 KERNELS = 1.1  # what kernels take besides tensors
 
 
@@ -73,8 +74,22 @@ def bytes_per_px(model: Model, cube: SITSCube) -> float:
 
 
 def _network_bytes(model: Model, cube: SITSCube) -> float:
-    """Measure what a network takes for a pixel besides what it reads, by a tile of noise."""
-    side = -(-SAMPLE_PX // model.network.needs.multiple_px) * model.network.needs.multiple_px
+    """Measure what a network takes for a pixel besides what it reads.
+
+    What it takes for a strip of a tile weighs less the larger the tile is, so ever larger ones are tried.
+    """
+    side_px, found = SAMPLE_PX, _sampled_bytes(model, cube, SAMPLE_PX)
+    while side_px < LARGE_SAMPLE_PX:
+        side_px, former = 2 * side_px, found
+        found = _sampled_bytes(model, cube, side_px)
+        if found > SETTLED * former:
+            break
+    return found
+
+
+def _sampled_bytes(model: Model, cube: SITSCube, side_px: int) -> float:
+    """Measure what a network takes for a pixel of a tile of noise."""
+    side = -(-side_px // model.network.needs.multiple_px) * model.network.needs.multiple_px
     dates, bands = cube.stored.shape[:2]
     random = np.random.default_rng(0)
     x_BTCHW = torch.from_numpy(random.normal(size=(1, dates, bands, side, side)).astype(np.float32))
