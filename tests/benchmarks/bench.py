@@ -27,7 +27,7 @@ from cscl.errors import CSCLError, InputError
 from cscl.registry import nearest
 
 LAST = Path(__file__).parent / "last"
-FULL, QUICK = Settings(), Settings(repeats=3, limit_s=3.0)
+FULL, QUICK = Settings(), Settings(repeats=3, limit_s=2.0)
 Chosen = dict[str, tuple[str, Case]]
 
 
@@ -99,6 +99,7 @@ def bench(options: argparse.Namespace) -> int:
     if options.list:
         print(listing(cases))
         return 0
+    numbers(options.values)  # a slip of the hand is told at once
     from suite import kept, machine, plots, tables
 
     facts = machine.facts(options.threads)
@@ -132,7 +133,8 @@ def compared_with(former: list[Any], facts: dict[str, str], kind: str) -> str:
     if not former:
         return f"No run with so many threads on this kind of machine ({kind}) is kept: --keep keeps this one."
     then = former[-1]
-    other = [f"{name} was {then['machine'].get(name)}" for name in facts if then["machine"].get(name) != facts[name]]
+    said = {name: value for name, value in then["machine"].items() if name != "load at the start"}
+    other = [f"{name} was {value}" for name, value in said.items() if value != facts.get(name)]
     return f"Compared with what was kept until {then['date']}; there {', '.join(other) or 'all was as here'}."
 
 

@@ -177,7 +177,7 @@ STEP = "Loss and gradients of"
 CASES = [
     Case(
         "affinity-window", f"{STEP} one embedding, 256 x 256 pixels, 128 channels.",
-        forms(Shape(), "window", *ALL), "window, pixels", (3, 5, 7, 15), (3, 7),
+        forms(Shape(), "window", *ALL), "window, pixels", (3, 5, 7, 15), (3,),
     ),
     Case(
         "affinity-batch", f"{STEP} 32 embeddings, 128 channels, window 3: as published at 24 pixels.",
@@ -189,7 +189,7 @@ CASES = [
     ),
     Case(
         "affinity-plain-codes", f"{STEP} one embedding, 256 x 256 pixels, 128 channels, without position codes.",
-        forms(Shape(codes=False), "window", "unfolded", "plain", "compiled"), "window, pixels", (3, 7, 15), (7,),
+        forms(Shape(codes=False), "window", "unfolded", "plain", "compiled"), "window, pixels", (3, 7, 15),
     ),
     Case(
         "affinity-alone", "The same without the projections: queries and keys to their gradients.",

@@ -146,7 +146,7 @@ CASES = [
     ),
     Case(
         "answer-compact-bands", f"The default network answers for {TILE} and {DATES} dates.",
-        forms("compact", {}, "bands"), "bands", (2, 4, 10, 20), (4,), ("pixels", lambda _: 128**2),
+        forms("compact", {}, "bands"), "bands", (2, 4, 10, 20), (), ("pixels", lambda _: 128**2),
     ),
     Case(
         "answer-unet3df", f"UNet3Df answers for a tile of {DATES} dates, {BANDS} bands.",
@@ -154,7 +154,7 @@ CASES = [
     ),
     Case(
         "answer-utae", f"U-TAE answers for a tile of {DATES} dates, {BANDS} bands.",
-        forms("utae", {"variant": "published"}, "size_px", "utae-paps"), "side, pixels", (32, 64, 128), (64,),
+        forms("utae", {"variant": "published"}, "size_px", "utae-paps"), "side, pixels", (32, 64, 128), (32,),
         ("pixels", pixels),
     ),
 ]  # fmt: skip

@@ -169,6 +169,6 @@ CASES = [
     ),
     Case(
         "look-scene", "A whole scene is looked at: its overview, a click, the view around it; and its edges.",
-        {"now": Form(scene)}, "side, pixels", (2745, 5490, 10980), (2745,), always=1,
+        {"now": Form(scene)}, "side, pixels", (2745, 5490, 10980), always=1,
     ),
 ]  # fmt: skip

@@ -186,7 +186,7 @@ CASES = [
     Case(
         "map-memory", "A stand-in takes the memory of the default network and hardly computes: memory must be flat.",
         {"one process": Form(partial(mapped, "stand-in", FOUND, 1))},
-        "side, pixels", (1000, 2000, 4000), (1000,), ("pixels", pixels), always=1,
+        "side, pixels", (1000, 2000, 4000), (), ("pixels", pixels), always=1,
     ),
     Case(
         "map-processes", "The default network maps a square by processes, elapsed time.",

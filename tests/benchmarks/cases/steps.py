@@ -185,7 +185,7 @@ CASES = [
     Case(
         "step-loss", "The contrastive loss beside the whole step of UNet3Df: at most a fiftieth of it is wanted.",
         {"step": Form(timed(loss_share, "step")), "loss": Form(timed(loss_share, "loss"))},
-        "window, pixels", (3, 5, 7), (3,),
+        "window, pixels", (3, 5, 7),
     ),
     Case(
         "step-compact-area", f"{DEFAULT}, {DATES} dates, {BANDS} bands.", forms("size_px"),
@@ -197,7 +197,7 @@ CASES = [
     ),
     Case(
         "step-compact-bands", f"{DEFAULT}, {PATCH_PX} pixels a side, {DATES} dates.", forms("bands"),
-        "bands", (2, 4, 10, 20), (4,), ("samples", samples),
+        "bands", (2, 4, 10, 20), (), ("samples", samples),
     ),
     Case(
         "loader", f"{DEFAULT} beside the drawing of its batch: how many times sooner it is drawn than learnt from.",

@@ -11,7 +11,7 @@ CASES = [
             "one model": Form(later("windows.clicks", "measure", False, 64)),
             "two models": Form(later("windows.clicks", "measure", True, 64)),
         },
-        "side, pixels", (512, 1024, 2048), (1024,), screen=True, always=1,
+        "side, pixels", (512, 1024, 2048), screen=True, always=1,
     ),
     Case(
         "window-boundary", "From an act in the Boundary panel to the screen that shows it, 14 classes.",

@@ -21,6 +21,7 @@ __all__ = ["Row", "measure_here", "rows_of"]
 Row = dict[str, Any]
 SCRIPT = Path(__file__).parents[1] / "bench.py"
 SCREEN = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
+LEAST_MB = 1.0  # below, ratios of memory say nothing
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -89,7 +90,7 @@ def with_ratios(case: Case, rows: list[Row]) -> None:
         slow = beside.get(first)
         if slow and len(case.forms) > 1:
             row["ratio"] = slow["seconds"] / row["seconds"]
-            if slow["peak_mb"] and row["peak_mb"]:
+            if min(slow["peak_mb"] or 0, row["peak_mb"] or 0) >= LEAST_MB:
                 row["memory_ratio"] = slow["peak_mb"] / row["peak_mb"]
         for peer in peers:
             if peer in beside and peer != row["form"]:

@@ -105,7 +105,7 @@ def opened(path: str, asynchronous: bool) -> Mapping[str, Figures]:
         whole.append(time.perf_counter() - begin)
         _settle(0.02)
     shown = viewer.layers[0]
-    levels = {"level": float(shown.data_level + 1), "levels": float(len(shown.data))}
+    levels = {"level": float(shown.data_level + 1), "levels": float(len(shown.data) if shown.multiscale else 1)}
     parts = {
         "first picture": Figures([opening], grown, more=levels),
         "a step blocks the window": Figures(blocked[1:], (resident_mb() or 0.0) - before),
