@@ -122,6 +122,9 @@ def bench(options: argparse.Namespace) -> int:
         plots.drawn(case, some, options.out)
         rows += some  # what is written is whole after every case, should the run be stopped
         (options.out / "result.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    left_out = [name for name, (_, case) in cases.items() if not work_of(case, options)]
+    if left_out:
+        print(f"\nA quick run leaves out {', '.join(left_out)}; --values measures them in one, too.")
     print(f"\nFigures and curves: {options.out}")
     if options.keep:
         keep_run(run, kind, known)
