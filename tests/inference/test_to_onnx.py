@@ -183,7 +183,7 @@ def test_deepness_reads_square_pixels_in_metres(model: Path, tmp_path: Path) -> 
 SMALL = {
     "biconvgru": ["model.num_features=1"],
     "biconvlstm": ["model.num_features=1", "model.variant=published"],
-    "compact": ["model.temporal=attention", "recipe.aggregate=true"],
+    "compact": ["model.temporal=attention", "aggregate=true"],
     "tsvit": ["model.num_features=16", "model.temporal_depth=1", "model.spatial_depth=1"],
     "unet2d_clstm": ["model.num_features=1"],
     "unet3d": ["model.num_features=2"],

@@ -98,9 +98,10 @@ def write_down(
         raise InputError(
             f"{what} cannot be written as ONNX ({first[:300]}). Map with cscl predict, or train another network."
         ) from error
-    found = [_named(value, port) for value, port in zip(proto.graph.input, inputs, strict=True)]
+    fixed = _fixed(proto.graph.input, inputs)
+    found = [_named(value, port, fixed) for value, port in zip(proto.graph.input, inputs, strict=True)]
     for value, port in zip(proto.graph.output, outputs, strict=True):
-        _named(value, port)
+        _named(value, port, fixed)
     del proto.graph.value_info[:]  # names of axes that nobody knows any more
     proto.ir_version, proto.producer_name = IR_VERSION, described.get("made_by", "cscl")
     proto.doc_string = described.get("description", "")
@@ -121,16 +122,25 @@ def _translated(graph: nn.Module, sample: tuple[Tensor, ...], inputs: Sequence[P
     return written.model_proto
 
 
-def _named(value: Any, port: Port) -> Port:
-    """Give the free axes of an input or output their names; return which of them it has."""
-    axes: list[Axis] = []
-    for dim, axis in zip(value.type.tensor_type.shape.dim, port.axes, strict=True):
-        if dim.HasField("dim_value"):
-            axes.append(dim.dim_value)
-            continue
-        axes.append(axis)
-        dim.dim_param = str(axis)
-    return Port(port.name, tuple(axes))
+def _fixed(values: Sequence[Any], ports: Sequence[Port]) -> dict[Axis, int]:
+    """Return the axes that should be free and yet have one length alone, if only in one of the inputs."""
+    pairs = [
+        pair
+        for v, p in zip(values, ports, strict=True)
+        for pair in zip(p.axes, v.type.tensor_type.shape.dim, strict=True)
+    ]
+    return {axis: dim.dim_value for axis, dim in pairs if isinstance(axis, str) and dim.HasField("dim_value")}
+
+
+def _named(value: Any, port: Port, fixed: Mapping[Axis, int]) -> Port:
+    """Give the axes of an input or output their names and lengths; return them."""
+    axes = tuple(fixed.get(axis, axis) for axis in port.axes)
+    for dim, axis in zip(value.type.tensor_type.shape.dim, axes, strict=True):
+        if isinstance(axis, str):
+            dim.dim_param = axis
+        else:
+            dim.dim_value = axis
+    return Port(port.name, axes)
 
 
 def _root(error: BaseException) -> BaseException:
