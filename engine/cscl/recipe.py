@@ -57,6 +57,13 @@ class DataSettings:
         Literal[1, 2, 4],
         {"tooltip": "How many times finer than the images labels and maps are: with 4, 10 m images give a 2.5 m map"},
     ] = 1
+    doubling: Annotated[
+        Literal["smooth", "published"],
+        {
+            "tooltip": "How a network makes finer pixels: by blocks that begin as interpolation, or as published, with "
+            "a checkerboard"
+        },
+    ] = "smooth"
     block_px: Annotated[int, {"min": 8, "tooltip": "Side of the blocks that are held back as a whole, pixels"}] = 32
     validation_share: Annotated[float, {"min": 0.0, "max": 0.5, "tooltip": "Share of blocks that steer training"}] = 0.1
     test_share: Annotated[

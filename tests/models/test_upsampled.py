@@ -11,7 +11,22 @@ from cscl.models.upsampled import lifted, upsampled
 
 def test_unet3df_of_four_times_finer_pixels_has_the_published_size() -> None:
     network = models.get("unet3df").build(UNet3DOptions(day_channels=1), DataShape(bands=13, classes=20))
-    assert sum(weight.numel() for weight in upsampled(network, 4).parameters()) == 7_515_621
+    assert sum(weight.numel() for weight in upsampled(network, 4, "published").parameters()) == 7_515_621
+
+
+def test_what_is_alike_stays_alike_where_kernels_meet_evenly() -> None:
+    """Of one value everywhere the published blocks make a checkerboard, even before they learn."""
+    torch.manual_seed(0)
+    spread = {}
+    for by in ("smooth", "published"):
+        network = upsampled(
+            Compact(CompactOptions(num_features=4, embedding_width=8), DataShape(bands=1, classes=2)), 4, by
+        )
+        with torch.inference_mode():
+            made_BDHW = network.upsample.eval()(torch.randn(1, 8, 1, 1).expand(-1, -1, 12, 12))
+        inside_BDHW = made_BDHW[..., 8:-8, 8:-8]
+        spread[by] = float((inside_BDHW.std(dim=(2, 3)) / made_BDHW.std()).max())
+    assert spread["smooth"] < 1e-5 and spread["published"] > 0.1
 
 
 def test_finer_classes_than_the_images_are_learnt_from_how_pixels_mix() -> None:

@@ -39,7 +39,7 @@ def build_network(card: ModelCard) -> tuple[Network, ModelCard]:
     shape = DataShape(len(card.bands), max(1, len(card.legend)), card.dates, card.first_day, card.last_day)
     network = architecture.build(options, shape)
     if card.finer > 1:
-        network = upsampled(network, card.finer)
+        network = upsampled(network, card.finer, card.recipe.data.doubling)
     if card.recipe.aggregate:
         network = aggregated(network, _affinity_options(card.recipe.pretrain.loss))
     needs, patch_px = network.needs, card.recipe.data.patch_px

@@ -33,7 +33,10 @@ def inherited(recipe: Recipe, before: ModelCard) -> Recipe:
             f"{before.name} maps {before.finer} times finer than the images, and data.finer is {recipe.data.finer}. "
             "Leave out data.finer, or start from a model of coarser maps."
         )
-    data = recipe.data if recipe.data.finer > before.finer else replace(recipe.data, finer=before.recipe.data.finer)
+    data = recipe.data
+    if before.finer > 1:
+        finer = data.finer if data.finer > before.finer else before.recipe.data.finer
+        data = replace(data, finer=finer, doubling=before.recipe.data.doubling)
     recipe = replace(recipe, model=before.model, data=data, aggregate=recipe.aggregate or before.recipe.aggregate)
     if not recipe.aggregate:
         return recipe
