@@ -9,7 +9,12 @@ from pathlib import Path
 
 from cscl.errors import OutputError
 
-__all__ = ["in_the_making", "put", "require_name", "require_place"]
+__all__ = ["existing", "in_the_making", "put", "require_name", "require_place"]
+
+
+def existing(path: Path) -> Path:
+    """Return the folder in which a place is, or is to be made: the nearest one that is there."""
+    return next(place for place in (path.absolute(), *path.absolute().parents) if place.is_dir())
 
 
 def require_name(out: Path) -> None:

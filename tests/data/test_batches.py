@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from cscl.cube import Radiometry, SITSCube
-from cscl.data.batches import Patches, Source, held_in_memory, statistics, to_tensors
+from cscl.data.at_hand import at_hand, held_in_memory
+from cscl.data.batches import Patches, Source, statistics, to_tensors
 from cscl.data.sampling import PatchPlaces, even_dates, random_dates
 from cscl.data.split import Side, split_window
 from cscl.errors import InputError
-from cscl.events import Progress, run
+from cscl.events import Event, Note, Progress, run
 from cscl.grid import Window, make_grid, refined
 from cscl.legend import Legend
 from cscl.products import LabelMap, Scene
@@ -148,7 +150,7 @@ class Counted(BackendArray):
 
 
 def test_a_cube_is_read_into_memory_once_if_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cscl.data.batches.STRIP_PX", 16)
+    monkeypatch.setattr("cscl.data.at_hand.STRIP_PX", 16)
     cube = source().scene.cube
     assert run(held_in_memory(cube)) is cube
     file = Counted(cube.stored.values)
@@ -159,6 +161,30 @@ def test_a_cube_is_read_into_memory_once_if_it_fits(monkeypatch: pytest.MonkeyPa
     reads = file.reads
     assert all(np.array_equal(a, b) for a, b in zip(held.read(), cube.read(), strict=True)) and file.reads == reads
     assert run(held_in_memory(lazy, share=0.0)) is lazy
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_larger_cube_is_copied_to_the_disk_pixel_by_pixel(
+    masked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cscl.data.at_hand.TILE_PX", 16)
+    monkeypatch.setattr("cscl.data.at_hand.MEMORY_SHARE", 0.0)
+    cube = source().scene.cube
+    if masked:
+        clear = np.random.default_rng(0).random((len(cube.dates), *cube.shape)) < 0.5
+        cube = replace(cube, clear=cube.stored[:, 0].drop_vars("band").copy(data=clear))
+    file = Counted(cube.stored.values)
+    lazy = replace(cube, stored=cube.stored.copy(data=indexing.LazilyIndexedArray(file)))
+    copied = run(at_hand(lazy, tmp_path))
+    reads = file.reads
+    for part in (Window(0, 0, *cube.shape), Window(13, 5, 9, 17)):
+        assert all(np.array_equal(a, b) for a, b in zip(copied.read(part), cube.read(part), strict=True))
+    assert file.reads == reads and run(at_hand(copied, tmp_path)) is copied
+    assert not list(tmp_path.iterdir()), "it has no name"
+    notes: list[Event] = []
+    monkeypatch.setattr("cscl.data.at_hand.DISK_SHARE", 0.0)
+    assert run(at_hand(lazy, tmp_path), notes.append) is lazy
+    assert isinstance(notes[0], Note) and "quick copy needs" in notes[0].text
 
 
 def test_statistics_come_from_valid_training_pixels() -> None:

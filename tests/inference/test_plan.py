@@ -24,7 +24,7 @@ def test_a_plan_counts_tiles_bytes_and_time_and_writes_nothing(model: Path, tmp_
     plan = run(plan_map(model, cube, tmp_path / "p", options, device="cpu"))
     assert plan.tiles == 9 and plan.core_px == 64
     assert plan.overlap == pytest.approx(((64 + 20 + 24) / 64) ** 2 - 1)
-    assert plan.map_bytes == 136 * 136 * (2 + 3) and plan.stored_bytes == 136 * 136 * 6 * 3 * 2
+    assert plan.map_bytes == 136 * 136 * (3 + 3) and plan.stored_bytes == 136 * 136 * 6 * 3 * 2
     assert plan.pixel_s == max(plan.read_s, plan.compute_s) > 0
     assert plan.hours_per_million_ha == pytest.approx(plan.pixel_s * 1e8 / 3600), (
         "pixels of 10 m are a hundredth of a ha"

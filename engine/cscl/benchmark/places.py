@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import cscl.simulate
 from cscl.cube import SITSCube
-from cscl.data.batches import held_in_memory
+from cscl.data.at_hand import held_in_memory
 from cscl.data.readers import open_cube
 from cscl.data.scenes import LabelOptions, is_vector, open_parcels
 from cscl.data.split import Side, only, split_blocks

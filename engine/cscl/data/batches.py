@@ -16,32 +16,26 @@ A batch is a pure function of the seed and the step, so a run that is resumed se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
-from xarray import DataArray
 
-from cscl.cube import SITSCube
 from cscl.data.sampling import PatchPlaces, drop_dates, even_dates, random_dates
 from cscl.data.split import Side
 from cscl.errors import InputError
-from cscl.events import Event, Progress
 from cscl.grid import Window, tiles
 from cscl.products import LabelMap, Scene
 from cscl.shares import PixelShares
 
 __all__ = [
-    "Batch", "Patches", "Source", "collate", "filled_up", "held_in_memory", "joined", "statistics", "to_tensors",
+    "Batch", "Patches", "Source", "collate", "filled_up", "joined", "statistics", "to_tensors",
     "wanted",
 ]  # fmt: skip
-
-STRIP_PX = 512
 
 
 @dataclass(frozen=True)
@@ -87,32 +81,6 @@ class Source:
     def place(self, window: Window | None) -> tuple[slice, slice]:
         """Index of a window of the images, or of all of them, in the labels."""
         return (slice(None), slice(None)) if window is None else window.refined(self.scene.finer).slices
-
-
-def held_in_memory(cube: SITSCube, share: float = 0.25) -> Generator[Event, None, SITSCube]:
-    """Read a cube that takes at most `share` of the free memory into it, strip by strip; leave a larger one on disk."""
-    if cube.nbytes > share * psutil.virtual_memory().available or _in_memory(cube.stored):
-        return cube
-    stored = np.empty(cube.stored.shape, cube.stored.dtype)
-    clear = None if cube.clear is None else np.empty(cube.clear.shape, bool)
-    height = cube.shape[0]
-    for row in range(0, height, STRIP_PX):
-        rows = slice(row, min(row + STRIP_PX, height))
-        stored[:, :, rows] = cube.stored[:, :, rows].values
-        if clear is not None and cube.clear is not None:
-            clear[:, rows] = cube.clear[:, rows].values
-        yield Progress("reading images", rows.stop, height, "row")
-    return replace(
-        cube,
-        stored=cube.stored.copy(data=stored),
-        clear=None if cube.clear is None else cube.clear.copy(data=clear),
-    )
-
-
-def _in_memory(stored: DataArray) -> bool:
-    """Whether reading a value twice gives the same place in memory."""
-    corner = stored[:1, :1, :1, :1]
-    return np.shares_memory(corner.values, stored[:1, :1, :1, :1].values)
 
 
 def statistics(sources: Sequence[Source], windows: int = 64) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

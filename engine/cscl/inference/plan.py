@@ -13,6 +13,7 @@ import numpy as np
 from cscl.cube import SITSCube
 from cscl.events import Job, Progress, time_in_words
 from cscl.grid import Window, pixel_size_m, some_tiles
+from cscl.results import existing
 
 from .fitting import bytes_per_px, fitted_core_px, overlap
 from .mapper import Mapper, PredictOptions, ready
@@ -118,15 +119,14 @@ def plan_map(
         times.append(_timed(mapper, number))
     read_s, compute_s = (float(np.median(each)) for each in zip(*times[1:], strict=True))  # the first sets things up
     more = overlap(mapper.core_px, margin_px, step_px) if len(mapper.tiles) > 1 else 0.0
-    there = next(place for place in (Path(out).absolute(), *Path(out).absolute().parents) if place.exists())
     height, width = pixel_size_m(cube.grid)
     pixels, bands = cube.shape[0] * cube.shape[1], 3 + len(mapper.model.card.legend) * options.probabilities
     written = pixels * mapper.finer**2 * bands
     side = min(mapper.core_px + 2 * margin_px + step_px, max(cube.shape))
     return MapPlan(
         next(cube.iter_facts()), len(mapper.tiles), mapper.core_px, more, mapper.cube.nbytes, written, written,
-        shutil.disk_usage(there).free, bytes_per_px(mapper.model, mapper.cube) * side**2, (1 + more) * read_s,
-        (1 + more) * compute_s, pixels, height * width / 1e4, str(mapper.model.device),
+        shutil.disk_usage(existing(Path(out))).free, bytes_per_px(mapper.model, mapper.cube) * side**2,
+        (1 + more) * read_s, (1 + more) * compute_s, pixels, height * width / 1e4, str(mapper.model.device),
     )  # fmt: skip
 
 

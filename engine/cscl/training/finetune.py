@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cscl.card import ModelCard
-from cscl.data.batches import Patches, Source, held_in_memory, joined
+from cscl.data.at_hand import held_in_memory
+from cscl.data.batches import Patches, Source, joined
 from cscl.data.network import build_network, fill, load_weights
 from cscl.data.region import hold_back, in_legend, region_sides, require_plain, require_region, window_of
 from cscl.data.split import Side

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cscl.card import ModelCard
 from cscl.cube import SITSCube
+from cscl.data.at_hand import DISK_SHARE, MEMORY_SHARE, stored_bytes
 from cscl.data.batches import Batch
 from cscl.data.network import build_network, make_loss
 from cscl.device import free_memory, pick
@@ -20,6 +21,7 @@ from cscl.events import Job, Progress, time_in_words
 from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe, StageSettings
+from cscl.results import existing
 
 from .partly import Partly
 from .prepare import new_card
@@ -33,7 +35,6 @@ KERNELS = 1.5  # what kernels and gradients take besides what is remembered for 
 FORWARD = 3  # tensors of the largest kind that live at once where nothing is remembered; measured
 OTHERS = 120e6  # what reading, splitting, writing and the first step of a process take, bytes; measured
 LOOK_PX = 16 * 64 * 64  # pixels of a batch of the validation blocks
-FREE_SHARE = 0.25  # cubes larger than this share of the free memory are read from disk, see `held_in_memory`
 
 Step = Callable[[], Tensor]
 
@@ -117,9 +118,10 @@ def needs(
     memory = max((cost.memory_bytes for cost in costs), default=0)
     memory += _cube_bytes(scene.cube) if where.type == "cpu" else 0
     fine_px = scene.cube.shape[0] * scene.cube.shape[1] * recipe.data.finer**2
-    disk = sum(cost.disk_bytes for cost in costs) + len(costs) * fine_px
+    free = shutil.disk_usage(existing(Path(out))).free
+    disk = sum(cost.disk_bytes for cost in costs) + len(costs) * fine_px + _copy_bytes(scene.cube, free)
     return Needs(
-        memory, free_memory(where), disk, shutil.disk_usage(_existing(Path(out))).free,
+        memory, free_memory(where), disk, free,
         sum(cost.seconds for cost in costs) if where.type == "cpu" else None, str(where),
     )  # fmt: skip
 
@@ -223,12 +225,14 @@ def _noting(remembered: dict[int, int]) -> torch.autograd.graph.saved_tensors_ho
 
 
 def _cube_bytes(cube: SITSCube) -> int:
-    stored = cube.nbytes + (cube.clear.nbytes if cube.clear is not None else 0)
-    return int(stored) if stored < FREE_SHARE * free_memory(pick("cpu")) else 0
+    stored = stored_bytes(cube)
+    return stored if stored < MEMORY_SHARE * free_memory(pick("cpu")) else 0
 
 
-def _existing(path: Path) -> Path:
-    return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+def _copy_bytes(cube: SITSCube, free: int) -> int:
+    """Bytes of the copy of a cube that the memory does not hold, see `cscl.data.at_hand`."""
+    stored = 0 if _cube_bytes(cube) else stored_bytes(cube)
+    return stored if stored < DISK_SHARE * free else 0
 
 
 def _said(size: float) -> str:

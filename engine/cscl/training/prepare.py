@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import cscl
 from cscl.card import ModelCard
-from cscl.data.batches import STRIP_PX, Patches, Source, held_in_memory, statistics
+from cscl.data.at_hand import STRIP_PX, at_hand, held_in_memory
+from cscl.data.batches import Patches, Source, statistics
 from cscl.data.split import Side, split_blocks, split_window, without_strays
 from cscl.errors import InputError, MissingError
 from cscl.events import Event, Note, Progress
@@ -23,6 +24,7 @@ from cscl.grid import GeoBox, Window, pixel_size_m
 from cscl.models import Network
 from cscl.products import Scene
 from cscl.recipe import Recipe
+from cscl.results import existing
 
 from . import team
 from .few import with_few_crops
@@ -144,7 +146,9 @@ def prepare(
     card = before or new_card(scenes, recipe)
     sources = []
     for scene, side in zip(scenes, sides, strict=True):
-        cube = yield from held_in_memory(scene.cube)
+        # Of several processes each would make a copy of its own.
+        reading = held_in_memory(scene.cube) if team.part() else at_hand(scene.cube, existing(out))
+        cube = yield from reading
         sources.append(Source(replace(scene, cube=cube), side, card.days_of(cube.dates)))
     card = card if before else _with_data(card, sources)
     if window is not None:

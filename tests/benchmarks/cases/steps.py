@@ -16,6 +16,7 @@ from suite.measuring import timed
 from torch import nn
 from worlds import BANDS, CLASSES, DATES, scene
 
+from cscl.data import at_hand
 from cscl.data.batches import Batch, Patches
 from cscl.data.network import build_network, make_loss
 from cscl.data.readers import open_cube
@@ -140,7 +141,10 @@ HELD: list[tempfile.TemporaryDirectory[str]] = []  # they go when the process en
 
 
 def on_disk(source: str, cube: Any) -> Any:
-    """Write images as a store, or as a GeoTIFF a date, and open them again."""
+    """Write images as a store, or as a GeoTIFF a date, and open them again, or the copy that training makes of them."""
+    if source == "copy":
+        at_hand.MEMORY_SHARE = 0.0
+        return run(at_hand.at_hand(on_disk("Zarr", cube), Path(tempfile.gettempdir())))
     HELD.append(tempfile.TemporaryDirectory())
     folder = Path(HELD[-1].name)
     if source == "Zarr":
@@ -205,6 +209,7 @@ CASES = [
             "learning, float32": Form(timed(drawing, "float32")),
             "learning, bfloat16": Form(timed(drawing, "bfloat16")),
             "drawing from memory": Form(timed(drawing, "memory")),
+            "drawing from the disk": Form(timed(drawing, "copy")),
             "drawing from Zarr": Form(timed(drawing, "Zarr")),
             "drawing from GeoTIFFs": Form(timed(drawing, "GeoTIFF")),
         },
