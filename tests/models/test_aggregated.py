@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cscl.losses.cscl import CSCLOptions
+from cscl.losses.cscl import CSCLHead, CSCLOptions
 from cscl.models import DataShape, Network, models
-from cscl.models.aggregated import aggregated, window_mean
+from cscl.models.aggregated import aggregated, tap_by_tap, window_mean
 
 OPTIONS = CSCLOptions(window=3, dilation=2, width=8)
 
@@ -32,6 +32,15 @@ def slow_mean(x_BCHW: Tensor, s_BkkHW: Tensor, dilation: int) -> Tensor:
                             total, weights = total + weight * x_BCHW[item, :, v, u], weights + weight
                 out[item, :, y, x] = total / weights
     return out
+
+
+@pytest.mark.parametrize(
+    "options", [OPTIONS, replace(OPTIONS, window=5, dilation=1, groups=2), replace(OPTIONS, normalise=False)]
+)
+def test_similarities_that_are_written_down_are_those_of_the_head(options: CSCLOptions) -> None:
+    torch.manual_seed(0)
+    head, embedding = CSCLHead(options, 6), torch.randn(2, 6, 9, 7)
+    torch.testing.assert_close(tap_by_tap(head, embedding), head.affinity(embedding), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("window", "dilation"), [(3, 1), (3, 2), (5, 1)])

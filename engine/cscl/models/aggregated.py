@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from cscl.losses.affinity import EPSILON
 from cscl.losses.cscl import CSCLHead, CSCLOptions
 
-from . import Network
+from . import Network, written_down
 
-__all__ = ["Attend", "aggregated", "window_mean"]
+__all__ = ["Attend", "aggregated", "tap_by_tap", "window_mean"]
 
 N = TypeVar("N", bound=Network)
 
@@ -51,8 +52,36 @@ class Attend(nn.Module):
 
     def forward(self, embedding_BDHW: Tensor) -> Tensor:
         """Return the attended embedding, of the same shape."""
-        s_BkkHW = self.head.affinity(embedding_BDHW) * self.log_scale.exp()
+        affinity = tap_by_tap(self.head, embedding_BDHW) if written_down() else self.head.affinity(embedding_BDHW)
+        s_BkkHW = affinity * self.log_scale.exp()
         return embedding_BDHW + window_mean(self.value(embedding_BDHW), s_BkkHW, self.options.dilation)
+
+
+def tap_by_tap(head: CSCLHead, embedding_BDHW: Tensor) -> Tensor:
+    """Return what ``head.affinity`` does for a head without stride, by its definition, for a map of any size.
+
+    Slower than that, whose blocks are cut to the size of the map.
+    """
+    options, q_BAHW, k_BAHW = head.options, head.query(embedding_BDHW), head.key(embedding_BDHW)
+    (row_Ak, col_Ak), (items, _, height, width) = head.codes[0], q_BAHW.shape
+    window, dilation = options.window, options.dilation
+    around_BAHW = pad(k_BAHW, (window // 2 * dilation,) * 4)
+    grouped = (items, options.groups, -1, height, width)
+    q_BGCHW, found = q_BAHW.reshape(grouped), []
+    for row, col in [(row, col) for row in range(window) for col in range(window)]:
+        rows, cols = (slice(tap * dilation, tap * dilation + n) for tap, n in ((row, height), (col, width)))
+        code_A11 = torch.cat([row_Ak[:, row], col_Ak[:, col]])[:, None, None]
+        key_BGCHW = (around_BAHW[:, :, rows, cols] + code_A11).reshape(grouped)
+        s_BGHW = (q_BGCHW * key_BGCHW).sum(dim=2)
+        if options.normalise:
+            s_BGHW = s_BGHW / (_length(q_BGCHW) * _length(key_BGCHW))
+        found.append(s_BGHW.sum(dim=1))
+    return torch.stack(found, dim=1).reshape(items, window, window, height, width)
+
+
+def _length(x_BGCHW: Tensor) -> Tensor:
+    length_BGHW: Tensor = torch.linalg.vector_norm(x_BGCHW, dim=2)
+    return length_BGHW.clamp_min(EPSILON)
 
 
 def window_mean(x_BCHW: Tensor, s_BkkHW: Tensor, dilation: int = 1) -> Tensor:
