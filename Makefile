@@ -30,7 +30,7 @@ demo: $(READY)
 
 # Without a display the windows of the tests open on a virtual one. Tests run side by side, each with one thread.
 test: $(READY)
-	@export OMP_NUM_THREADS=1; set -- $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS); \
+	@export OMP_NUM_THREADS=1; set -- $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS); \
 	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xvfb-run >/dev/null; then \
 	  set -- xvfb-run -a -s "-screen 0 1600x1000x24" "$$@"; fi; \
 	"$$@"

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WINDOWS = ROOT / "tests" / "napari_cscl"
+LONGEST = ("test_readme.py", "test_real_training.py")
 
 # Before anything imports napari: the user's own settings stay out of the tests, and the tests out of them.
 os.environ["NAPARI_CONFIG"] = ""
@@ -34,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="CSCL_REAL_DATA names no folder of real inputs"))
         if item.get_closest_marker("gpu") and not _cuda():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+    # What takes longest begins first, so that no process is left with it at the end.
+    items.sort(key=lambda item: 0 if WINDOWS in item.path.parents else 1 if item.path.name in LONGEST else 2)
 
 
 def _cuda() -> bool:

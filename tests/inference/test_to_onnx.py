@@ -180,13 +180,11 @@ def test_deepness_reads_square_pixels_in_metres(model: Path, tmp_path: Path) -> 
         run(to_deepness(model, oblong, tmp_path / "d.onnx"))
 
 
+# One of each kind; what is written is compared with torch anyhow, and kept only if it is the same.
 SMALL = {
-    "biconvgru": ["model.num_features=1"],
-    "biconvlstm": ["model.num_features=1", "model.variant=published"],
     "compact": ["model.temporal=attention", "aggregate=true"],
     "tsvit": ["model.num_features=16", "model.temporal_depth=1", "model.spatial_depth=1"],
     "unet2d_clstm": ["model.num_features=1"],
-    "unet3d": ["model.num_features=2"],
     "unet3df": ["model.num_features=2"],
     "utae": ["model.num_features=4"],
 }
@@ -194,7 +192,7 @@ SMALL = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMALL))
-def test_every_network_is_written(name: str, tmp_path: Path) -> None:
+def test_networks_of_every_kind_are_written(name: str, tmp_path: Path) -> None:
     settings = [f"model.name={name}", *SMALL[name]]
     model = model_of(tmp_path / "model", *settings)
     written = run(to_onnx(model, tmp_path / "a.onnx"))
