@@ -1,6 +1,8 @@
 """What a run takes, estimated; how near the estimate comes to measured runs stands in the docstring of `needs`."""
 
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import toys
@@ -12,14 +14,15 @@ from cscl.training.pretrain import pretrain
 from cscl.training.segment import train
 
 
-def test_needs_grow_with_the_batch_and_are_said_in_a_sentence(tmp_path: Path) -> None:
-    scene = toys.scene(size=32)
+def test_needs_grow_with_the_batch_and_are_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, seconds = toys.scene(size=32), count()
+    monkeypatch.setattr("cscl.training.needs.time", SimpleNamespace(monotonic=lambda: next(seconds)))
     batches = [toys.QUICK.with_settings([f"train.batch={n}", "train.steps=1000"]) for n in (16, 256)]
     small, large = (run(needs(scene, tmp_path, recipe, pretraining=False, device="cpu")) for recipe in batches)
     assert 6 < (large.memory_bytes - OTHERS) / (small.memory_bytes - OTHERS) < 16, (
         "a validation look needs as much as 16"
     )
-    assert large.seconds and small.seconds and large.seconds > 4 * small.seconds
+    assert (small.seconds, large.seconds) == (16 * 1000, 256 * 1000), "a sample takes a second by this clock"
     assert small.fits and small.memory_free > small.memory_bytes and small.device == "cpu"
     said = str(small)
     assert said.startswith("Needs about ") and " of memory (" in said and " free), " in said and said.endswith("'cpu'.")
