@@ -13,6 +13,9 @@ LONGEST = ("test_readme.py", "test_real_training.py")
 
 # Before anything imports napari: the user's own settings stay out of the tests, and the tests out of them.
 os.environ["NAPARI_CONFIG"] = ""
+# numba, with which napari draws labels, gives torch all cores back: threads of several processes that wait for each other.
+if threads := os.environ.get("OMP_NUM_THREADS"):
+    os.environ.setdefault("NUMBA_NUM_THREADS", threads)
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,7 @@ def real_data() -> Path:
     return Path(os.environ["CSCL_REAL_DATA"])
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         # Side by side, a file stays in one process, for what its tests share; windows in one, for the focus.
