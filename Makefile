@@ -28,9 +28,10 @@ demo: $(READY)
 	$(BIN)/cscl demo --overwrite $(if $(QUICK),--quick) "$(OUT)"
 	@[ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] || $(BIN)/napari sample_data/season "$(OUT)/prediction" --plugin napari-cscl --with napari-cscl CSCL
 
-# Without a display the windows of the tests open on a virtual one. Tests run side by side, each with one thread.
+# Without a display the windows of the tests open on a virtual one. Tests run side by side, each with one thread: numba,
+# which napari draws labels with, would give torch back all cores, and threads that wait for each other would fill them.
 test: $(READY)
-	@export OMP_NUM_THREADS=1; set -- $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS); \
+	@export OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1; set -- $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS); \
 	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xvfb-run >/dev/null; then \
 	  set -- xvfb-run -a -s "-screen 0 1600x1000x24" "$$@"; fi; \
 	"$$@"

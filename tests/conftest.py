@@ -13,9 +13,6 @@ LONGEST = ("test_readme.py", "test_real_training.py")
 
 # Before anything imports napari: the user's own settings stay out of the tests, and the tests out of them.
 os.environ["NAPARI_CONFIG"] = ""
-# numba, with which napari draws labels, gives torch all cores back: threads of several processes that wait for each other.
-if threads := os.environ.get("OMP_NUM_THREADS"):
-    os.environ.setdefault("NUMBA_NUM_THREADS", threads)
 
 
 @pytest.fixture(scope="session")
