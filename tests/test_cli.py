@@ -33,15 +33,16 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chain(season: Path) -> Path:
     """Everything from pre-training to export, beside the season."""
     here, parcels = season.parent, str(season / "parcels.gpkg")
+    embedding = str(here / "embedding.zarr")
     crop = ["--class-column", "crop", "--name-column", "crop_name"]
     train = ["train", str(season), parcels, str(here / "model"), "--start", str(here / "start"), *crop]
     commands = [
         ["pretrain", str(season), parcels, str(here / "start"), *SMALL],
         [*train, *SMALL, "--set", "train.steps=8"],
         ["predict", str(here / "model"), str(season), str(here / "map"), "--probabilities"],
-        ["embed", str(here / "start"), str(season), str(here / "embedding.zarr")],
+        ["embed", str(here / "start"), str(season), embedding],
         ["assess", str(here / "map"), parcels, str(here / "report"), *crop, "--held-out-of", str(here / "model")],
-        ["export", str(here / "map"), str(here / "export"), "--parcels", parcels, *crop],
+        ["export", str(here / "map"), str(here / "export"), "--parcels", parcels, *crop, "--embedding", embedding],
         ["compare", str(here / "map"), str(here / "map"), parcels, str(here / "versus"), *crop, "--names", "a", "b"],
         ["suspects", str(here / "map"), parcels, str(here / "suspects"), *crop, "--all-parcels"],
         ["label-next", str(here / "map"), parcels, str(here / "next")],
@@ -87,6 +88,7 @@ def test_the_chain_makes_all_its_files(chain: Path) -> None:
         *("versus/index.html", "versus/won_and_lost.qml", "suspects/suspects.gpkg", "next/label_next.csv"),
         *("points/sample.gpkg", "points/codes.csv"),
         *("export/crop_map.tif", "export/crop_map.tif.aux.xml", "export/parcels.gpkg", "export/legend.csv"),
+        "export/edge_strength.tif",
     ):
         assert (chain / name).is_file(), name
     with (

@@ -20,6 +20,8 @@ from .shared import IMAGES, NOT_FOUND, Arguments, add_images, add_labels, add_ru
 
 __all__ = ["export", "export_arguments"]
 
+EDGES = "edge strength"
+
 
 def export(args: Arguments) -> None:
     """Write parts of a map; of a model and images, make the map first."""
@@ -34,12 +36,12 @@ def export(args: Arguments) -> None:
         raise InputError(f"{args.source} is a model. Say what it shall map: cscl export {args.source} IMAGES {out}")
     require_folder(out, overwrite=args.overwrite, inputs=given)
     cube = open_cube(args.images, read_fields(args, ReadOptions)) if args.images else None
+    embedding = Embedding.open(args.embedding) if args.embedding else None
     if not is_model or cube is None:
-        embedding = Embedding.open(args.embedding) if args.embedding else None
         _deliver(args, parts, open_map(args.source), cube, embedding)
     else:
-        with _mapped(args, cube, parts) as (prediction, embedding):
-            _deliver(args, parts, prediction, cube, embedding)
+        with _mapped(args, cube, parts) as (prediction, seen):
+            _deliver(args, parts, prediction, cube, embedding or seen)
     print(out)
 
 
@@ -59,8 +61,8 @@ def _mapped(args: Arguments, cube: SITSCube, parts: list[str]) -> Iterator[tuple
     job = predict(args.source, cube, place, options, **how, resume=args.resume, keep=True)
     prediction = replace(drive(job, args.quiet), name=out.name)
     try:
-        embedding = drive(embed(args.source, cube, seen, **how), args.quiet) if "edge strength" in parts else None
-        yield prediction, embedding
+        wanted = EDGES in parts and not args.embedding
+        yield prediction, drive(embed(args.source, cube, seen, **how), args.quiet) if wanted else None
     except BaseException:
         warn(f"The map itself is whole: cscl export {place} {out} goes on with it.")
         raise
@@ -102,7 +104,8 @@ def _parts(args: Arguments) -> list[str]:
         return require_parts(part.strip() for part in text.split(",") if part.strip())
 
     without = named(args.without)
-    return [part for part in [*(named(args.only) or USUAL), *named(args.also)] if part not in without]
+    wanted = [*(named(args.only) or USUAL), *named(args.also), *([EDGES] if args.embedding else [])]
+    return [part for part in wanted if part not in without]
 
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +120,7 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parcels", metavar="FILE", help="Parcels to give their majority crop")
     parser.add_argument("--labels", metavar="FILE", help="Known crops (parcels or a raster), to judge the map by")
     parser.add_argument("--report", metavar="FOLDER", help="What cscl assess wrote, instead of judging by --labels")
-    parser.add_argument("--embedding", metavar="FOLDER", help="What cscl embed made, for the edge strength of a map")
+    parser.add_argument("--embedding", metavar="FOLDER", help="What cscl embed made: adds the edge strength")
     parser.add_argument("--areas", metavar="FOLDER", help="What cscl area wrote: areas with intervals, for the page")
     parser.add_argument("--only", default="", metavar="A,B,...", help=f"Parts to write (default: {', '.join(USUAL)})")
     parser.add_argument("--also", default="", metavar="A,B,...", help=f"More parts to write: {', '.join(ON_REQUEST)}")
