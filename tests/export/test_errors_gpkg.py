@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -19,11 +17,13 @@ import rasterio
 import shapely
 import xarray as xr
 from affine import Affine
+from fulldisk import full_disk
 from scipy import ndimage
 
 from cscl.errors import InputError, OutputError
 from cscl.events import Note, Progress, run
 from cscl.export import edge_lines, gpkg, pixel_polygons
+from cscl.export.draft import draft
 from cscl.export.edge_lines import BORDER, GAP, NEAR, OUTLINE, pixel_lines
 from cscl.export.errors_gpkg import Rows, export_error_map, export_errors
 from cscl.export.pixel_polygons import error_regions, unit_polygons
@@ -298,34 +298,19 @@ def test_the_map_of_errors_comes_back(atlas: ErrorAtlas, tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["error_map.qml", "error_map.tif", "error_map.tif.aux.xml"]
 
 
-_ON_A_FULL_DISK = """
-import os, resource, signal, sys
-import geopandas as gpd, numpy as np
-from shapely.geometry import Point
-from pathlib import Path
-from cscl.errors import OutputError
-from cscl.events import run
-from cscl.export.draft import draft
-from cscl.export.gpkg import Layer, write_layers
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    points = shapely.points(np.arange(3000), np.arange(3000))
+    table = gpd.GeoDataFrame({"n": range(3000)}, geometry=shapely.buffer(points, 1), crs="EPSG:32631")
 
-table = gpd.GeoDataFrame({"n": range(3000)}, geometry=[Point(i, i).buffer(1) for i in range(3000)], crs="EPSG:32631")
-def write(name):
-    with draft(Path("."), name) as folder:
-        run(write_layers(folder / name, [Layer(n, table, "words", "<qgis/>") for n in ("parcels", "edges")]))
-write("whole.gpkg")
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(float(sys.argv[1]) * os.path.getsize("whole.gpkg")),) * 2)
-try:
-    write("errors.gpkg")
-except OutputError as error:
-    print("OutputError:", error)
-"""
+    layers = [gpkg.Layer(name, table, "words", "<qgis/>") for name in ("parcels", "edges")]
 
+    def write(name: str) -> None:
+        with draft(tmp_path, name) as folder:
+            run(gpkg.write_layers(folder / name, layers))
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of files")
-@pytest.mark.parametrize("share", [0.2, 0.6, 0.97, 0.9995])
-def test_a_full_disk_is_told_and_leaves_nothing(root: Path, tmp_path: Path, share: float) -> None:
-    call = [sys.executable, "-W", "ignore", "-c", _ON_A_FULL_DISK, str(share)]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(root / "engine")})
-    assert done.stdout.startswith("OutputError:") and "Make room on the disk" in done.stdout, done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["whole.gpkg"]
+    write("whole.gpkg")
+    size = (tmp_path / "whole.gpkg").stat().st_size
+    for share in (0.2, 0.6, 0.97, 0.9995):
+        with full_disk(share * size), pytest.raises(OutputError, match="Make room on the disk"):
+            write("errors.gpkg")
+        assert [p.name for p in tmp_path.iterdir()] == ["whole.gpkg"]

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import toys
 import xarray as xr
+from fulldisk import full_disk
 
 from cscl.cube import SITSCube
 from cscl.errors import OutputError
@@ -156,17 +157,11 @@ def test_without_images_the_page_says_so(write: Write) -> None:
 
 
 def test_a_former_page_stays_unless_a_whole_one_takes_its_place(write: Write, tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
     page = tmp_path / "report.html"
     page.write_text("former")
     with pytest.raises(OutputError, match="exists already"):
         write()
-    former = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, former[1]))
-        with pytest.raises(OutputError, match=r"report\.html .*Make room on the disk"):
-            write(overwrite=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    with full_disk(10_000), pytest.raises(OutputError, match=r"report\.html .*Make room on the disk"):
+        write(overwrite=True)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["former"]
     assert write(overwrite=True).read_text(encoding="utf-8").endswith("</html>\n")

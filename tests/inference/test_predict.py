@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import rasterio
 import torch
 import toys
 import xarray as xr
+from fulldisk import full_disk
 
 from cscl.errors import CSCLError, InputError, MemoryLimitError, OutputError, UnknownNameError
 from cscl.events import Note, Progress, run
@@ -112,27 +111,9 @@ def test_a_closed_job_leaves_nothing_and_a_former_map_stays(models: tuple[Path, 
     assert np.array_equal(Prediction.open(tmp_path / "p").ids.values, former)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
 def test_a_full_disk_is_told_and_leaves_nothing(models: tuple[Path, Path], tmp_path: Path) -> None:
-    """A limit on the size of files stands in for a full disk; it needs a process of its own."""
-    code = """
-import resource, signal, sys
-sys.path.insert(0, sys.argv[3])
-import toys
-from cscl.errors import OutputError
-from cscl.events import run
-from cscl.inference.predict import predict
-cube = toys.scene(size=200).cube
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-try:
-    run(predict(sys.argv[1], cube, sys.argv[2], device="cpu"))
-except OutputError as error:
-    print(error)
-"""
-    words = [sys.executable, "-c", code, str(models[1]), str(tmp_path / "p"), str(Path(toys.__file__).parent)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0 and "cannot be written" in done.stdout, done.stderr
+    with full_disk(2000), pytest.raises(OutputError, match="cannot be written"):
+        run(predict(models[1], toys.scene().cube, tmp_path / "p", device="cpu"))
     assert not any(tmp_path.iterdir())
 
 
