@@ -10,16 +10,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh import run_fresh
 
 BLOCK = re.compile(r"^<!-- run -->\n```(bash|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BIN = Path(sys.executable).parent
 
 # `make test` would run this test again; `make demo` runs its recipe in the quick form, in the environment of the tests.
-MAKE = """
+# Other commands are written down as bash expands them: each word ends with a zero, each command with a line of its own.
+SHELL = """
 set -euo pipefail
 make() {{
   [ "$1" = test ] || command make -C "{root}" -o .venv/.installed BIN="{bin}" OUT="$PWD/cscl-demo" QUICK=1 "$@"
 }}
+cscl() {{ printf '%s\\0' "$@" $'\\n' >>calls; }}
 """
 
 
@@ -33,8 +36,17 @@ def test_every_mark_is_understood(root: Path) -> None:
     assert len(blocks(text)) == text.count("<!-- run") > 1
 
 
+def commands(folder: Path) -> list[list[str]]:
+    """Words of the commands that a block of bash has just written down, in order."""
+    record = folder / "calls"
+    text = record.read_text(encoding="utf-8") if record.exists() else ""
+    record.unlink(missing_ok=True)
+    return [command.split("\0")[:-1] for command in text.split("\n\0")[:-1]]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash") or not shutil.which("make"), reason="bash or make is missing")
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not forked there")
 @pytest.mark.skipif(not (BIN / "cscl").exists(), reason="the project is not installed: run `make test`")
 def test_marked_blocks_run(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "sample_data", tmp_path / "sample_data")
@@ -42,7 +54,14 @@ def test_marked_blocks_run(root: Path, tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     env["PATH"] = f"{BIN}{os.pathsep}{env['PATH']}"
     for language, code, line in blocks((root / "README.md").read_text(encoding="utf-8")):
-        shell = ["bash", "-c", MAKE.format(root=root, bin=BIN) + code]
-        command = shell if language == "bash" else [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"README.md, line {line}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        asked: list[list[str] | Path] = [tmp_path / "block.py"]
+        if language == "bash":
+            shell = ["bash", "-c", SHELL.format(root=root, bin=BIN) + code]
+            done = subprocess.run(shell, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, f"README.md, line {line}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            asked = [*commands(tmp_path)]
+        else:
+            (tmp_path / "block.py").write_text(code, encoding="utf-8")
+        for one in asked:
+            status, said = run_fresh(one, tmp_path)
+            assert status == 0, f"README.md, line {line}, {one}:\n{said[-6000:]}"

@@ -47,7 +47,9 @@ class Size:
 
 MARK = ".made_by_cscl_demo"
 WHOLE = Size(4, 160, ("pretrain.steps=300", "train.steps=700"))
-QUICK = Size(1, 96, ("pretrain.steps=10", "train.steps=30", "train.validate_every=15"))
+QUICK = Size(
+    1, 96, ("pretrain.steps=6", "pretrain.batch=8", "train.steps=20", "train.batch=8", "train.validate_every=10")
+)
 
 
 def demo(out: str | Path, *, quick: bool = False, device: str = "auto", overwrite: bool = False) -> Job[Path]:
