@@ -67,7 +67,7 @@ class Plan:
         settings = (*self.protocol.settings, *self.network.settings, *self.arm.all_settings, f"seed={self.seed}")
         return Recipe().with_settings(settings)
 
-    @property
+    @cached_property
     def baseline(self) -> Plan:
         """The run that it is compared with."""
         return replace(self, arm=self.protocol.arm(self.protocol.baseline))
@@ -86,7 +86,7 @@ class Plan:
         baseline = (self.baseline,) if self.budget.unit == "s" else ()
         return (*baseline, self) if 0.0 in self.costs else baseline
 
-    @property
+    @cached_property
     def _trains_plainly(self) -> bool:
         """Whether its training, not what comes before, is that of the baseline: then a step takes the same time."""
         own, plainly = self.recipe, self.baseline.recipe
