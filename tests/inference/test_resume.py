@@ -92,6 +92,16 @@ def test_a_stopped_map_goes_on_with_the_same_pixels(folder: Path, tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["p"] and len(list((tmp_path / "p").iterdir())) == 5
 
 
+def test_a_map_that_was_stopped_with_all_its_tiles_only_lacks_its_files(
+    folder: Path, tmp_path: Path, computed: list[int]
+) -> None:
+    stopped_after(9, predict(folder / "model", cube(), tmp_path / "p", TILED, device="cpu", keep=True))
+    assert not (tmp_path / "p").exists()
+    computed.clear()
+    run(predict(folder / "model", cube(), tmp_path / "p", TILED, device="cpu", resume=True))
+    assert not computed and same_pixels(tmp_path / "p", folder / "map")
+
+
 def test_tiles_that_blend_make_the_same_map_when_one_of_them_comes_later(
     folder: Path, tmp_path: Path, blending: None
 ) -> None:

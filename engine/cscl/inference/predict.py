@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ def _made_here(mapper: Mapper, todo: Sequence[int], draft: MapDraft, merger: Mer
     with side_thread(dropping=True) as reader, side_thread() as writer:
         written = writer.submit(merger.put, ())
         reading = reader.submit(mapper.read, batches[0]) if batches else None
-        for numbers, following in zip(batches, [*batches[1:], None], strict=True):
+        for numbers, following in zip_longest(batches, batches[1:]):
             assert reading is not None
             sample = yield from waited(reading, _progress(mapper, done))
             reading = reader.submit(mapper.read, following) if following else None
