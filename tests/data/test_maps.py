@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +42,15 @@ def prediction(legend: Legend, crs: str = "EPSG:32631") -> Prediction:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("crs", PLACES)
-@pytest.mark.parametrize("legend", LEGENDS.values(), ids=LEGENDS)
-def test_an_export_opens_as_the_map_that_it_was(legend: Legend, crs: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("legend", "crs"), [*product(list(LEGENDS)[:2], PLACES), ("two hundred crops", PLACES[1])])
+def test_an_export_opens_as_the_map_that_it_was(legend: str, crs: str, tmp_path: Path) -> None:
     parts = ["crop map", "confidence", "margin", "probabilities"]
-    there = prediction(legend, crs)
+    there = prediction(LEGENDS[legend], crs)
     out = run(export(there, tmp_path / "out", parts=parts))
     for place in (out, out / "crop_map.tif"):
         here = open_map(place)
-        assert here.legend == legend and here.grid.transform == there.grid.transform and here.grid.crs == there.grid.crs
+        assert here.legend == there.legend
+        assert here.grid.transform == there.grid.transform and here.grid.crs == there.grid.crs
         for what in ("ids", "confidence", "margin", "probabilities"):
             assert np.array_equal(getattr(here, what).values, getattr(there, what).values), what
         assert (here.name, here.path) == ("out", out)

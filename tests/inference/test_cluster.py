@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import rasterio
@@ -20,6 +21,8 @@ from cscl.inference.predict import PredictOptions, Workers, predict
 from cscl.training.segment import train
 
 distributed = pytest.importorskip("distributed")
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+OTHERS = ["torch", "xarray", "dask.array", "zarr", "rasterio", "geopandas", "odc.geo.xr", "distributed"]
 TILED = PredictOptions(tile_px=32, blend_px=8, probabilities=True)
 
 
@@ -31,11 +34,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two processes of this machine that outlive the maps."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=2, dashboard_address=None, memory_limit=0, silence_logs=50
-    ) as cluster:
-        yield cluster
+    """Two processes of this machine that outlive the maps; what others wrote is loaded once, where that can be."""
+    with dask.config.set({"distributed.worker.multiprocessing-method": METHOD}):
+        if METHOD == "forkserver":
+            distributed.utils.get_mp_context().set_forkserver_preload(OTHERS)
+        with distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, dashboard_address=None, memory_limit=0, silence_logs=50
+        ) as cluster:
+            yield cluster
 
 
 def pixels(folder: Path) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,6 @@ from cscl.errors import GridError, InputError
 from cscl.events import run
 from cscl.export.bundle import ON_REQUEST, USUAL
 from cscl.grid import Window, crop
-from cscl.inference.assess import assess
-from cscl.inference.assess_files import write_assessment
 from cscl.inference.deliver import deliver
 from cscl.inference.edge_map import export_edge_strength
 from cscl.inference.embed import edge_strength, embed
@@ -39,10 +38,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return scene, prediction, run(embed(folder / "model", scene.cube, folder / "seen", device="cpu"))
 
 
-def test_all_parts_lie_in_one_folder_and_are_listed(made: Made, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def delivered(made: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """All parts in one folder, and the files that were told."""
     scene, prediction, embedding = made
-    out, parts = tmp_path / "out", [*USUAL, *ON_REQUEST]
-    files = run(deliver(prediction, out, parts, labels=scene.labels, embedding=embedding, cube=scene.cube))
+    out, parts = tmp_path_factory.mktemp("delivered") / "out", [*USUAL, *ON_REQUEST]
+    return out, run(deliver(prediction, out, parts, labels=scene.labels, embedding=embedding, cube=scene.cube))
+
+
+def test_all_parts_lie_in_one_folder_and_are_listed(delivered: tuple[Path, list[Path]]) -> None:
+    out, files = delivered
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert {path.relative_to(out).as_posix() for path in files} == there - {"report/.cscl-files"}
     assert {
@@ -71,10 +76,11 @@ def test_edge_strength_in_the_file_is_that_of_the_embedding(made: Made, tmp_path
     assert cog_validate(path, strict=True)[0]
 
 
-def test_a_report_that_was_made_before_is_taken_whole_and_alone(made: Made, tmp_path: Path) -> None:
-    scene, prediction, _ = made
-    report, out = tmp_path / "made before", tmp_path / "out"
-    run(write_assessment(run(assess(prediction, scene.labels)), report, prediction))
+def test_a_report_that_was_made_before_is_taken_whole_and_alone(
+    made: Made, delivered: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    prediction, report, out = made[1], tmp_path / "made before", tmp_path / "out"
+    shutil.copytree(delivered[0] / "report", report)
     (report / "notes.txt").write_text("mine")
     run(deliver(prediction, out, ["crop map", "model card", *REPORT], report=report))
     copied = {path.name: path.read_bytes() for path in (out / "report").iterdir()}
@@ -85,10 +91,11 @@ def test_a_report_that_was_made_before_is_taken_whole_and_alone(made: Made, tmp_
         run(deliver(prediction, tmp_path / "other", REPORT, report=report))
 
 
-def test_tables_of_a_former_report_go_and_what_is_the_users_stays(made: Made, tmp_path: Path) -> None:
+def test_tables_of_a_former_report_go_and_what_is_the_users_stays(
+    made: Made, delivered: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
     scene, prediction, _ = made
-    run(deliver(prediction, tmp_path / "out", ["crop map", *REPORT], labels=scene.labels))
-    folder = tmp_path / "out" / "report"
+    folder = shutil.copytree(delivered[0], tmp_path / "out") / "report"
     with (folder / ".cscl-files").open("a") as listed:
         listed.write("\nsuspects.csv")
     for name in ("suspects.csv", "notes.txt"):

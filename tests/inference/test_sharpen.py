@@ -24,7 +24,9 @@ from cscl.training.segment import train
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A pre-trained model and the one trained from it."""
     folder = tmp_path_factory.mktemp("models")
-    recipe = toys.QUICK.with_settings(["pretrain.steps=60", "pretrain.loss.window=5"])
+    recipe = toys.QUICK.with_settings(
+        ["pretrain.steps=5", "pretrain.loss.window=5", "train.steps=20", "train.validate_every=20"]
+    )
     start = run(pretrain([toys.scene()], folder / "start", recipe, device="cpu"))
     return start, run(train([toys.scene()], folder / "trained", recipe, start=start, device="cpu"))
 

@@ -105,7 +105,7 @@ def test_equals_slow_loops(shape: tuple[int, ...], window: int, dilation: int, g
 
 @pytest.mark.parametrize(
     ("shape", "window", "dilation", "groups", "normalise"),
-    [((1, 4, 3, 4), 3, 1, 1, True), ((2, 4, 5, 4), 3, 2, 2, True), ((1, 2, 3, 9), 5, 1, 1, False)],
+    [((1, 4, 3, 4), 3, 1, 1, True), ((2, 2, 5, 3), 3, 2, 2, True), ((1, 2, 3, 6), 5, 1, 1, False)],
 )
 def test_gradients(shape: tuple[int, ...], window: int, dilation: int, groups: int, normalise: bool) -> None:
     parts = [part.requires_grad_() for part in random_parts(shape, window, seed=1)]
