@@ -9,12 +9,13 @@ import xarray as xr
 
 from cscl.products import LabelMap, Prediction
 
+LONG_MS = 60_000  # tests wait for what happens, however slow the machine is
 PARCEL = 20  # of the toy scene; rows 16 to 24, columns 24 to 32
 
 
 def finish(dock: Any, qtbot: Any) -> None:
     """Wait until no job runs."""
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=LONG_MS)
 
 
 def press(dock: Any, qtbot: Any, button: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,28 @@ from cscl.training.segment import train
 
 if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins_found_once() -> Iterator[None]:
+    """Which plugins are installed stays as it is; napari would read all their manifests anew for each viewer."""
+    from npe2 import PluginManager
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManager, "discover", functools.cache(PluginManager.discover))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def little_to_sweep() -> None:
+    """What outlives a window is hardly ever garbage; napari would search all of it whenever a layer goes."""
+    from napari._qt.qt_viewer import QtViewer
+
+    import napari_cscl.widgets.dock  # noqa: F401
+
+    if not QtViewer._instances:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

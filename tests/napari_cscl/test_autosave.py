@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from window import LONG_MS
 
 from cscl.data.sample import sample_season
 from cscl.errors import InputError, MissingError
@@ -127,7 +128,7 @@ def docked(make_napari_viewer: Callable[..., Any], tmp_path: Path, monkeypatch: 
 
 
 def settle(dock: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.runner.busy and not dock.keeper._soon.isActive(), timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.runner.busy and not dock.keeper._soon.isActive(), timeout=LONG_MS)
 
 
 def work_a_little(dock: Any, qtbot: Any, model: Path) -> np.ndarray:
@@ -167,12 +168,14 @@ def write_a_map(dock: Any) -> None:
 
 
 def test_work_is_the_same_after_a_crash(docked: Any, qtbot: Any, toy_model: Path) -> None:
+    from napari_cscl.widgets.dock import CSCLDock
+
     first = docked()
     painted = work_a_little(first, qtbot, toy_model)
     assert docked().keeper.offer.isHidden(), "its owner is alive"
     crash(first.keeper.slot.folder)
     second = docked()
-    qtbot.waitUntil(second.keeper.offer.isVisible, timeout=1000)
+    qtbot.waitUntil(second.keeper.offer.isVisible, timeout=LONG_MS)
     assert "a region, corrected crops, the model fine-tuned 1" in second.keeper.offer.text.text()
     second.keeper.offer.buttons[0].click()
     settle(second, qtbot)
@@ -190,11 +193,17 @@ def test_work_is_the_same_after_a_crash(docked: Any, qtbot: Any, toy_model: Path
     weights = second.session.model.folder / "network.safetensors"
     assert weights.read_bytes() == (toy_model / "network.safetensors").read_bytes()
     assert not weights.is_relative_to(first.folder), "what the crashed viewer made in passing may be gone"
-    second.finetune.region.draw("add_polygon")
+    # A panel that is opened again offers nothing that is there, and saves on.
+    second.viewer.window.remove_dock_widget(second)
+    again = CSCLDock(second.viewer)
+    second.viewer.window.add_dock_widget(again, name="CSCL")
+    assert again.keeper.offer.isHidden() and len(list(again.keeper.slot.root.iterdir())) == 1
+    again.finetune.region.draw("add_polygon")
     layers[REGION].add([np.array(CORNERS[1]) + 50], shape_type="polygon")
-    settle(second, qtbot)
-    crash(second.keeper.slot.folder)
-    assert len(read_work(find_left(second.keeper.slot.root)[0])[0].shapes) == 3, "it is saved on as it goes on"
+    settle(again, qtbot)
+    crash(again.keeper.slot.folder)
+    assert len(read_work(find_left(again.keeper.slot.root)[0])[0].shapes) == 3, "it is saved on as it goes on"
+    again.shut()
 
 
 def test_what_cannot_be_opened_again_is_kept(docked: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -227,18 +236,6 @@ def test_a_kept_model_and_an_empty_session_leave_nothing(docked: Any, qtbot: Any
     root = dock.keeper.slot.root
     dock.shut()
     assert list(root.iterdir()) == []
-
-
-def test_a_panel_opened_again_offers_nothing_that_is_there(docked: Any, qtbot: Any, toy_model: Path) -> None:
-    from napari_cscl.widgets.dock import CSCLDock
-
-    first = docked()
-    work_a_little(first, qtbot, toy_model)
-    first.viewer.window.remove_dock_widget(first)
-    again = CSCLDock(first.viewer)
-    first.viewer.window.add_dock_widget(again, name="CSCL")
-    assert again.keeper.offer.isHidden() and len(list(again.keeper.slot.root.iterdir())) == 1
-    again.shut()
 
 
 def test_notes_on_cases_are_kept(docked: Any, qtbot: Any) -> None:
@@ -275,7 +272,7 @@ def test_a_removed_region_can_be_brought_back(docked: Any, qtbot: Any) -> None:
     dock.finetune.region.draw("add_polygon")
     dock.viewer.layers[REGION].add([np.array(CORNERS[1])], shape_type="polygon")
     dock.viewer.layers.remove(REGION)
-    qtbot.waitUntil(dock.keeper.removed.isVisible, timeout=1000)
+    qtbot.waitUntil(dock.keeper.removed.isVisible, timeout=LONG_MS)
     dock.keeper.removed.buttons[0].click()
     assert np.allclose(dock.viewer.layers[REGION].data[0], CORNERS[1]) and not dock.keeper.removed.isVisible()
 

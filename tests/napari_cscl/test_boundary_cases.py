@@ -14,7 +14,7 @@ import rasterio
 import toys
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
-from window import PARCEL, finish, known_errors, names, press
+from window import LONG_MS, PARCEL, finish, known_errors, names, press
 
 from cscl.events import run
 from cscl.inference.versus import Outcome, versus
@@ -30,7 +30,7 @@ def cases_on_top(found: Any) -> None:
 def strip_of(dock: Any, qtbot: Any) -> Any:
     """The strip, once it has read the season."""
     strip = dock.boundary.casebox.strip
-    qtbot.waitUntil(lambda: strip.at_rest, timeout=5000)
+    qtbot.waitUntil(lambda: strip.at_rest, timeout=LONG_MS)
     return strip
 
 
@@ -146,8 +146,16 @@ def test_export_of_what_is_selected(found: Any, qtbot: Any, tmp_path: Path) -> N
     assert with_suffix("a/b", "Words (*.gpkg)") == Path("a/b.gpkg") and with_suffix("b.x", "W (*.csv)") == Path("b.x")
 
 
-def test_two_maps(found: Any, qtbot: Any) -> None:
+def test_two_maps(found: Any, qtbot: Any, tmp_path: Path) -> None:
     panel, box, session = found.boundary, found.boundary.versus, found.session
+    # What cannot be compared is refused.
+    for rival, said in (
+        (known_errors(toys.scene(size=48).labels), "48"),
+        (tmp_path, "neither the folder of a prediction"),
+    ):
+        box.start_comparing(rival)
+        finish(found, qtbot)
+        assert said in found.jobbar.status.text() and box.duel is None
     first, labels = session.prediction, session.labels
     rival = known_errors(labels, shift=2, name="two off")
     before = panel.atlas
@@ -179,14 +187,3 @@ def test_two_maps(found: Any, qtbot: Any) -> None:
     finish(found, qtbot)
     session.open_prediction(rival)
     assert box.duel is None and "won and lost" not in names(found), "another map is open"
-
-
-def test_another_grid_is_refused(found: Any, qtbot: Any, tmp_path: Path) -> None:
-    box = found.boundary.versus
-    other = known_errors(toys.scene(size=48).labels)
-    box.start_comparing(other)
-    finish(found, qtbot)
-    assert "48" in found.jobbar.status.text() and box.duel is None
-    box.start_comparing(tmp_path)
-    finish(found, qtbot)
-    assert "neither the folder of a prediction" in found.jobbar.status.text()

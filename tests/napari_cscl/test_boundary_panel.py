@@ -10,7 +10,7 @@ import pytest
 import toys
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from window import PARCEL, known_errors, press
+from window import LONG_MS, PARCEL, known_errors, press
 
 from cscl.events import run
 from cscl.inference.explore import explore
@@ -21,10 +21,10 @@ from napari_cscl.boundaryview import bars
 
 def rest(dock: Any, qtbot: Any) -> None:
     """Wait until the panel shows what its filters ask for."""
-    qtbot.waitUntil(lambda: dock.boundary.at_rest, timeout=5000)
+    qtbot.waitUntil(lambda: dock.boundary.at_rest, timeout=LONG_MS)
 
 
-def test_finds_what_the_engine_finds(found: Any) -> None:
+def test_finds_what_the_engine_finds(found: Any, qtbot: Any) -> None:
     panel, labels = found.boundary, found.session.labels
     atlas = run(explore(found.session.prediction, labels))
     layer = found.viewer.layers["errors"]
@@ -36,9 +36,11 @@ def test_finds_what_the_engine_finds(found: Any) -> None:
     assert panel.edges.frame.equals(atlas.edges)
     assert f"{atlas.counts[Kind.SHIFTED]:,} px" in panel.overview.kinds.counts[Kind.SHIFTED].text()
     assert "pixels in" in panel.plot.accessibleDescription() and panel.plot.isVisible()
-
-
-def test_held_out_pixels_only(found: Any, qtbot: Any) -> None:
+    # The tables sort.
+    panel.parcels.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+    assert panel.parcels.frame["wrong"].is_monotonic_increasing
+    assert panel.parcels.rows.data(panel.parcels.rows.index(0, 3)) in {c.name for c in toys.LEGEND.classes}
+    # And held-out pixels only.
     before = (found.viewer.layers["errors"].data > 0).sum()
     found.boundary.judged.setCurrentIndex(0)
     press(found, qtbot, found.boundary.find)
@@ -75,6 +77,15 @@ def test_a_click_in_the_scene_selects_the_row(found: Any, qtbot: Any) -> None:
     assert panel.tables.currentWidget() is panel.parcels
     assert panel.parcels.frame["id"][panel.parcels.currentIndex().row()] == PARCEL
     assert viewer.scene.camera.zoom == 5 and "selected" in viewer.layers
+    # One near an edge selects that.
+    panel.walk.turn_to(panel.edges)
+    panel.picked(20, 31, frozenset())
+    row = panel.edges.frame.iloc[panel.edges.number]
+    assert panel.tables.currentWidget() is panel.edges and (row.a, row.b) == (PARCEL, PARCEL + 1)
+    assert panel.plot.mark == panel.atlas.bins_YX[20, 31]
+    panel.hovered(63, 0, frozenset())
+    assert panel.plot.mark is None, "it was not judged"
+    panel.walk.turn_to(panel.parcels)
     panel.filters.smallest.setValue(0.5)
     rest(found, qtbot)
     panel.picked(60, 0, frozenset())
@@ -105,21 +116,6 @@ def test_filters_bring_all_views_to_one_subset(found: Any, qtbot: Any) -> None:
     assert panel.filters.subset().distance_m == (10.0, 20.0), "the other end gives way"
 
 
-def test_tables_sort(found: Any) -> None:
-    panel = found.boundary
-    panel.parcels.sortByColumn(1, Qt.SortOrder.AscendingOrder)
-    assert panel.parcels.frame["wrong"].is_monotonic_increasing
-    assert panel.parcels.rows.data(panel.parcels.rows.index(0, 3)) in {c.name for c in toys.LEGEND.classes}
-
-
-def test_another_map_takes_the_errors_away(found: Any) -> None:
-    found.boundary.parcels.selectRow(0)
-    found.session.open_prediction(known_errors(found.session.labels))
-    assert found.boundary.atlas is None and not found.boundary.plot.isVisible()
-    assert {"errors", "selected"}.isdisjoint(layer.name for layer in found.viewer.layers)
-    found.boundary.picked(20, 30, frozenset())
-
-
 def test_a_range_is_brushed_on_the_plot(found: Any, qtbot: Any) -> None:
     panel, plot, before = found.boundary, found.boundary.plot, found.boundary.selection
     places = [QPoint(round(plot.middle_of(bar)), plot.height() // 2) for bar in (2, 1)]
@@ -147,7 +143,7 @@ def test_a_range_is_brushed_on_the_plot(found: Any, qtbot: Any) -> None:
     assert plot.range is None
 
 
-def test_a_cell_of_the_matrix_filters_all_views(found: Any, qtbot: Any) -> None:
+def test_a_cell_of_the_matrix_and_a_pair_of_crops_filter_all_views(found: Any, qtbot: Any) -> None:
     panel, matrix = found.boundary, found.boundary.confusion
     panel.views.setCurrentWidget(panel.crops)
     truth, guess, judged = found.session.labels.ids, np.asarray(found.session.prediction.ids), panel.atlas.kinds_YX > 0
@@ -179,11 +175,9 @@ def test_a_cell_of_the_matrix_filters_all_views(found: Any, qtbot: Any) -> None:
     matrix._choose(0, 0)
     rest(found, qtbot)
     assert panel.selection.subset == Subset(declared) and cells.pair == (0, 0), "the diagonal asks for a crop"
-
-
-def test_a_pair_of_crops_filters_all_views(found: Any, qtbot: Any) -> None:
-    panel = found.boundary
-    panel.views.setCurrentWidget(panel.crops)
+    # So does a row of the pairs.
+    panel.reset.click()
+    rest(found, qtbot)
     pair = panel.pairs.frame.iloc[0]
     assert panel.pairs.frame.equals(panel.atlas.pairs)
     panel.pairs.selectRow(0)
@@ -223,19 +217,7 @@ def test_a_key_walks_from_case_to_case(found: Any, qtbot: Any) -> None:
     assert "no further case" in found.jobbar.status.text()
 
 
-def test_a_click_near_an_edge_selects_its_row(found: Any) -> None:
-    panel = found.boundary
-    panel.walk.turn_to(panel.edges)
-    found.viewer.scene.camera.zoom = 5
-    panel.picked(20, 31, frozenset())
-    row = panel.edges.frame.iloc[panel.edges.number]
-    assert panel.tables.currentWidget() is panel.edges and (row.a, row.b) == (PARCEL, PARCEL + 1)
-    assert panel.plot.mark == panel.atlas.bins_YX[20, 31]
-    panel.hovered(63, 0, frozenset())
-    assert panel.plot.mark is None, "it was not judged"
-
-
-def test_what_is_asked_for_last_is_shown_though_the_panel_goes_meanwhile(found: Any, qtbot: Any) -> None:
+def test_what_is_asked_for_last_is_shown_and_another_map_takes_the_errors_away(found: Any, qtbot: Any) -> None:
     panel = found.boundary
     shown = []
     panel.plot.show_bars = lambda bars, chosen, edge, fixed: shown.append(chosen)
@@ -244,6 +226,10 @@ def test_what_is_asked_for_last_is_shown_though_the_panel_goes_meanwhile(found: 
     rest(found, qtbot)
     assert shown[0] == (3, 3), "changes that follow each other at once are answered once"
     panel.filters.choose_range((1, 1))
+    found.boundary.parcels.selectRow(0)
     found.session.open_prediction(known_errors(found.session.labels))
+    assert found.boundary.atlas is None and not found.boundary.plot.isVisible()
+    assert {"errors", "selected"}.isdisjoint(layer.name for layer in found.viewer.layers)
+    found.boundary.picked(20, 30, frozenset())
     qtbot.wait(100)
     assert panel.atlas is None and panel.at_rest

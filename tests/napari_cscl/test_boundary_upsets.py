@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import toys
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
-from window import finish, known_errors, map_of, names, press
+from window import LONG_MS, finish, known_errors, map_of, names, press
 
 from cscl.inference.subset import Subset
 from cscl.legend import CropClass, Legend
@@ -46,34 +45,42 @@ def odd(name: str) -> tuple[LabelMap, Prediction]:
     return labels, map_of(np.roll(truth, 1, axis=1), labels, confidence=255 if name == "no confidence" else 200)
 
 
-@pytest.mark.parametrize("name", ["2", "200", "all right", "one parcel", "tiny", "no parcels", "no confidence"])
-def test_odd_scenes_are_explored_to_the_end(name: str, dock: Any, qtbot: Any, tmp_path: Path) -> None:
-    labels, prediction = odd(name)
-    cube = toys.scene(size=labels.ids.shape[0]).cube
-    for layer in (season_layer(cube, "NDVI"), labels_layer(labels), prediction_layer(prediction)):
-        dock.add(layer)
-    panel = dock.boundary
+def test_odd_scenes_are_explored_to_the_end(dock: Any, qtbot: Any, tmp_path: Path) -> None:
+    for name in ("2", "200", "all right", "one parcel", "tiny", "no parcels", "no confidence"):
+        labels, prediction = odd(name)
+        cube = toys.scene(size=labels.ids.shape[0]).cube
+        for layer in (season_layer(cube, "NDVI"), labels_layer(labels), prediction_layer(prediction)):
+            dock.add(layer)
+        explore_to_the_end(name, dock, qtbot, tmp_path)
+        dock.viewer.layers.clear()
+        qtbot.waitUntil(lambda: dock.session.cube is None, timeout=LONG_MS)
+
+
+def explore_to_the_end(name: str, dock: Any, qtbot: Any, folder: Path) -> None:
+    """Find the errors, look at each view, write each table, step to a case, and filter by a pair of crops."""
+    labels, panel = dock.session.labels, dock.boundary
     dock.pages.turn_to(panel)
     panel.judged.setCurrentIndex(1)
     press(dock, qtbot, panel.find)
-    assert panel.atlas is not None, dock.jobbar.status.text()
+    assert panel.atlas is not None, (name, dock.jobbar.status.text())
     for view in range(panel.views.count()):
         panel.views.setCurrentIndex(view)
         QApplication.processEvents()
-        panel.export.export_to(tmp_path / f"{view}.csv", "table")
+        panel.export.export_to(folder / f"{name} {view}.csv", "table")
         finish(dock, qtbot)
-        assert f"{view}.csv" in dock.jobbar.status.text()
+        assert f"{name} {view}.csv" in dock.jobbar.status.text()
     for table in (panel.parcels, panel.edges):
         panel.walk.turn_to(table)
         panel.walk.step(1)
-        assert (panel.case is None) == (not len(table.frame)) or table is panel.edges
+        assert (panel.case is None) == (not len(table.frame)) or table is panel.edges, name
     press(dock, qtbot, panel.overview.moved)
-    assert "edges moved (m)" in names(dock)
+    assert "edges moved (m)" in names(dock), name
     first, last = labels.legend.ids[0], labels.legend.ids[-1]
     panel.filters.choose_pair((first, last))
-    qtbot.waitUntil(lambda: panel.at_rest, timeout=5000)
+    qtbot.waitUntil(lambda: panel.at_rest, timeout=LONG_MS)
     occurs = (labels.ids[panel.atlas.kinds_YX > 0] == first).any()
-    assert panel.selection.subset == (Subset(first, last) if occurs else Subset()), "never another class than asked for"
+    asked = Subset(first, last) if occurs else Subset()
+    assert panel.selection.subset == asked, (name, "never another class than asked for")
 
 
 def test_layers_of_ours_that_somebody_removes_come_back_when_they_are_needed(found: Any, qtbot: Any) -> None:
@@ -81,11 +88,14 @@ def test_layers_of_ours_that_somebody_removes_come_back_when_they_are_needed(fou
     panel.walk.step(1)
     press(found, qtbot, panel.overview.moved)
     assert panel.overview.moved.isChecked() and not layers["errors"].visible
+    moved = layers["edges moved (m)"].data
+    # The map lies a pixel to the right: of two parcels side by side the left one, of the lower number, has grown.
+    assert np.nanmedian(moved) == 10 and (moved > 0).sum() > 5 * (moved < 0).sum(), "with the sign of the engine"
     for name in ("errors", "selected", "edges moved (m)"):
         layers.remove(name)
     panel.filters.choose_range((0, 0))
     panel.walk.step(1)
-    qtbot.waitUntil(lambda: panel.at_rest, timeout=5000)
+    qtbot.waitUntil(lambda: panel.at_rest, timeout=LONG_MS)
     assert np.array_equal(layers["errors"].data, panel.selection.kinds_YX) and "selected" in layers
     panel.overview.moved.click()  # it was on: now the errors are seen again
     press(found, qtbot, panel.overview.moved)
@@ -94,14 +104,9 @@ def test_layers_of_ours_that_somebody_removes_come_back_when_they_are_needed(fou
     assert {"errors", "edges moved (m)"}.isdisjoint(names(found)) and not panel.overview.moved.isChecked()
 
 
-def test_displacement_has_the_sign_of_the_engine(found: Any, qtbot: Any) -> None:
-    press(found, qtbot, found.boundary.overview.moved)
-    moved = found.viewer.layers["edges moved (m)"].data
-    # The map lies a pixel to the right: of two parcels side by side the left one, of the lower number, has grown.
-    assert np.nanmedian(moved) == 10 and (moved > 0).sum() > 5 * (moved < 0).sum()
-
-
-def test_two_clicks_on_find_are_one_search(found: Any, qtbot: Any) -> None:
+def test_two_clicks_on_find_are_one_search_that_a_dock_that_goes_leaves_quietly(
+    found: Any, qtbot: Any
+) -> None:
     panel = found.boundary
     panel.find.click()
     panel.find.click()
@@ -109,10 +114,7 @@ def test_two_clicks_on_find_are_one_search(found: Any, qtbot: Any) -> None:
     finish(found, qtbot)
     assert "Another job" in found.jobbar.status.text() or panel.atlas is not None
     assert names(found).count("errors") == 1
-
-
-def test_a_dock_that_goes_while_errors_are_found_leaves_quietly(found: Any, qtbot: Any) -> None:
-    panel = found.boundary
+    # And a dock that goes while errors are found leaves quietly.
     panel.walk.step(1)
     panel.filters.choose_range((1, 1))
     panel.find.click()
@@ -142,36 +144,34 @@ def test_a_map_against_itself_wins_and_loses_nothing(found: Any, qtbot: Any) -> 
     assert panel.versus.duel.names == ("wrong on purpose", "wrong on purpose (2)")
 
 
-@pytest.mark.parametrize("text", ["<b>bold</b> & 'so'", 'a,"b";c\n=1+1', "\u202efelt \U0001f33d é", "x" * 5000])
-def test_notes_take_any_text(text: str, found: Any, qtbot: Any, tmp_path: Path) -> None:
+def test_notes_take_any_text_and_are_counted(found: Any, qtbot: Any, tmp_path: Path) -> None:
     panel = found.boundary
     panel.walk.step(1)
-    panel.casebox.editor.text.setPlainText(text)
-    panel.export.export_to(tmp_path / "notes.csv", "notes")
-    finish(found, qtbot)
-    panel.casebox.editor.text.setPlainText("")
-    panel.casebox.take_notes(tmp_path / "notes.csv")
-    assert panel.casebox.editor.text.toPlainText() == text
-
-
-@pytest.mark.parametrize("what", ["table", "package", "map", "pictures", "notes"])
-def test_a_place_that_cannot_be_written_is_named(what: str, found: Any, qtbot: Any) -> None:
-    panel = found.boundary
-    panel.walk.step(1)
-    panel.export.export_to("/proc/errors/out.csv", what)
-    finish(found, qtbot)
-    assert "/proc/errors" in found.jobbar.status.text() and "Error:" not in found.jobbar.status.text()
-    assert panel.find.isEnabled()
-
-
-def test_only_with_notes_tells_how_many_there_are(found: Any) -> None:
-    panel = found.boundary
-    panel.walk.step(1)
-    panel.casebox.editor.text.setPlainText("mown")
+    texts = ["<b>bold</b> & 'so'", 'a,"b";c\n=1+1', "\u202efelt \U0001f33d é", "x" * 5000]
+    for number, text in enumerate(texts):
+        path = tmp_path / f"{number}.csv"
+        panel.casebox.editor.text.setPlainText(text)
+        panel.export.export_to(path, "notes")
+        finish(found, qtbot)
+        panel.casebox.editor.text.setPlainText("")
+        panel.casebox.take_notes(path)
+        assert panel.casebox.editor.text.toPlainText() == text
     panel.casebox.only.setChecked(True)
     assert [panel.tables.tabText(i) for i in range(2)] == ["Parcels (1)", "Edges (0)"]
     panel.casebox.only.setChecked(False)
     assert panel.tables.tabText(0) == f"Parcels ({len(panel.atlas.parcels)})"
+
+
+def test_a_place_that_cannot_be_written_is_named(found: Any, qtbot: Any) -> None:
+    panel = found.boundary
+    panel.walk.step(1)
+    for what in ("table", "package", "map", "pictures", "notes"):
+        found.say("")
+        panel.export.export_to("/proc/errors/out.csv", what)
+        finish(found, qtbot)
+        said = found.jobbar.status.text()
+        assert "/proc/errors" in said and "Error:" not in said, what
+        assert panel.find.isEnabled(), what
 
 
 def test_nothing_needs_scrolling_and_the_tab_key_goes_on_from_what_is_always_there(found: Any, qtbot: Any) -> None:
@@ -180,7 +180,7 @@ def test_nothing_needs_scrolling_and_the_tab_key_goes_on_from_what_is_always_the
     panel.walk.step(1)
     for view in range(panel.views.count()):
         panel.views.setCurrentIndex(view)
-        qtbot.waitUntil(lambda: panel.height() <= panel.parentWidget().height(), timeout=3000)
+        qtbot.waitUntil(lambda: panel.height() <= panel.parentWidget().height(), timeout=LONG_MS)
         chain, now = [panel.find], panel.find.nextInFocusChain()
         while now is not panel.find:
             stops = now.focusPolicy() & Qt.FocusPolicy.TabFocus and not isinstance(now, QLineEdit)  # of a spin box

@@ -4,9 +4,9 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from window import LONG_MS
 
 from cscl.events import Event, Finish, Progress
 from napari_cscl.bridge import role_of
@@ -45,8 +45,8 @@ def test_keys_press_buttons_or_say_why_not(toy: Any, qtbot: Any) -> None:
     strike(toy, Qt.Key.Key_E)
     assert toy.pages.current is toy.boundary and "Open a prediction first" in toy.jobbar.status.text()
     strike(toy, Qt.Key.Key_M)
-    qtbot.waitUntil(lambda: toy.session.prediction is not None, timeout=60_000)
-    qtbot.waitUntil(lambda: not toy.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: toy.session.prediction is not None, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: not toy.runner.busy, timeout=LONG_MS)
     shown = next(layer for layer in toy.viewer.layers if role_of(layer) == "prediction")
     strike(toy, Qt.Key.Key_B)
     assert not shown.visible
@@ -59,18 +59,15 @@ def test_keys_press_buttons_or_say_why_not(toy: Any, qtbot: Any) -> None:
     assert toy.data.composite.currentText() == before
 
 
-@pytest.mark.parametrize("keeps", [False, True])
-def test_a_job_is_stopped_and_what_can_be_kept_is_kept(toy: Any, qtbot: Any, keeps: bool) -> None:
-    got: list[str] = []
-    with qtbot.waitSignal(toy.runner.reported, timeout=5000):
-        toy.run(working(), "Working", got.append, can_finish=keeps)
-    with qtbot.waitSignal(toy.runner.finished, timeout=5000):
-        if keeps:
-            strike(toy, Qt.Key.Key_Q)
-        else:
-            toy.viewer.layers.selection.active = toy.viewer.layers[0]  # Escape ends the polygon of a Labels layer
-            strike(toy, Qt.Key.Key_Escape, alt=False)
-    assert got == (["kept"] if keeps else [])
+def test_a_job_is_stopped_and_what_can_be_kept_is_kept(toy: Any, qtbot: Any) -> None:
+    toy.viewer.layers.selection.active = toy.viewer.layers[0]  # Escape ends the polygon of a Labels layer
+    for key, keeps in ((Qt.Key.Key_Escape, False), (Qt.Key.Key_Q, True)):
+        got: list[str] = []
+        with qtbot.waitSignal(toy.runner.reported, timeout=LONG_MS):
+            toy.run(working(), "Working", got.append, can_finish=keeps)
+        with qtbot.waitSignal(toy.runner.finished, timeout=LONG_MS):
+            strike(toy, key, alt=keeps)
+        assert got == (["kept"] if keeps else [])
 
 
 def test_no_key_of_naparis_is_taken(dock: Any) -> None:

@@ -1,13 +1,12 @@
 """Outlines that lie off the images: checked, previewed, moved, undone, trained on and restored in the real window."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
-from window import finish, names, press
+from window import LONG_MS, finish, names, press
 
 from cscl.data.commands import command_of
 from cscl.data.readers import open_cube
@@ -17,6 +16,8 @@ from cscl.recipe import Recipe
 from cscl.simulate import SeasonOptions, simulate
 from cscl.simulate.write import write_season
 from napari_cscl.aligning import PREVIEW
+from napari_cscl.autosave import Slot
+from napari_cscl.recovery import restore, work_of
 from napari_cscl.region import CORRECTED
 from napari_cscl.training import run_of
 
@@ -36,7 +37,7 @@ def opened(dock: Any, season: Path, qtbot: Any) -> Any:
     return dock
 
 
-def test_outlines_are_checked_moved_and_put_back(opened: Any, season: Path, qtbot: Any) -> None:
+def test_outlines_are_checked_moved_and_put_back(opened: Any, season: Path, qtbot: Any, tmp_path: Path) -> None:
     data, session, outlines = opened.data, opened.session, opened.data.outlines
     before = session.labels
     assert outlines.start.isVisible() and not outlines.use.isVisible() and not outlines.undo.isVisible()
@@ -44,7 +45,7 @@ def test_outlines_are_checked_moved_and_put_back(opened: Any, season: Path, qtbo
     assert opened.runner.busy, "a job beside the window"
     finish(opened, qtbot)
     assert "of the edges in the images" in outlines.said.text() and session.labels is before
-    qtbot.waitUntil(lambda: not outlines.use.visibleRegion().isEmpty(), timeout=1000)
+    qtbot.waitUntil(lambda: not outlines.use.visibleRegion().isEmpty(), timeout=LONG_MS)
     assert names(opened)[-1] == PREVIEW and opened.viewer.layers[PREVIEW].edge_color[0][2] == 0
     first = np.array(opened.viewer.layers[PREVIEW].data)
     outlines.way.setCurrentText("each parcel by itself")
@@ -63,6 +64,11 @@ def test_outlines_are_checked_moved_and_put_back(opened: Any, season: Path, qtbo
     assert "--align=parcels" in command_of(meant)
     again = run(read_labels(meant.labels, open_cube(season), meant.labelling))
     assert np.array_equal(again.parcel_ids, moved.parcel_ids), "the command makes the same labels"
+    slot = Slot(tmp_path / "kept")
+    slot.save(work_of(session, opened.viewer.layers, tmp_path), None)
+    left = run(restore(slot, tmp_path)).labels
+    assert left is not None and left.parcels is not None and left.parcels.aligned == "parcels"
+    assert np.array_equal(left.labels.parcel_ids, moved.parcel_ids), "unfinished work is restored where it was moved to"
 
     data.column.setCurrentText("crop_name")
     data.column.textActivated.emit("crop_name")
@@ -72,14 +78,6 @@ def test_outlines_are_checked_moved_and_put_back(opened: Any, season: Path, qtbo
     press(opened, qtbot, outlines.undo)
     assert np.array_equal(session.labels.parcel_ids, before.parcel_ids) and session.parcels.aligned == "no"
     assert outlines.start.isVisible() and not outlines.undo.isVisible()
-
-
-def test_very_many_outlines_are_shown_by_pixels(opened: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_cscl.bridge.MOST_PIECES", 10)
-    press(opened, qtbot, opened.data.outlines.start)
-    preview = opened.viewer.layers[PREVIEW]
-    assert type(preview).__name__ == "Labels" and preview.get_color(1)[2] == 0, "orange, too"
-    assert opened.session.parcels.aligned == "no"
 
 
 def test_an_undone_move_can_be_done_again_and_corrections_are_asked_about(opened: Any, qtbot: Any) -> None:
@@ -102,7 +100,16 @@ def test_an_undone_move_can_be_done_again_and_corrections_are_asked_about(opened
     assert session.parcels.aligned == "scene"
 
 
-def test_what_is_not_clear_is_said_and_offers_nothing(opened: Any, season: Path, tmp_path: Path, qtbot: Any) -> None:
+def test_very_many_outlines_are_shown_by_pixels_and_what_is_not_clear_is_said(
+    opened: Any, season: Path, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_cscl.bridge.MOST_PIECES", 10)
+    press(opened, qtbot, opened.data.outlines.start)
+    preview = opened.viewer.layers[PREVIEW]
+    assert type(preview).__name__ == "Labels" and preview.get_color(1)[2] == 0, "orange, too"
+    assert opened.session.parcels.aligned == "no"
+    monkeypatch.undo()
+    # What is not clear offers nothing.
     gpd.read_file(season / "parcels.gpkg").iloc[:12].to_file(tmp_path / "few.gpkg")
     outlines = opened.data.outlines
     opened.data.open_labels(tmp_path / "few.gpkg", "crop")
@@ -114,39 +121,6 @@ def test_what_is_not_clear_is_said_and_offers_nothing(opened: Any, season: Path,
     assert outlines.start.isEnabled() and PREVIEW not in names(opened)
     opened.data.open_labels(season / "labels.tif")
     assert not outlines.isVisible(), "a raster has no outlines to move"
-
-
-@pytest.fixture
-def docked(make_napari_viewer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Any]]:
-    from napari_cscl.widgets.dock import CSCLDock
-
-    monkeypatch.setattr("napari_cscl.widgets.keeper.home", lambda: tmp_path / "kept")
-    made = []
-
-    def make() -> Any:
-        viewer = make_napari_viewer(show=True)
-        made.append(CSCLDock(viewer))
-        viewer.window.add_dock_widget(made[-1], name="CSCL")
-        return made[-1]
-
-    yield make
-    for dock in made:
-        dock.shut()
-
-
-def test_moved_outlines_are_restored(season: Path, tmp_path: Path, qtbot: Any, docked: Callable[[], Any]) -> None:
-    from napari_cscl.recovery import restore, work_of
-
-    dock = docked()
-    dock.data.open_images(season)
-    dock.data.open_labels(season / "parcels.gpkg", "crop")
-    press(dock, qtbot, dock.data.outlines.start)
-    dock.data.outlines.use.click()
-    slot = dock.keeper.slot
-    slot.save(work_of(dock.session, dock.viewer.layers, tmp_path), None)
-    found = run(restore(slot, tmp_path))
-    assert found.labels is not None and found.labels.parcels is not None and found.labels.parcels.aligned == "scene"
-    assert np.array_equal(found.labels.labels.parcel_ids, dock.session.labels.parcel_ids)
 
 
 def test_outlines_of_the_sample_are_checked(dock: Any, qtbot: Any) -> None:
