@@ -196,19 +196,72 @@ def test_stac_model_knows_the_model(tmp_path: Path) -> None:
         properties(**{**told, "mlm:tasks": ["mapping"]})
 
 
+def test_an_item_names_no_extension_in_vain(prediction: Prediction, tmp_path: Path) -> None:
+    (tmp_path / "parcels.csv").write_text("id")  # as in an export of parcels alone
+    used = validate(run(write_item(tmp_path, prediction)))["stac_extensions"]
+    assert [address.split("/")[3] for address in used] == ["projection", "processing", "file"]
+
+
+def test_a_pre_trained_model_has_no_classes(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    pretrained = card(legend=Legend(()), head={"loss": {"name": "cscl"}, "target": "parcel"})
+    path = run(write_model_item(tmp_path, pretrained))
+    assert path is not None
+    output = validate(path)["properties"]["mlm:output"][0]
+    assert "classification:classes" not in output and output["tasks"] == ["similarity-search"]
+
+
+def test_a_model_without_its_start(tmp_path: Path) -> None:
+    """One input that takes all bands is what ONNX for one program may have; the start is another network."""
+    for folder in (tmp_path, tmp_path / "start"):
+        folder.mkdir(exist_ok=True)
+        (folder / "network.safetensors").write_bytes(b"x")
+        (folder / "card.json").write_text("{}")
+    array = {"shape": [-1, 2, 64, 64], "dim_order": ["batch", "bands", "height", "width"], "data_type": "float32"}
+    path = run(write_model_item(tmp_path, card(), inputs=[{"name": "x", "bands": ["B04", "B08"], "input": array}]))
+    assert path is not None
+    assert list(validate(path)["assets"]) == ["network"]
+
+
+Place = tuple[str | int, ...]
+
+
+def spoilt(item: dict[str, Any], place: Place, value: Any) -> dict[str, Any]:
+    """Return the Item with another value at a place, or without it where the value is `...`."""
+    inner = copy = json.loads(json.dumps(item))
+    for key in place[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    return dict(copy)
+
+
+MAP_FAULTS: list[tuple[Place, Any]] = [
+    (("properties", "proj:code"), None), (("properties", "proj:epsg"), 32631), (("properties", "gsd"), -1),
+    (("assets", "crop_map", "file:checksum"), "1220"), (("assets", "confidence", "bands", 0, "raster:scale"), "1"),
+    (("assets", "crop_map", "classification:classes", 0, "name"), "Blé"), (("assets",), {}),
+]  # fmt: skip
+MODEL_FAULTS: list[tuple[Place, Any]] = [
+    (("properties", "processing:software"), ...), (("properties", "mlm:artifact_type"), "onnx"),
+    (("properties", "mlm:output", 0, "classification:classes", 0, "description"), ...),
+    (("properties", "mlm:input", 0, "bands"), []), (("properties", "mlm:input", 1, "bands"), ["B04"]),
+    (("assets", "net", "roles"), ["data"]), (("assets", "net", "mlm:artifact_type"), ...),
+    (("assets", "net", "mlm:name"), "net"), (("assets", "net", "bands"), ...),
+]  # fmt: skip
+
+
 def test_the_rules_see_faults(prediction: Prediction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CSCL_STAC_SCHEMAS", raising=False)
-    item = made(prediction, tmp_path)
-    for place, value in (
-        (("properties", "proj:code"), None), (("properties", "proj:epsg"), 32631), (("properties", "gsd"), -1),
-        (("assets", "crop_map", "file:checksum"), "1220"), (("assets", "confidence", "bands", 0, "raster:scale"), "1"),
-        (("assets", "crop_map", "classification:classes", 0, "name"), "Blé"),
-    ):  # fmt: skip
-        spoilt = json.loads(json.dumps(item))
-        inner = spoilt
-        for key in place[:-1]:
-            inner = inner[key]
-        inner[place[-1]] = value
-        (tmp_path / "spoilt.json").write_text(json.dumps(spoilt))
+    item = made(prediction, tmp_path / "map")
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    path = run(write_model_item(tmp_path, card()))
+    assert path is not None
+    model = validate(path)
+    cases = [spoilt(item, *fault) for fault in MAP_FAULTS] + [spoilt(model, *fault) for fault in MODEL_FAULTS]
+    one_input = spoilt(model, ("properties", "mlm:input"), model["properties"]["mlm:input"][:1])
+    for case in (*cases, spoilt(one_input, ("properties", "bands"), ...)):
+        (tmp_path / "spoilt.json").write_text(json.dumps(case))
         with pytest.raises(Exception, match="Validation failed"):
             validate(tmp_path / "spoilt.json")

@@ -26,7 +26,7 @@ from .draft import draft
 from .footprint import footprint
 from .stac_classes import class_list, known_file, machine_name, media_type
 
-__all__ = ["EXTENSIONS", "ITEM", "MODEL_ITEM", "asset", "item", "projection", "when", "write_item"]
+__all__ = ["EXTENSIONS", "ITEM", "MODEL_ITEM", "asset", "declared", "item", "projection", "when", "write_item"]
 
 ITEM, MODEL_ITEM = "item.json", "model.json"
 EXTENSIONS = {
@@ -36,6 +36,7 @@ EXTENSIONS = {
         ("file", "2.1.0"), ("mlm", "1.5.0"),
     )
 }  # fmt: skip
+_PREFIXES = {"projection": "proj"}
 UNDATED = "The dates of the images are not known: the time is that at which the map was made."
 
 
@@ -121,12 +122,19 @@ def item(
     if MODEL_ITEM in names:
         model = {"href": f"./{MODEL_ITEM}", "type": "application/geo+json", "title": "The model that made the map"}
         links.append({"rel": "derived_from", **model})
-    used = [name for name in EXTENSIONS if name != "mlm"]
     return {
-        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [EXTENSIONS[name] for name in used],
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": declared(properties, assets),
         "id": machine_name(f"crop-map-{prediction.name}"), "geometry": geometry, "bbox": box,
         "properties": properties, "links": links, "assets": assets,
     }  # fmt: skip
+
+
+def declared(properties: Mapping[str, Any], assets: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Extensions whose fields an Item holds: the schemas refuse one that names an extension in vain."""
+    bands = [band for found in assets.values() for band in found.get("bands", ())]
+    holders = [properties, *assets.values(), *bands, *properties.get("mlm:output", ())]
+    prefixes = {field.partition(":")[0] for holder in holders for field in holder}
+    return [address for name, address in EXTENSIONS.items() if _PREFIXES.get(name, name) in prefixes]
 
 
 def asset(folder: Path, name: str, digest: str, prediction: Prediction | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 import cscl
-from cscl.card import ModelCard
+from cscl.card import CARRIED, ModelCard
 from cscl.errors import GridError
 from cscl.events import Job
 from cscl.grid import make_grid
@@ -25,7 +25,7 @@ from .checksums import digests, files_of
 from .draft import draft
 from .footprint import merged
 from .stac_classes import class_list, machine_name
-from .stac_item import EXTENSIONS, MODEL_ITEM, asset, when
+from .stac_item import MODEL_ITEM, asset, declared, when
 
 __all__ = ["model_files", "model_item", "training_places", "write_model_item"]
 
@@ -33,11 +33,15 @@ _NETWORKS = {".onnx": "onnx", ".safetensors": "safetensors.torch.save_file"}
 
 
 def model_files(folder: str | Path) -> list[str]:
-    """Names of the files below a folder that hold a network: ONNX, or weights with their card beside them."""
+    """Names of the files below a folder that hold a network: ONNX, or weights with their card beside them.
+
+    The network that a model started from, and carries along, is another one.
+    """
     folder = Path(folder)
     return [
         name
         for name in files_of(folder)
+        if CARRIED not in Path(name).parts[:-1]
         if name.endswith(".onnx")
         or (name.endswith("network.safetensors") and (folder / name).parent.joinpath("card.json").is_file())
     ]
@@ -92,42 +96,33 @@ def model_item(
     place = merged(training_places(card))
     geometry, box = place or (None, None)
     assets: dict[str, Any] = {}
+    bands = [{"name": band} for band in card.bands]  # mlm wants them in the properties, STAC then in an asset, too
     for name in names:
         assets[machine_name(Path(name).stem, assets, "model")] = {
             **asset(folder, name, sums[name]), "roles": ["mlm:model", "mlm:weights"],
-            "mlm:artifact_type": _NETWORKS[Path(name).suffix], "bands": [{"name": band} for band in card.bands],
+            "mlm:artifact_type": _NETWORKS[Path(name).suffix], "bands": bands,
         }  # fmt: skip
+    properties = {**_properties(card, inputs), "bands": bands}
     return {
-        "type": "Feature", "stac_version": "1.1.0",
-        "stac_extensions": [EXTENSIONS[name] for name in ("mlm", "classification", "file", "processing")],
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": declared(properties, assets),
         "id": machine_name(f"model-{card.name}"), "geometry": geometry, **({"bbox": box} if box else {}),
-        "properties": _properties(card, inputs), "links": [], "assets": assets,
+        "properties": properties, "links": [], "assets": assets,
     }  # fmt: skip
 
 
 def _properties(card: ModelCard, inputs: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
     version = card.made.get("torch", "")
-    tasks = ["semantic-segmentation", *(["super-resolution"] if card.finer > 1 else [])]
-    classes = class_list(card.legend)[:-1]  # the network has no output for pixels without a prediction
-    kept = ("name", "description", "color_hint")  # stac-model knows no titles
-    classes = [{"value": number, **{key: c[key] for key in kept}} for number, c in enumerate(classes)]
-    result = {"shape": [-1, len(classes), -1, -1], "dim_order": ["batch", "class", "height", "width"]}
+    output = _output(card)
     return {
         "title": f"Model {card.name}", **when({"dates": _dates(card), "when": card.made.get("when")}),
-        "mlm:name": _name(card.name), "mlm:architecture": card.model.name, "mlm:tasks": tasks,
+        "mlm:name": _name(card.name), "mlm:architecture": card.model.name, "mlm:tasks": output["tasks"],
         "mlm:framework": "PyTorch",
-        **({"mlm:framework_version": version} if re.fullmatch(r"\d+\.\d+\.\d+(\+[\w.-]+)?", version) else {}),
+        **({"mlm:framework_version": version} if re.fullmatch(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?", version) else {}),
         "mlm:total_parameters": card.parameters,
         "mlm:pretrained": card.head is not None or card.tuned is not None,
         "mlm:pretrained_source": _source(card),
         "mlm:input": [dict(known) for known in inputs] if inputs is not None else _inputs(card),
-        "mlm:output": [{
-            "name": "logits", "tasks": tasks, "result": {**result, "data_type": "float32"},
-            "description": "One value a class, in this order: the value of a class is its place, not its id on maps. "
-            f"Height and width are {card.finer} times those of the images.",
-            "classification:classes": classes,
-        }],
-        "mlm:hyperparameters": plain(card.recipe),
+        "mlm:output": [output], "mlm:hyperparameters": plain(card.recipe),
         "processing:software": {"cscl": card.made.get("cscl", cscl.__version__)},
     }  # fmt: skip
 
@@ -158,6 +153,27 @@ def _inputs(card: ModelCard) -> list[dict[str, Any]]:
         },
     }  # fmt: skip
     return [images, days, valid]
+
+
+def _output(card: ModelCard) -> dict[str, Any]:
+    """Describe what the network gives: values of classes; vectors where it is only pre-trained and knows no class."""
+    classes = class_list(card.legend)[:-1]  # the network has no output for pixels without a prediction
+    kept = ("name", "description", "color_hint")  # stac-model knows no titles
+    listed = [{"value": number, **{key: c[key] for key in kept}} for number, c in enumerate(classes)]
+    if classes:
+        name, axis, task = "logits", "class", "semantic-segmentation"
+        said = "One value a class, in this order: the value of a class is its place, not its id on maps."
+    else:
+        name, axis, task, said = "embedding", "embedding", "similarity-search", "One vector a pixel."
+    return {
+        "name": name, "tasks": [task, *(["super-resolution"] if card.finer > 1 else [])],
+        "description": f"{said} Height and width are {card.finer} times those of the images.",
+        "result": {
+            "shape": [-1, len(classes) or -1, -1, -1], "dim_order": ["batch", axis, "height", "width"],
+            "data_type": "float32",
+        },
+        **({"classification:classes": listed} if listed else {}),
+    }  # fmt: skip
 
 
 def _source(card: ModelCard) -> str | None:
