@@ -204,7 +204,7 @@ def test_a_reader_that_has_read_enough_is_no_mistake(season: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
-    assert process.stderr.read() == "" and process.wait(timeout=60) == 0
+    assert process.stderr.read() == "" and process.wait(timeout=600) == 0
 
 
 def test_a_store_that_is_damaged_all_over_is_one_sentence(season: Path, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_store_that_is_damaged_all_over_is_one_sentence(season: Path, tmp_path
     for member in (tmp_path / "season.zarr").glob("*/zarr.json"):
         member.write_text(member.read_text()[:40])
     command = [sys.executable, "-m", "cscl.cli", "info", str(tmp_path / "season.zarr")]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert process.returncode == 2 and process.stderr.count("\n") == 1 and "damaged" in process.stderr
 
 
@@ -235,14 +235,11 @@ def test_ctrl_c_stops_cleanly_and_the_run_resumes(season: Path, tmp_path: Path) 
         said += process.stderr.read(1)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=60)[1]
+    rest = process.communicate(timeout=600)[1]
     assert process.returncode == 130 and "--resume" in rest and "Traceback" not in rest
     assert not out.exists() and (tmp_path / "model.part" / "checkpoint.pt").is_file()
     assert main([*words, "--resume", "--quiet", "--set", "train.ema=0.5"]) == 2, "another run"
-    process = subprocess.run(
-        [*command, "--resume", "--quiet", "--set", "train.steps=1"], capture_output=True, text=True
-    )
-    assert process.returncode == 0 and (out / "card.json").is_file()
+    assert main([*words, "--resume", "--quiet", "--set", "train.steps=1"]) == 0 and (out / "card.json").is_file()
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB")])

@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -359,17 +359,21 @@ def test_the_command(tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[s
     require_equal(cube, direct)
 
 
-def test_blocks_for_pieces_larger_than_a_chunk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A source that unpacks 64 x 64 pixels at a time is read in such blocks; one that does not, chunk by chunk."""
+@pytest.mark.parametrize(("piece_px", "block"), [(64, (4, 4)), (16, (1, 1))])
+def test_blocks_for_pieces_larger_than_a_chunk(
+    piece_px: int, block: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A source that unpacks 64 x 64 pixels at a time is read in such blocks; one of small pieces, chunk by chunk."""
     cube = made_up((128, 128), dates=4, masked=False)
     monkeypatch.setattr(cube_plan, "AT_ONCE", 16 * 4 * 3 * 2 * 16 * 16)
-    plain = type(cube.stored.variable._data.array)._take
+    plain, clock = type(cube.stored.variable._data.array)._take, [0.0]
+    monkeypatch.setattr(cube_plan, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
     def by_pieces(self: Any, times: Any, bands: Any, rows: slice, cols: slice) -> Any:
-        pieces = (-(-rows.stop // 64) - rows.start // 64) * (-(-cols.stop // 64) - cols.start // 64)
-        time.sleep(0.004 * pieces * len(times))
+        down, across = (-(-each.stop // piece_px) - each.start // piece_px for each in (rows, cols))
+        clock[0] += 0.004 * down * across * len(times)
         return plain(self, times, bands, rows, cols)
 
     monkeypatch.setattr(type(cube.stored.variable._data.array), "_take", by_pieces)
     plan = run(plan_cube(cube, tmp_path / "c.zarr", SMALL))
-    assert plan.block == (4, 4)
+    assert plan.block == block
