@@ -83,6 +83,8 @@ PARTS = {
     "edge strength": (
         "Edge strength", "GeoTIFF: where neighbouring pixels differ in what the network sees", ["edge strength"]
     ),
+    "model": ("Model", "The model that made the map, to map other images with", ["model"]),
+    "onnx": ("ONNX", "The network for other programs, such as those that read ONNX on a server", ["onnx"]),
 }  # fmt: skip
 NO_FOLDER = "Choose a folder first."
 NO_AFFINITY = "The open model does not know which pixels are alike: train from one that was pre-trained by CSCL."
@@ -365,6 +367,8 @@ class MapPanel(Panel):
             return "Tick 'Keep all probabilities' above and predict again."
         if part == "edge strength" and prediction is not None and self._embedding() is None:
             return "Look at the embedding of the scene first: Affinity panel."
+        if part in ("model", "onnx") and prediction is not None and not _has_model(prediction):
+            return "The model that made this map is not known, or no longer where it was."
         return ""
 
     def _embedding(self) -> Embedding | None:
@@ -388,6 +392,11 @@ def _shown(job: Job[Prediction], origin: GeoBox | None, sure: bool) -> Job[tuple
     prediction = replace((yield from job), name="prediction")
     layers = [prediction_layer(prediction, origin)]
     return prediction, [*layers, confidence_layer(prediction, origin)] if sure else layers
+
+
+def _has_model(prediction: Prediction) -> bool:
+    folder = prediction.facts.get("model_folder")
+    return bool(folder) and (Path(folder) / "card.json").is_file()
 
 
 def _at_once(prediction: Prediction) -> Generator[Event, None, Prediction]:

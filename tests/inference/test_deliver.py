@@ -53,7 +53,7 @@ def test_all_parts_lie_in_one_folder_and_are_listed(delivered: tuple[Path, list[
     assert {
         *("crop_map.tif", "confidence.tif", "margin.tif", "probabilities.tif", "edge_strength.tif", "fields.gpkg"),
         *("figure_confusion.png", "report/index.html", "report/report.json", "report/errors.gpkg", "MODEL.md"),
-        *("recipe.toml", "map.pdf", "item.json", "SHA256SUMS"),
+        *("recipe.toml", "map.pdf", "item.json", "SHA256SUMS", "model/card.json", "model.onnx", "model.json"),
     } <= there
     sums = {line.split("  ")[1] for line in (out / "SHA256SUMS").read_text().splitlines()}
     assert sums == there - {"SHA256SUMS"}
@@ -102,6 +102,20 @@ def test_tables_of_a_former_report_go_and_what_is_the_users_stays(
         (folder / name).write_text("of last year")
     run(deliver(prediction, tmp_path / "out", ["crop map", *REPORT], labels=scene.labels, overwrite=True))
     assert not (folder / "suspects.csv").exists() and (folder / "notes.txt").exists()
+
+
+def test_the_model_that_is_carried_along_maps_as_the_first(
+    made: Made, delivered: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    scene, prediction, _ = made
+    again = run(predict(delivered[0] / "model", scene.cube, tmp_path / "map", device="cpu"))
+    assert np.array_equal(again.ids.values, prediction.ids.values)
+    item = json.loads((delivered[0] / "model.json").read_text())
+    assert {asset["href"] for asset in item["assets"].values()} == {"./model.onnx", "./model/network.safetensors"}
+    lost = replace(prediction, facts={**prediction.facts, "model_folder": str(tmp_path / "gone")})
+    with pytest.raises(InputError, match=r"no longer where it was. Map the images again"):
+        run(deliver(lost, tmp_path / "out", ["crop map", "model"]))
+    assert not (tmp_path / "out").exists()
 
 
 def test_edge_strength_needs_an_embedding_of_the_same_pixels(made: Made, tmp_path: Path) -> None:

@@ -28,12 +28,15 @@ from .sld import raster_sld
 from .vector import export_parcels
 
 __all__ = [
-    "ON_REQUEST", "PARTS", "REPORT", "USUAL", "About", "Writer", "export", "exported", "require_folder",
-    "require_parts",
+    "MODEL", "ONNX", "ON_REQUEST", "PARTS", "REPORT", "USUAL", "About", "Writer", "export", "exported",
+    "require_folder", "require_parts",
 ]  # fmt: skip
 
 REPORT = "report"
 """Folder of what an assessment found, inside an export."""
+
+MODEL, ONNX = "model", "model.onnx"
+"""Folder and file of the model, inside an export."""
 
 PARTS = {
     "crop map": ("crop_map.tif", "crop_map.tif.aux.xml", "crop_map.qml", "crop_map.sld", "legend.csv"),
@@ -44,13 +47,15 @@ PARTS = {
     "parcels": ("parcels.gpkg", "parcels.parquet", "parcels.codes.csv", "parcels.qml", "parcels.sld"),
     "fields": ("fields.gpkg", "fields.qml", "fields.sld"),
     "report": (f"{REPORT}/*",),
+    "model": (f"{MODEL}/*",),
+    "onnx": (ONNX,),
     "figures": ("figure_*.png",),
     **METADATA,
 }
 """Files of each part of an export, as patterns, in the order in which they are written."""
 
-ELSEWHERE = ("edge strength", "report")
-ON_REQUEST = ("probabilities", "edge strength")
+ELSEWHERE = ("edge strength", "report", "model", "onnx")
+ON_REQUEST = ("probabilities", "edge strength", "model", "onnx")
 USUAL = tuple(part for part in PARTS if part not in ON_REQUEST)
 
 Writer = Callable[[Path], Job[Any]]
@@ -113,8 +118,8 @@ def export(
     figures : sequence of Figure
         Drawings to write as ``figure_<name>.png``.
     writers : mapping of str to Writer, optional
-        What writes the parts that need more than the map, ``edge strength`` and ``report``; without one such a part is
-        left out.
+        What writes the parts that need more than the map: ``edge strength``, ``report``, ``model`` and ``onnx``;
+        without one such a part is left out.
     fields : FieldOptions, optional
         Least size and smoothing of the part ``fields``.
     about : About, optional

@@ -42,6 +42,8 @@ _FILES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model.json", "The model as a STAC Item", ("metadata",)),
     ("recipe.toml", "Recipe of the training", ("metadata",)),
     ("*.onnx", "Network as ONNX", ("model",)),
+    ("model/network.safetensors", "Weights of the network", ("model",)),
+    ("model/*", "Part of the model", ("metadata",)),
 )
 _BESIDE = {
     ".qml": ("style", "QGIS style of "), ".sld": ("style", "SLD style of "),

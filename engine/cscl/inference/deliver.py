@@ -11,7 +11,7 @@ from cscl.card import ModelCard
 from cscl.cube import SITSCube
 from cscl.errors import InputError, MissingError
 from cscl.events import Job, Note, Progress
-from cscl.export.bundle import PARTS, REPORT, USUAL, About, Writer, export, exported, require_parts
+from cscl.export.bundle import MODEL, ONNX, PARTS, REPORT, USUAL, About, Writer, export, exported, require_parts
 from cscl.export.fields import FieldOptions
 from cscl.export.maps import class_map
 from cscl.export.model_card import read_report
@@ -27,6 +27,7 @@ from .assess_files import write_assessment
 from .edge_map import export_edge_strength
 from .judging import Judged, held_out
 from .learnt import model_of
+from .to_onnx import to_onnx
 
 __all__ = ["deliver", "with_card"]
 
@@ -83,12 +84,14 @@ def deliver(
     ------
     CSCLError
         As `cscl.export.bundle.export`; and UnknownNameError for a part that there is not, InputError for edge strength
-        without an embedding.
+        without an embedding, or for the model of a map where that is not to be found.
     """
     chosen, about = require_parts(parts), with_card(about or About(), prediction)
     writers: dict[str, Writer] = {}
     if "edge strength" in chosen:
         writers["edge strength"] = _edges(prediction, embedding)
+    if {"model", "onnx"} & set(chosen):
+        writers.update(_of_model(prediction, about.licence))
     found = None
     if labels is not None and ("figures" in chosen or ("report" in chosen and report is None)):
         behind = parcels if parcels is not None and parcels.path == labels.path is not None else None
@@ -123,6 +126,25 @@ def _edges(prediction: Prediction, embedding: Embedding | None) -> Writer:
         )
     require_same(prediction.grid, embedding.grid, f"The map {prediction.name} and the embedding")
     return lambda folder: export_edge_strength(embedding, folder / "edge_strength.tif")
+
+
+def _of_model(prediction: Prediction, licence: str) -> dict[str, Writer]:
+    """Copy what answers, and what knows affinity: not the logs, nor the model that it began from."""
+    model = model_of(prediction)
+    if model is None:
+        raise InputError(
+            f"The model that made {prediction.name} is not known, or no longer where it was. Map the images again with "
+            "cscl export MODEL IMAGES OUT, or leave the parts 'model' and 'onnx' out."
+        )
+
+    def copy(folder: Path) -> Job[None]:
+        yield Progress("copying the model", 0, 1, "model")
+        (folder / MODEL).mkdir()
+        for path in (model / "card.json", *model.glob("*.safetensors")):
+            shutil.copyfile(path, folder / MODEL / path.name)
+        yield Progress("copying the model", 1, 1, "model")
+
+    return {"model": copy, "onnx": lambda folder: to_onnx(model, folder / ONNX, licence=licence)}
 
 
 def _assessed(
