@@ -7,7 +7,8 @@ CRS travel in ``layer.metadata["cscl"]``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from .composite import Composite, fitting, pyramid
 __all__ = [
     "ROLES", "LayerData", "colours_layer", "confidence_layer", "frame", "grid_of", "is_of_other_labels",
     "labels_layer", "named_layer", "parcels_layer", "pixel_at", "place_layer", "prediction_layer", "raster_layer",
-    "replace_layer", "role_of", "season_layer",
+    "replace_layer", "role_of", "season_layer", "take_out",
 ]  # fmt: skip
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -199,12 +200,25 @@ def replace_layer(viewer: Any, layer: LayerData) -> Any:
     from napari.layers import Layer
 
     data, look, kind = layer
-    for former in [old for old in viewer.layers if old.name == look["name"] and KEY in old.metadata]:
-        look = {**look, "visible": former.visible, "opacity": former.opacity}
-        viewer.layers.remove(former)
-    added = viewer.add_layer(Layer.create(data, look, kind))
-    place_layer(viewer, added)
+    formers = [old for old in viewer.layers if old.name == look["name"] and KEY in old.metadata]
+    with viewer.layers.batched_update() if formers else nullcontext():  # the canvas is put in order once, at the end
+        for former in formers:
+            look = {**look, "visible": former.visible, "opacity": former.opacity}
+            viewer.layers.remove(former)
+        added = viewer.add_layer(Layer.create(data, look, kind))
+        place_layer(viewer, added)
     return added
+
+
+def take_out(viewer: Any, layers: Iterable[Any]) -> None:
+    """Remove those of some layers that are in the list, as one change.
+
+    With each change napari collects garbage in the whole memory, which is seen as a halt.
+    """
+    there = [layer for layer in layers if layer in viewer.layers]
+    with viewer.layers.batched_update() if there else nullcontext():
+        for layer in there:
+            viewer.layers.remove(layer)
 
 
 def place_layer(viewer: Any, layer: Any) -> None:

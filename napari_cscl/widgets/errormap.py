@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cscl.boundaryview import error_colours, errors_layer, outline_layer, outlines, view_of
+from napari_cscl.bridge import take_out
 
 if TYPE_CHECKING:
     from cscl.inference.explore import ErrorAtlas
@@ -79,17 +80,14 @@ class ErrorMap:
 
     def clear_moved(self) -> None:
         """Take away how far edges moved: the errors are those of another map."""
-        self._moved = self._without(self._moved)
+        take_out(self.dock.viewer, [self._moved] if self._there(self._moved) else [])
+        self._moved = None
 
     def clear(self) -> None:
         """Take all of them away."""
-        self._mark = self._without(self._mark)
-        self.clear_moved()
-        self._layer = self._without(self._layer)
+        ours = (self._mark, self._moved, self._layer)
+        take_out(self.dock.viewer, [layer for layer in ours if self._there(layer)])
+        self._mark = self._moved = self._layer = None
 
     def _there(self, layer: Any) -> bool:
         return layer is not None and layer in self.dock.viewer.layers
-
-    def _without(self, layer: Any) -> None:
-        if self._there(layer):
-            self.dock.viewer.layers.remove(layer)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_cscl.bridge import KEY, LayerData, grid_of, is_of_other_labels, place_layer, replace_layer
+from napari_cscl.bridge import KEY, LayerData, grid_of, is_of_other_labels, place_layer, replace_layer, take_out
 
 if TYPE_CHECKING:
     from .dock import CSCLDock
@@ -113,5 +113,4 @@ class LayerList(QObject):
             ]:
                 self._adopt(layer)
         else:
-            for layer in [la for la in self.layers if is_of_other_labels(la, self.session.labels)]:
-                self.layers.remove(layer)
+            take_out(self.dock.viewer, [la for la in self.layers if is_of_other_labels(la, self.session.labels)])

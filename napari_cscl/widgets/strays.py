@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from cscl.cube import SITSCube
 from cscl.errors import GridError
 from cscl.grid import GeoBox, same, times_finer
-from napari_cscl.bridge import KEY, grid_of, role_of
+from napari_cscl.bridge import KEY, grid_of, role_of, take_out
 from napari_cscl.opening import place_in_words
 
 from .offer import Offer
@@ -75,8 +75,7 @@ class Strays(QObject):
         """Take layers out that belong to a former scene, or lie elsewhere, and ask what to do with the latter."""
         layers, aside = self.dock.viewer.layers, self._aside
         self._aside = []
-        for layer in [old for old in layers if old in aside or not self._belongs(old)]:
-            layers.remove(layer)
+        take_out(self.dock.viewer, [old for old in layers if old in aside or not self._belongs(old)])
         cubes = [layer.metadata[KEY]["cube"] for layer in aside if "cube" in layer.metadata[KEY]]
         if cubes:
             self.ask_about_images(cubes[-1], [layer for layer in aside if "cube" not in layer.metadata[KEY]])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QButtonGroup, QFileDialog, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from cscl.products import Prediction
-from napari_cscl.bridge import named_layer
+from napari_cscl.bridge import named_layer, take_out
 from napari_cscl.settings import preferences, recall, remember
 from napari_cscl.versusview import (
     VERSUS_COLUMNS,
@@ -141,9 +141,7 @@ class VersusBox(QWidget):
     def forget(self, *_: Any) -> None:
         """Labels, map or scene are other ones: the comparison no longer holds."""
         self.duel = None
-        for layer in self._layers:
-            if layer in self.dock.viewer.layers:
-                self.dock.viewer.layers.remove(layer)
+        take_out(self.dock.viewer, self._layers)
         self._layers = []
         self.summary.setText(HINT)
         self.summary.setToolTip("")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import toys
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLineEdit
@@ -100,13 +102,15 @@ def test_layers_of_ours_that_somebody_removes_come_back_when_they_are_needed(fou
     panel.overview.moved.click()  # it was on: now the errors are seen again
     press(found, qtbot, panel.overview.moved)
     assert "edges moved (m)" in layers and not layers["errors"].visible
-    found.session.open_prediction(known_errors(found.session.labels))
+    swept: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari._vispy.canvas.gc", SimpleNamespace(collect=lambda: swept.append("all")))
+        found.session.open_prediction(known_errors(found.session.labels))
+    assert swept == ["all"], "napari sweeps the memory once for three layers that go, and not for each"
     assert {"errors", "edges moved (m)"}.isdisjoint(names(found)) and not panel.overview.moved.isChecked()
 
 
-def test_two_clicks_on_find_are_one_search_that_a_dock_that_goes_leaves_quietly(
-    found: Any, qtbot: Any
-) -> None:
+def test_two_clicks_on_find_are_one_search_that_a_dock_that_goes_leaves_quietly(found: Any, qtbot: Any) -> None:
     panel = found.boundary
     panel.find.click()
     panel.find.click()
@@ -144,7 +148,9 @@ def test_a_map_against_itself_wins_and_loses_nothing(found: Any, qtbot: Any) -> 
     assert panel.versus.duel.names == ("wrong on purpose", "wrong on purpose (2)")
 
 
-def test_notes_take_any_text_and_are_counted(found: Any, qtbot: Any, tmp_path: Path) -> None:
+def test_notes_take_any_text_and_a_place_that_cannot_be_written_is_named(
+    found: Any, qtbot: Any, tmp_path: Path
+) -> None:
     panel = found.boundary
     panel.walk.step(1)
     texts = ["<b>bold</b> & 'so'", 'a,"b";c\n=1+1', "\u202efelt \U0001f33d é", "x" * 5000]
@@ -160,11 +166,7 @@ def test_notes_take_any_text_and_are_counted(found: Any, qtbot: Any, tmp_path: P
     assert [panel.tables.tabText(i) for i in range(2)] == ["Parcels (1)", "Edges (0)"]
     panel.casebox.only.setChecked(False)
     assert panel.tables.tabText(0) == f"Parcels ({len(panel.atlas.parcels)})"
-
-
-def test_a_place_that_cannot_be_written_is_named(found: Any, qtbot: Any) -> None:
-    panel = found.boundary
-    panel.walk.step(1)
+    # A place that cannot be written is named, whatever is to be written there.
     for what in ("table", "package", "map", "pictures", "notes"):
         found.say("")
         panel.export.export_to("/proc/errors/out.csv", what)
@@ -178,6 +180,10 @@ def test_nothing_needs_scrolling_and_the_tab_key_goes_on_from_what_is_always_the
     panel = found.boundary
     found.viewer.window._qt_window.resize(1366, 768)
     panel.walk.step(1)
+    for theme in ("light", "dark"):  # it may change while a case is seen
+        found.viewer.theme = theme
+        qtbot.wait(30)
+    assert panel.casebox.strip.isVisible()
     for view in range(panel.views.count()):
         panel.views.setCurrentIndex(view)
         qtbot.waitUntil(lambda: panel.height() <= panel.parentWidget().height(), timeout=LONG_MS)
@@ -190,11 +196,3 @@ def test_nothing_needs_scrolling_and_the_tab_key_goes_on_from_what_is_always_the
         assert chain[: len(always)] == always
         inside = panel.views.currentWidget()
         assert any(inside.isAncestorOf(widget) for widget in chain[len(always) : len(always) + 3])
-
-
-def test_the_theme_may_change_while_a_case_is_seen(found: Any, qtbot: Any) -> None:
-    found.boundary.walk.step(1)
-    for theme in ("light", "dark"):
-        found.viewer.theme = theme
-        qtbot.wait(30)
-    assert found.boundary.casebox.strip.isVisible()
