@@ -58,9 +58,14 @@ def started_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dock(make_napari_viewer: Callable[..., Any]) -> Iterator[Any]:
+    from napari.settings import get_settings
+    from napari.utils.notifications import NotificationSeverity
+
     from napari_cscl.widgets.dock import CSCLDock
 
     viewer = make_napari_viewer(show=True)
+    # What the dock tells stands in its status line, too; napari fades a sheet in and out over the canvas for each.
+    get_settings().application.gui_notification_level = NotificationSeverity.ERROR
     dock = CSCLDock(viewer)
     viewer.window.add_dock_widget(dock, name="CSCL")
     yield dock
