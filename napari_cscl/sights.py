@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from cscl.grid import GeoBox, pixel_there
-from napari_cscl.bridge import LayerData, frame
+from napari_cscl.bridge import LayerData, frame, take_out
 from napari_cscl.looking import Seen
 from napari_cscl.stage import Stage
 
@@ -108,8 +108,7 @@ class Sights:
         """Remove our layers, and forget what was seen."""
         with self._quiet():
             self._stage.join()
-            for layer in [x for x in self._layers.values() if x in self.viewer.layers]:
-                self.viewer.layers.remove(layer)
+            take_out(self.viewer, self._layers.values())
         self._layers, self.taps, self.seen = {}, {}, ()
 
     def shut(self) -> None:
