@@ -51,15 +51,19 @@ def fine_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(train([labelled], tmp_path_factory.mktemp("finer") / "fine", FINE, device="cpu"))
 
 
-@pytest.fixture
-def polygons(toy: Any, qtbot: Any) -> Any:
-    """The panel on the toy scene, whose labels are polygons."""
+def open_polygons(toy: Any, qtbot: Any) -> None:
+    """Let the labels of the toy scene be polygons."""
     scene, parcels = toys.scene(), outlines(toys.scene())
     labels = rasterise(parcels, scene.cube.grid, toys.LEGEND)
     qtbot.wait(50)
     toy.viewer.add_layer(Layer.create(*labels_layer(labels, scene.cube.grid, parcels)))
     qtbot.wait(50)
     assert toy.session.parcels is parcels
+
+
+@pytest.fixture
+def polygons(toy: Any, qtbot: Any) -> Any:
+    open_polygons(toy, qtbot)
     return toy
 
 
@@ -81,11 +85,18 @@ def click(dock: Any, qtbot: Any, row: int, col: int) -> None:
     qtbot.wait(100)
 
 
-def test_a_model_of_finer_maps_is_made_and_used_in_the_window(polygons: Any, qtbot: Any, tmp_path: Path) -> None:
-    dock, session, labels = polygons, polygons.session, polygons.session.labels
+def test_a_model_of_finer_maps_is_made_of_polygons_and_used_in_the_window(toy: Any, qtbot: Any, tmp_path: Path) -> None:
+    dock, session = toy, toy.session
     dock.pages.turn_to(dock.train)
-    qtbot.waitUntil(lambda: dock.train.form is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: dock.train.form is not None, timeout=60_000)
     dock.train.out.setText(str(tmp_path / "made"))
+    dock.train.form.set(FINE)
+    dock.train._changed()
+    qtbot.waitUntil(lambda: "Open the parcels as polygons" in dock.train.said.text(), timeout=60_000)
+    press(dock, qtbot, dock.train.start)
+    assert "a raster with pixels of 10 m, and 2.5 m are wanted" in dock.jobbar.status.text(), "before the run"
+    open_polygons(dock, qtbot)
+    labels = session.labels
     dock.train.form.set(FINE.with_settings(["data.label_share=0.5"]))
     press(dock, qtbot, dock.train.start)
     assert session.model.folder == tmp_path / "made" and session.model.card.finer == 4
@@ -97,17 +108,6 @@ def test_a_model_of_finer_maps_is_made_and_used_in_the_window(polygons: Any, qtb
     dock.train.from_model.setChecked(True)
     dock.train.form.widget("data.finer").value = 1
     assert dock.train.run_meant().recipe.data.finer == 4 and not dock.train.form.widget("data.finer").visible
-
-
-def test_labels_that_are_a_raster_are_refused_before_the_run(toy: Any, qtbot: Any, tmp_path: Path) -> None:
-    toy.pages.turn_to(toy.train)
-    qtbot.waitUntil(lambda: toy.train.form is not None, timeout=30_000)
-    toy.train.out.setText(str(tmp_path / "made"))
-    toy.train.form.set(FINE)
-    toy.train._changed()
-    qtbot.waitUntil(lambda: "Open the parcels as polygons" in toy.train.said.text(), timeout=20_000)
-    press(toy, qtbot, toy.train.start)
-    assert "a raster with pixels of 10 m, and 2.5 m are wanted" in toy.jobbar.status.text()
 
 
 def test_a_finer_map_lies_in_its_place_and_is_judged_by_the_polygons(fine: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -131,8 +131,10 @@ def test_a_finer_map_lies_in_its_place_and_is_judged_by_the_polygons(fine: Any, 
     click(fine, qtbot, 80, 128)
     assert panel.parcels.frame["id"][panel.parcels.number] == 20
     strip = panel.casebox.strip
-    qtbot.waitUntil(lambda: strip.season and strip.season[0].colours_YXC is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: strip.season and strip.season[0].colours_YXC is not None, timeout=60_000)
     assert {p.colours_YXC.shape for p in (*strip.season, *strip.maps[:3])} == {(51, 51, 3)}, "one window for all"
+    for part, chosen in fine.map.parts.items():
+        chosen.setChecked(part in ("crop map", "parcels", "figures"))
     fine.map.export_to(tmp_path / "out")
     finish(fine, qtbot)
     with rasterio.open(tmp_path / "out" / "crop_map.tif") as written:

@@ -72,6 +72,6 @@ def test_jobs_run_on_as_many_threads_and_where_the_user_says(
     chosen = Preferences(device="cpu", threads=3)
     monkeypatch.setattr("napari_cscl.widgets.dock.preferences", lambda: chosen)
     found: list[int] = []
-    with qtbot.waitSignal(dock.runner.finished, timeout=5000):
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
         dock.run(counting_threads(), "Counting", found.append)
     assert found == [3] and dock.device == "cpu"

@@ -26,26 +26,30 @@ LONG = toys.QUICK.with_settings(["train.batch=2", "train.steps=100000", "train.v
 def train(toy: Any, qtbot: Any, tmp_path: Path) -> Any:
     """The panel on top, its form built, and a folder to write to."""
     toy.pages.turn_to(toy.train)
-    qtbot.waitUntil(lambda: toy.train.form is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: toy.train.form is not None, timeout=60_000)
     toy.train.out.setText(str(tmp_path / "made"))
     toy.train.form.set(toys.QUICK)
     return toy.train
 
 
 def test_start_trains_with_the_settings_of_the_form_and_opens_the_model(train: Any, qtbot: Any, tmp_path: Path) -> None:
-    train.form.widget("train.steps").value = 40
-    train.form.widget("pretrain.steps").value = 20
+    train.form.widget("train.steps").value = 12
+    train.form.widget("pretrain.steps").value = 6
     assert train.start.isEnabled()
+    (tmp_path / "made").mkdir()
+    train.start.click()
+    assert not train.dock.runner.busy and "exists already" in train.dock.jobbar.status.text()
+    (tmp_path / "made").rmdir()
     train.start.click()
     assert not train.start.isEnabled() and "job is running" in train.start.toolTip()
     finish(train.dock, qtbot)
     card = train.session.model.card
-    assert train.session.model.folder == tmp_path / "made" and card.steps == 40
-    assert card.recipe == toys.QUICK.with_settings(["train.steps=40", "pretrain.steps=20"])
+    assert train.session.model.folder == tmp_path / "made" and card.steps == 12
+    assert card.recipe == toys.QUICK.with_settings(["train.steps=12", "pretrain.steps=6"])
     assert {"loss", "validation accuracy"} == set(train.curves.curves), "the curves of the last stage"
-    assert ModelCard.open(tmp_path / "made-pretrained").steps == 20
+    assert ModelCard.open(tmp_path / "made-pretrained").steps == 6
     assert train.out.text() == str(tmp_path / "made-2"), "the next one gets another name"
-    assert "made" in train.dock.model.card.text() and "40 steps" in train.dock.model.card.text()
+    assert "made" in train.dock.model.card.text() and "12 steps" in train.dock.model.card.text()
 
 
 def test_stop_and_keep_opens_the_best_so_far(train: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -54,7 +58,7 @@ def test_stop_and_keep_opens_the_best_so_far(train: Any, qtbot: Any, tmp_path: P
     assert not train.form.widget("pretrain.steps").visible and train.form.widget("train.steps").visible
     train.start.click()
     bar = train.dock.jobbar
-    qtbot.waitUntil(lambda: bar.progress.value() > 3 and "loss" in train.curves.curves, timeout=30_000)
+    qtbot.waitUntil(lambda: bar.progress.value() > 3 and "loss" in train.curves.curves, timeout=60_000)
     bar.keep.click()
     finish(train.dock, qtbot)
     card = train.session.model.card
@@ -66,15 +70,15 @@ def test_a_cancelled_run_can_be_gone_on_with(train: Any, qtbot: Any, tmp_path: P
     train.stages.setCurrentText("Train on the crops only")
     former = train.session.model
     train.start.click()
-    qtbot.waitUntil(lambda: train.dock.jobbar.progress.value() > 3, timeout=30_000)
+    qtbot.waitUntil(lambda: train.dock.jobbar.progress.value() > 3, timeout=60_000)
     train.dock.jobbar.cancel.click()
     finish(train.dock, qtbot)
     assert train.session.model is former and not (tmp_path / "made").exists()
     assert train.resume.isVisible() and train.resume.isChecked()
-    train.form.widget("train.steps").value = 60
+    train.form.widget("train.steps").value = 20
     train.start.click()
     finish(train.dock, qtbot)
-    assert train.session.model.card.steps >= 60 and not train.resume.isVisible()
+    assert train.session.model.card.steps >= 20 and not train.resume.isVisible()
 
 
 def test_a_full_memory_sets_the_batch_that_fits(train: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,18 +99,12 @@ def test_a_full_memory_sets_the_batch_that_fits(train: Any, qtbot: Any, monkeypa
 
 
 def test_what_the_run_takes_is_said_and_follows_the_settings(train: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: "of memory" in train.said.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "of memory" in train.said.text(), timeout=60_000)
     before = train.said.text()
     train.form.widget("train.batch").value = 400
-    qtbot.waitUntil(lambda: "of memory" in train.said.text() and train.said.text() != before, timeout=20_000)
+    qtbot.waitUntil(lambda: "of memory" in train.said.text() and train.said.text() != before, timeout=60_000)
     train.form.widget("train.learning_rate").value = "fast"
-    qtbot.waitUntil(lambda: "must be a number" in train.said.text(), timeout=20_000)
-
-
-def test_a_folder_that_is_there_is_refused(train: Any, tmp_path: Path) -> None:
-    (tmp_path / "made").mkdir()
-    train.start.click()
-    assert not train.dock.runner.busy and "exists already" in train.dock.jobbar.status.text()
+    qtbot.waitUntil(lambda: "must be a number" in train.said.text(), timeout=60_000)
 
 
 def test_the_run_is_copied_as_command_line_and_as_python(train: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -114,7 +112,7 @@ def test_the_run_is_copied_as_command_line_and_as_python(train: Any, qtbot: Any,
     assert "not opened from a file" in train.dock.jobbar.status.text()
     session, season = train.session, sample_season()
     train.dock.viewer.layers.clear()
-    qtbot.waitUntil(lambda: session.cube is None, timeout=5_000)
+    qtbot.waitUntil(lambda: session.cube is None, timeout=60_000)
     train.dock.data.open_images(season)
     train.dock.data.open_labels(season / "parcels.gpkg", "crop")
     train.form.set(replace(Recipe(), seed=7))
@@ -135,7 +133,7 @@ def test_the_run_is_copied_as_command_line_and_as_python(train: Any, qtbot: Any,
 
 
 def test_the_sample_model_is_one_click_away_and_its_card_warns(toy: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not toy.model._watcher.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not toy.model._watcher.busy, timeout=60_000)
     assert toy.model.warnings.text() == ""
     toy.pages.turn_to(toy.model)
     toy.model.sample.click()
@@ -143,4 +141,4 @@ def test_the_sample_model_is_one_click_away_and_its_card_warns(toy: Any, qtbot: 
     text = toy.model.card.text()
     assert "simulated" in text and "0.854" in text and "102,623" in text and "maize" in toy.model.classes.text()
     assert "lack B02, B05" in toy.model.warnings.text() and toy.model.warnings.isVisible()
-    qtbot.waitUntil(lambda: "far from those" in toy.model.warnings.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "far from those" in toy.model.warnings.text(), timeout=60_000)
