@@ -50,4 +50,4 @@ def test_packages(source: str, root: Path) -> None:
 
 
 def test_command_line(root: Path) -> None:
-    assert not loaded(HELP, root) & {"torch", "qtpy", "napari", "matplotlib"}
+    assert not loaded(HELP, root) & {"torch", "qtpy", "napari", "matplotlib", "xarray", "pandas", "rasterio"}

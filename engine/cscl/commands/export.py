@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cscl.cube import SITSCube
 from cscl.errors import InputError
 from cscl.options import add_fields, read_fields
-from cscl.products import Embedding, Prediction
 from cscl.terminal import drive
 
 from .shared import IMAGES, NOT_FOUND, Arguments, add_images, add_labels, add_running, warn
+
+if TYPE_CHECKING:
+    from cscl.cube import SITSCube
+    from cscl.products import Embedding, Prediction
 
 __all__ = ["export", "export_arguments"]
 
@@ -28,6 +30,7 @@ def export(args: Arguments) -> None:
     from cscl.data.maps import open_map
     from cscl.data.readers import ReadOptions, open_cube
     from cscl.export.bundle import require_folder
+    from cscl.products import Embedding
 
     parts, out = _parts(args), Path(args.out)
     given = [Path(path) for path in (args.labels, args.parcels) if path]
