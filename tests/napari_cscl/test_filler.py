@@ -15,7 +15,8 @@ from napari_cscl.composite import SeasonImage, fitting, pyramid
 
 
 def test_slow_images_are_read_beside_the_window(dock: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    cube = toys.scene(1504, 2, gap=False).cube
+    monkeypatch.setattr("napari_cscl.composite.COARSEST_PX", 70)
+    cube = toys.scene(150, 2, gap=False).cube
     direct = pyramid(cube, next(iter(fitting(cube).values())))
     wanted = np.asarray(direct[-1][1])
     monkeypatch.setattr(kept, "LONG_S", 0.0)
@@ -29,7 +30,7 @@ def test_slow_images_are_read_beside_the_window(dock: Any, qtbot: Any, monkeypat
     monkeypatch.setattr(SeasonImage, "_read", noted)
     layer = dock.add(shown)
     dock.viewer.dims.set_current_step(0, 1)
-    qtbot.waitUntil(lambda: not dock.filler.runner.busy and not layer.data[0].kept.wanted, timeout=10_000)
+    qtbot.waitUntil(lambda: not dock.filler.runner.busy and not layer.data[0].kept.wanted, timeout=60_000)
     assert readers == {False}, "nothing is read in the window's thread"
     np.testing.assert_array_equal(np.asarray(layer.data[-1][1]), wanted)
     np.testing.assert_array_equal(layer._slice.thumbnail.raw[:4, :4], wanted[:4, :4])  # the layer shows it, too
