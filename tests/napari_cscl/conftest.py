@@ -14,7 +14,6 @@ import toys
 from window import known_errors, press
 
 from cscl.events import run
-from cscl.training.pretrain import pretrain
 from cscl.training.segment import train
 
 if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -46,14 +45,6 @@ def little_to_sweep() -> None:
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(train([toys.scene()], tmp_path_factory.mktemp("gui") / "model", toys.QUICK, device="cpu"))
-
-
-@pytest.fixture(scope="session")
-def started_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that started from one that was pre-trained by CSCL."""
-    folder, scenes = tmp_path_factory.mktemp("started"), [toys.scene()]
-    start = run(pretrain(scenes, folder / "pretrained", toys.QUICK, device="cpu"))
-    return run(train(scenes, folder / "model", toys.QUICK, start=start, device="cpu"))
 
 
 @pytest.fixture
