@@ -26,8 +26,8 @@ from .composite import Composite, fitting, pyramid
 
 __all__ = [
     "ROLES", "LayerData", "colours_layer", "confidence_layer", "frame", "grid_of", "is_of_other_labels",
-    "labels_layer", "named_layer", "parcels_layer", "pixel_at", "place_layer", "prediction_layer", "raster_layer",
-    "replace_layer", "role_of", "season_layer", "take_out",
+    "labels_layer", "named_layer", "parcels_layer", "pixel_at", "place_layer", "prediction_layer", "prepare_colours",
+    "raster_layer", "replace_layer", "role_of", "season_layer", "take_out",
 ]  # fmt: skip
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -192,6 +192,14 @@ def colours_layer(colours_YXC: NDArray[np.uint8], grid: GeoBox, name: str, origi
     return colours_YXC, look, "image"
 
 
+def prepare_colours() -> None:
+    """Let napari compile how classes get colours, which takes up to a second, before a map is waited for.
+
+    In the window's thread only: where numba finds no OpenMP, two threads in its parallel loops abort the process.
+    """
+    _direct({None: np.zeros(4, np.float32)}).map(np.zeros((1, 1), np.uint8))
+
+
 def replace_layer(viewer: Any, layer: LayerData) -> Any:
     """Add a layer at the place that its role has in the list.
 
@@ -287,6 +295,4 @@ def _labels(values: NDArray[Any], name: str, grid: GeoBox, origin: GeoBox | None
 def _direct(colours: dict[int | None, NDArray[np.float32]]) -> Any:
     from napari.utils.colormaps import DirectLabelColormap
 
-    made = DirectLabelColormap(color_dict=colours)
-    made.map(np.zeros((1, 1), np.uint8))  # compiled at first use, for a second: better in a job than in the window
-    return made
+    return DirectLabelColormap(color_dict=colours)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from cscl.errors import CSCLError
 from cscl.events import Event, Note
-from napari_cscl.bridge import LayerData
+from napari_cscl.bridge import LayerData, prepare_colours
 from napari_cscl.runner import JobRunner
 from napari_cscl.session import Session
 from napari_cscl.settings import preferences, scratch_folder
@@ -70,6 +70,7 @@ class CSCLDock(QWidget):
         self.layers = LayerList(self)
         self._refresh()
         self.keeper.begin()
+        QTimer.singleShot(0, prepare_colours)
 
     # --- making ----------------------------------------------------------------------------------------------------
 

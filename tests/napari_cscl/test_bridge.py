@@ -94,6 +94,13 @@ def test_crops_keep_ids_with_zero_and_gaps_and_have_names() -> None:
     assert season_layer(scene.cube, "NDVI")[1]["translate"] == (0, 5, 5)
 
 
+def test_a_job_that_makes_layers_colours_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    monkeypatch.setattr(DirectLabelColormap, "map", None)  # its parallel loops belong to the window's thread
+    labels_layer(toys.scene().labels)
+
+
 def test_outlines_lie_where_the_polygons_have_them_or_else_on_the_pixels() -> None:
     labels = toys.scene().labels
     by_pixels, _, kind = parcels_layer(labels)
