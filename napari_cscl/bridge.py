@@ -219,11 +219,11 @@ def replace_layer(viewer: Any, layer: LayerData) -> Any:
 
 
 def take_out(viewer: Any, layers: Iterable[Any]) -> None:
-    """Remove those of some layers that are in the list, as one change.
+    """Remove those of some layers that are in the list, as one change; None stands for no layer.
 
     With each change napari collects garbage in the whole memory, which is seen as a halt.
     """
-    there = [layer for layer in layers if layer in viewer.layers]
+    there = [layer for layer in layers if layer is not None and layer in viewer.layers]
     with viewer.layers.batched_update() if there else nullcontext():
         for layer in there:
             viewer.layers.remove(layer)

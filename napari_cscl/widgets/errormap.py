@@ -80,13 +80,12 @@ class ErrorMap:
 
     def clear_moved(self) -> None:
         """Take away how far edges moved: the errors are those of another map."""
-        take_out(self.dock.viewer, [self._moved] if self._there(self._moved) else [])
+        take_out(self.dock.viewer, [self._moved])
         self._moved = None
 
     def clear(self) -> None:
         """Take all of them away."""
-        ours = (self._mark, self._moved, self._layer)
-        take_out(self.dock.viewer, [layer for layer in ours if self._there(layer)])
+        take_out(self.dock.viewer, (self._mark, self._moved, self._layer))
         self._mark = self._moved = self._layer = None
 
     def _there(self, layer: Any) -> bool:

@@ -26,7 +26,7 @@ from cscl.events import Event, Job, Note
 from cscl.export.bundle import ON_REQUEST, exported
 from cscl.grid import GeoBox, refined, same
 from cscl.products import Embedding, Prediction
-from napari_cscl.bridge import LayerData, confidence_layer, prediction_layer, role_of
+from napari_cscl.bridge import LayerData, confidence_layer, prediction_layer, role_of, take_out
 from napari_cscl.finer import deliver_map
 from napari_cscl.session import Model
 from napari_cscl.settings import preferences, recall, remember
@@ -278,8 +278,7 @@ class MapPanel(Panel):
 
     def _drop_confidence(self) -> bool:
         found = [la for la in self.dock.viewer.layers if role_of(la) == "confidence"]
-        for layer in found:
-            self.dock.viewer.layers.remove(layer)
+        take_out(self.dock.viewer, found)
         return bool(found)
 
     def _tick(self, shown: bool) -> None:

@@ -108,7 +108,7 @@ def _parts(args: Arguments) -> list[str]:
 
     without = named(args.without)
     wanted = [*(named(args.only) or USUAL), *named(args.also), *([EDGES] if args.embedding else [])]
-    return [part for part in wanted if part not in without]
+    return [part for part in dict.fromkeys(wanted) if part not in without]
 
 
 def export_arguments(parser: argparse.ArgumentParser) -> None:
