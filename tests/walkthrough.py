@@ -151,7 +151,7 @@ def walk(walk: Walk, args: argparse.Namespace) -> None:
     walk.press(dock.finetune.undo)
 
     walk.turn_to(dock.map)
-    dock.map.export_to(walk.scratch / "export")
+    dock.map.files.export_to(walk.scratch / "export")
     walk.settle()
     walk.picture("export")
     if args.finer:

@@ -46,7 +46,7 @@ class Keys:
             Shortcut("Alt-Shift-N", "the one before", lambda: self._case(-1)),
             Shortcut("Alt-V", "judge the other of two maps that are compared", dock.boundary.versus.toggle),
             Shortcut("Alt-U", "fine-tune in the region", lambda: self._press(dock.finetune, dock.finetune.start)),
-            Shortcut("Alt-X", "export the map", lambda: self._press(dock.map, dock.map.export)),
+            Shortcut("Alt-X", "export the map", lambda: self._press(dock.map, dock.map.files.export)),
             Shortcut("Alt-Right", "next colours of the images", lambda: self._composite(1)),
             Shortcut("Alt-Left", "former colours of the images", lambda: self._composite(-1)),
             Shortcut("Alt-B", "the map before fine-tuning and after; else the map and what lies below", self._blink),

@@ -35,10 +35,10 @@ def test_the_sample_opens_with_its_date_scale_bar_and_crops_in_another_composite
 
 
 def test_a_map_is_predicted_exported_and_saved(toy: Any, qtbot: Any, tmp_path: Path) -> None:
-    assert toy.map.predict.isEnabled() and not toy.map.export.isEnabled()
+    assert toy.map.predict.isEnabled() and not toy.map.files.export.isEnabled()
     press(toy, qtbot, toy.map.predict)
     assert names(toy) == [*OPEN, "predicted crops (prediction)"]
-    toy.map.export_to(tmp_path / "out")
+    toy.map.files.export_to(tmp_path / "out")
     finish(toy, qtbot)
     with rasterio.open(tmp_path / "out" / "crop_map.tif") as src:
         assert src.transform == toy.session.cube.grid.transform

@@ -51,24 +51,24 @@ def test_the_chosen_parts_are_written_and_listed_and_open_again(
     mapped: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = mapped.map
-    assert not panel.export.isEnabled() and panel.export.toolTip() == "Choose a folder first."
-    assert not panel.parts["parcels"].isEnabled(), "the toy labels come from no parcels"
-    panel.folder.setText(str(tmp_path / "out"))
-    press(mapped, qtbot, panel.export)
+    assert not panel.files.export.isEnabled() and panel.files.export.toolTip() == "Choose a folder first."
+    assert not panel.files.parts["parcels"].isEnabled(), "the toy labels come from no parcels"
+    panel.files.folder.setText(str(tmp_path / "out"))
+    press(mapped, qtbot, panel.files.export)
     wrote = names(tmp_path / "out")
     assert [name for name in wrote if name.startswith(("crop", "conf", "leg"))] == [
         *("confidence.tif", "crop_map.qml", "crop_map.sld", "crop_map.tif", "crop_map.tif.aux.xml", "legend.csv")
     ]
     assert {"figure_crop_map.png", "figure_error_map.png", "figure_confusion.png"} <= set(wrote)
     assert {"fields.gpkg", "map.pdf", "MODEL.md", "item.json", "SHA256SUMS"} <= set(wrote)
-    listed = [line.partition("  (")[0] for line in panel.written.text().splitlines()]
-    assert sorted(listed) == wrote and panel.written.isVisible()
+    listed = [line.partition("  (")[0] for line in panel.files.written.text().splitlines()]
+    assert sorted(listed) == wrote and panel.files.written.isVisible()
     with rasterio.open(tmp_path / "out" / "crop_map.tif") as src:
         assert np.array_equal(src.read(1), mapped.session.prediction.ids.values)
         assert src.transform == mapped.session.cube.grid.transform
     opened = []
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()) or True)
-    panel.open.click()
+    panel.files.open.click()
     assert opened == [str(tmp_path / "out")]
     require_alike(mapped, tmp_path / "out")
     require_alike(mapped, tmp_path / "out" / "crop_map.tif")
@@ -90,16 +90,16 @@ def test_what_is_only_written_on_request_says_what_it_needs(toy: Any, qtbot: Any
     panel = toy.map
     toy.pages.turn_to(panel)
     press(toy, qtbot, panel.predict)
-    every, edges = (panel.parts[part] for part in ("probabilities", "edge strength"))
+    every, edges = (panel.files.parts[part] for part in ("probabilities", "edge strength"))
     assert not every.isEnabled() and not every.isChecked() and "Keep all probabilities" in every.toolTip()
     assert not edges.isEnabled() and "Affinity panel" in edges.toolTip()
     panel.every.setChecked(True)
     press(toy, qtbot, panel.predict)
     press(toy, qtbot, toy.affinity.look)
-    for part, box in panel.parts.items():
+    for part, box in panel.files.parts.items():
         box.setChecked(part in ("probabilities", "edge strength", "report"))
     assert every.isEnabled() and edges.isEnabled()
-    panel.export_to(tmp_path / "out")
+    panel.files.export_to(tmp_path / "out")
     finish(toy, qtbot)
     assert names(tmp_path / "out") == ["edge_strength.tif", "probabilities.tif", "report"]
     assert {"index.html", "report.json", "errors.tif"} <= set(names(tmp_path / "out" / "report"))
@@ -110,14 +110,15 @@ def test_a_former_export_is_replaced_only_when_asked_and_whole(
     mapped: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panel = mapped.map
-    for part, box in panel.parts.items():
+    for part, box in panel.files.parts.items():
         box.setChecked(part == "confidence")
     (tmp_path / "confidence.tif").write_text("last year's")
     (tmp_path / "thesis.txt").write_text("mine")
-    panel.folder.setText(str(tmp_path))
-    panel.export.click()
-    assert panel.offer.isVisible() and "confidence.tif" in panel.offer.text.text() and not mapped.runner.busy
-    panel.offer.buttons[1].click()
+    panel.files.folder.setText(str(tmp_path))
+    panel.files.export.click()
+    assert panel.files.offer.isVisible() and not mapped.runner.busy
+    assert "confidence.tif" in panel.files.offer.text.text()
+    panel.files.offer.buttons[1].click()
     assert (tmp_path / "confidence.tif").read_text() == "last year's"
 
     def full(*_: Any, **__: Any) -> Generator[Event, None, None]:
@@ -126,14 +127,14 @@ def test_a_former_export_is_replaced_only_when_asked_and_whole(
 
     with monkeypatch.context() as patch:
         patch.setattr("cscl.export.bundle.export_shares", full)
-        panel.export.click()
-        press(mapped, qtbot, panel.offer.buttons[0])
-    assert "No space left on device" in mapped.jobbar.status.text() and panel.written.isHidden()
+        panel.files.export.click()
+        press(mapped, qtbot, panel.files.offer.buttons[0])
+    assert "No space left on device" in mapped.jobbar.status.text() and panel.files.written.isHidden()
     assert (tmp_path / "confidence.tif").read_text() == "last year's" and names(tmp_path) == [
         *("confidence.tif", "thesis.txt")
     ]
-    panel.export.click()
-    press(mapped, qtbot, panel.offer.buttons[0])
+    panel.files.export.click()
+    press(mapped, qtbot, panel.files.offer.buttons[0])
     assert rasterio.open(tmp_path / "confidence.tif").count == 1
     assert names(tmp_path) == ["confidence.tif", "margin.tif", "thesis.txt"]
 
@@ -145,17 +146,17 @@ def test_a_place_that_cannot_be_written_is_a_sentence_and_another_is_remembered(
 
     monkeypatch.setattr("napari_cscl.settings.home", lambda: tmp_path / "kept")
     (tmp_path / "file").write_text("")
-    mapped.map.folder.setText(str(tmp_path / "file" / "out"))
-    press(mapped, qtbot, mapped.map.export)
+    mapped.map.files.folder.setText(str(tmp_path / "file" / "out"))
+    press(mapped, qtbot, mapped.map.files.export)
     assert "cannot be made" in mapped.jobbar.status.text() and "Choose another place" in mapped.jobbar.status.text()
-    for part, box in mapped.map.parts.items():
+    for part, box in mapped.map.files.parts.items():
         box.setChecked(part == "confidence")
-    mapped.map.export_to(tmp_path / "out")
+    mapped.map.files.export_to(tmp_path / "out")
     finish(mapped, qtbot)
     later = MapPanel(mapped)
     qtbot.addWidget(later)
-    assert later.folder.text() == str(tmp_path / "out")
-    assert [part for part, box in later.parts.items() if box.isChecked()] == ["confidence"]
+    assert later.files.folder.text() == str(tmp_path / "out")
+    assert [part for part, box in later.files.parts.items() if box.isChecked()] == ["confidence"]
 
 
 def test_the_confidence_is_a_layer_while_wanted(mapped: Any, qtbot: Any) -> None:

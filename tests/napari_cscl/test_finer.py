@@ -133,9 +133,9 @@ def test_a_finer_map_lies_in_its_place_and_is_judged_by_the_polygons(fine: Any, 
     strip = panel.casebox.strip
     qtbot.waitUntil(lambda: strip.season and strip.season[0].colours_YXC is not None, timeout=60_000)
     assert {p.colours_YXC.shape for p in (*strip.season, *strip.maps[:3])} == {(51, 51, 3)}, "one window for all"
-    for part, chosen in fine.map.parts.items():
+    for part, chosen in fine.map.files.parts.items():
         chosen.setChecked(part in ("crop map", "parcels", "figures"))
-    fine.map.export_to(tmp_path / "out")
+    fine.map.files.export_to(tmp_path / "out")
     finish(fine, qtbot)
     with rasterio.open(tmp_path / "out" / "crop_map.tif") as written:
         assert written.res == (2.5, 2.5) and written.shape == (256, 256)

@@ -76,7 +76,7 @@ def test_a_removed_prediction_is_closed(toy: Any, qtbot: Any) -> None:
     assert toy.session.prediction is not None
     toy.viewer.layers.remove("predicted crops (prediction)")
     qtbot.waitUntil(lambda: toy.session.prediction is None, timeout=LONG_MS)
-    assert not toy.map.export.isEnabled() and toy.session.labels is not None
+    assert not toy.map.files.export.isEnabled() and toy.session.labels is not None
 
 
 def test_closing_the_viewer_leaves_no_thread_no_folder_and_no_callback(
