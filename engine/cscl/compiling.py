@@ -58,7 +58,7 @@ def inlined(function: F) -> F:
 def _made(function: F, **more: Any) -> F:
     import numba
 
-    options: dict[str, Any] = {"nogil": True, "fastmath": ORDERLESS, **more}
+    options: dict[str, Any] = {"nogil": True, "fastmath": ORDERLESS, "error_model": "numpy", **more}
     try:
         made: F = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in can be written to

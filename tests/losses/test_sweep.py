@@ -87,7 +87,8 @@ def test_strips_make_up_the_whole(
     embedding, target_BHW = batch()
     loss, ground = made(options), ground_of(target_BHW)
     made_of = costs.strip_costs(options, ground, torch.float64, 0.0)
-    assert isinstance(made_of, costs.BoxCosts) == (options in BOXES and ground_of is Ground and form == "compiled")
+    summed = options.form == "linear" and ground_of is Ground and form == "compiled"
+    assert isinstance(made_of, costs.BoxCosts) == summed
     swept = results(loss, loss, embedding, ground)
     monkeypatch.setattr(compiling, "module", lambda name: None)
     whole = results(lambda *given: at_once(loss, *given), loss, embedding, ground)
@@ -125,7 +126,7 @@ def test_nothing_grows_with_the_window(form: str, monkeypatch: pytest.MonkeyPatc
     embedding, target_BHW = batch(size=(2, 3, 40, 40))
     seen, addends = [], costs.addends
     monkeypatch.setattr(costs, "addends", lambda s, *given: seen.append(s.shape) or addends(s, *given))
-    value, _ = made(replace(TOY, window=7))(embedding.requires_grad_(), target_BHW)
+    value, _ = made(replace(TOY, window=7, form="sigmoid"))(embedding.requires_grad_(), target_BHW)
     held = value.grad_fn.next_functions[0][0].saved_tensors  # the gradients, ready
     assert sum(x.numel() for x in held) < 1.1 * embedding.numel()
     assert {shape[:4] for shape in seen} == {(1, 7, 7, 12)} | {

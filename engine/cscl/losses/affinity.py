@@ -27,7 +27,7 @@ from cscl.errors import InputError
 
 from .blocks import by_blocks
 
-__all__ = ["EPSILON", "EVERY", "affinity", "around", "label_agreement", "neighbours", "similarity", "spacing"]
+__all__ = ["EPSILON", "EVERY", "affinity", "around", "code_table", "label_agreement", "neighbours", "similarity", "spacing", "worth_compiling"]
 
 EPSILON = 1e-6  # smallest norm that is divided by: bounds the gradient of an all-zero query or key
 UNKNOWN, BEYOND = -1, -2  # targets inside and outside the map: neither is known, but they never agree
@@ -95,14 +95,24 @@ def similarity(
     Keys are given for `above_px` rows above the queries and as many below as there are; what lies beyond the rows and
     columns of keys lies outside the map. All share one dtype, float32 or float64.
     """
-    zeros_Ak = torch.zeros_like(row_Ak)
-    table_At = torch.cat([torch.cat([row_Ak, zeros_Ak]), torch.cat([zeros_Ak, col_Ak])], dim=1)
-    table_GCt = unflatten(table_At, 0, (groups, -1))
-    size = q_NHWA.numel() * row_Ak.shape[1] ** 2
-    compiled = compiling.module("cscl.losses.kernels") if q_NHWA.is_cpu and size >= WORTH_COMPILING else None
+    table_GCt = code_table(row_Ak, col_Ak, groups)
+    worth = q_NHWA.is_cpu and worth_compiling(q_NHWA.numel(), row_Ak.shape[1])
+    compiled = compiling.module("cscl.losses.kernels") if worth else None
     form = by_blocks if compiled is None else compiled.by_loops
     s_NGkkHW: Tensor = form(q_NHWA, k_NHWA, table_GCt, dilation, above_px, EPSILON if normalise else None)
     return s_NGkkHW.sum(1)
+
+
+def worth_compiling(numbers: int, window: int) -> bool:
+    """Whether so many numbers in all queries, and such a window, are worth the time to load compiled loops."""
+    return numbers * window**2 >= WORTH_COMPILING
+
+
+def code_table(row_Ak: Tensor, col_Ak: Tensor, groups: int) -> Tensor:
+    """Lay the codes of the taps' rows and columns, each 0 in the channels of the other, side by side: table_GCt."""
+    zeros_Ak = torch.zeros_like(row_Ak)
+    table_At = torch.cat([torch.cat([row_Ak, zeros_Ak]), torch.cat([zeros_Ak, col_Ak])], dim=1)
+    return unflatten(table_At, 0, (groups, -1))
 
 
 def label_agreement(

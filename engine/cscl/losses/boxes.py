@@ -23,6 +23,8 @@ from torch.autograd.function import once_differentiable
 
 from cscl.compiling import compiled, in_bands, inlined
 
+from .sweep import scaled
+
 __all__ = ["Boxes", "box_sums"]
 
 Array = NDArray[Any]
@@ -70,7 +72,7 @@ class _BoxSums(torch.autograd.Function):
         grad_k, _ = _follow(q, class_NHW, k, class_NVW, -ctx.boxes.above_px, ctx.boxes)
         for unit, scale, grad in ((q, q_scale, grad_q), (k, k_scale, grad_k)):
             _by_rows(_before_units, (unit, scale, ctx.boxes.epsilon, grad), unit)
-        return *(grad * grad_3[0].type(grad.dtype) for grad in (grad_q, grad_k)), None, None, None
+        return *(scaled(grad, grad_3[0]) for grad in (grad_q, grad_k)), None, None, None
 
 
 def _units(x_NUWA: Tensor, boxes: Boxes) -> tuple[Tensor, Tensor]:

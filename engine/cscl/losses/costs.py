@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cscl import compiling
 
-from .affinity import EPSILON, around, similarity, spacing
+from .affinity import EPSILON, around, code_table, similarity, spacing, worth_compiling
 from .contrast import Weights, addends, factors
 from .ground import Ground, Pairs
 from .sweep import strips
@@ -44,9 +44,10 @@ def strip_costs(options: CSCLOptions, ground: Ground, dtype: torch.dtype, thresh
         Of the sigmoid form, unless it is learnt.
     """
     one_map = ground.crop_BHW is None and ground.share_BNHW is None
-    alone = options.form == "linear" and not options.position_codes
-    boxed = alone and one_map and ground.target_BHW.is_cpu and compiling.module("cscl.losses.boxes") is not None
-    form = BoxCosts if boxed else StripCosts
+    summed = options.form == "linear" and one_map and ground.target_BHW.is_cpu
+    if options.position_codes:
+        summed = summed and worth_compiling(ground.target_BHW.numel() * options.width, options.window)
+    form = BoxCosts if summed and compiling.module("cscl.losses.kernels") is not None else StripCosts
     weights = [form.weigh(options, ground, scale, dtype).together() for scale in options.scales]
     return form(options, ground, weights, threshold)
 
@@ -110,7 +111,7 @@ class StripCosts:
 
 
 class BoxCosts(StripCosts):
-    """Costs that are linear and the same wherever in the window a pair lies: see `cscl.losses.boxes`."""
+    """Costs that are linear in the similarities of one map's pairs, so that sums over windows are enough."""
 
     @staticmethod
     def weigh(options: CSCLOptions, ground: Ground, scale: tuple[int, int], dtype: torch.dtype) -> Weights:
@@ -130,9 +131,10 @@ class BoxCosts(StripCosts):
         classes = _classes(options, self.ground)[items]
         there, *_ = around(rows, classes.shape[1], self.reach_px)
         by_alike, by_unlike = (factor.item() for factor in factors(weights, options))
+        codes = learnt[2 * number : 2 * number + 2] if options.position_codes else ()
         loss, *sums = _box_sums(
             q_NHWA, k_NVWA, classes[:, rows], classes[:, there], options, options.scales[number], above_px,
-            (-by_alike, by_unlike), plain=not options.normalise,
+            (-by_alike, by_unlike), plain=not options.normalise, codes=codes,
         )  # fmt: skip
         return loss, *weights.means(*sums)
 
@@ -149,12 +151,16 @@ def _classes(options: CSCLOptions, ground: Ground) -> Tensor:
 
 def _box_sums(
     q_NHWA: Tensor, k_NVWA: Tensor, class_NHW: Tensor, class_NVW: Tensor, options: CSCLOptions,
-    scale: tuple[int, int], above_px: int, by_side: tuple[float, float], *, plain: bool,
+    scale: tuple[int, int], above_px: int, by_side: tuple[float, float], *, plain: bool, codes: Sequence[Tensor] = (),
 ) -> Tensor:  # fmt: skip
+    """Sum over windows: running sums where a pair counts the same wherever it lies, that is, without codes."""
     from .boxes import Boxes, box_sums
+    from .kernels import window_sums
 
     boxes = Boxes(
         scale[0], spacing(*scale, options.stride)[1], above_px, groups=1 if plain else options.groups,
         epsilon=0.0 if plain else EPSILON, centre=options.mode == "reference", alike=by_side[0], unlike=by_side[1],
     )  # fmt: skip
-    return box_sums(q_NHWA, k_NVWA, class_NHW, class_NVW, boxes).type(q_NHWA.dtype)
+    given = q_NHWA, k_NVWA, class_NHW, class_NVW, boxes
+    sums = window_sums(*given, code_table(*codes, boxes.groups)) if codes else box_sums(*given)
+    return sums.type(q_NHWA.dtype)

@@ -2,114 +2,274 @@
 
 Each loop goes over rows of one map and writes to those rows alone, so that bands of rows can be done side by side.
 Similarities are made at the queries; on the way back the gradient of the queries is gathered from the keys of their
-windows, and then that of the keys from the queries that reach them.
+windows, and then that of the keys from the queries that reach them. Where the loss is linear in the similarities, the
+gradient of each is known before it is made, and the similarities of one row are all that there ever is of them.
 
 With raw product p = <q, k + r>, square n^2 = |k + r|^2 and s = p / (|q| n),
 
     ds/dp = 1 / (|q| n)        ds/d(n^2) = -s / (2 n^2)        ds/dq = (k + r) / (|q| n) - s q / |q|^2 .
+
+What is done for a pixel goes over channels, which lie side by side, for several taps at once, so that what is read of
+the pixel is read once for all of them. What is done for a tap goes over the columns of a row, in loops that write to
+one array each: only those are done several numbers at once.
 
 Axes as in `cscl.losses.affinity`: V row of the map of keys, t tap row or tap column.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from numpy import empty, int64, sqrt
+from numpy import empty, empty_like, int64, maximum, sqrt, uint64, zeros
 from numpy.typing import NDArray
 from torch import Tensor, unflatten
 from torch.autograd.function import once_differentiable
 
-from cscl.compiling import compiled, in_bands
+from cscl.compiling import compiled, in_bands, inlined
 
-__all__ = ["by_loops"]
+from .boxes import Boxes
+from .sweep import scaled
+
+__all__ = ["by_loops", "window_sums"]
 
 Array = NDArray[Any]
+COLUMNS = 16  # pixels whose factors are laid out at a time
+UNKNOWN, OTHER = -1, 2**62  # classes of taps that make no pair, and of those that are unlike all others
+CLAMPED = 1 - 1e-6  # of the largest inverse length, which stands for all that are larger
 
 
 def by_loops(
     q_NHWA: Tensor, k_NVWA: Tensor, table_GCt: Tensor, dilation: int, above_px: int, epsilon: float | None
 ) -> Tensor:
     """Return s_NGkkHW; see `cscl.losses.blocks.by_blocks`."""
-    # Products with the codes of all groups at once.
-    table_AGt: Tensor = torch.block_diag(*table_GCt.unbind())  # type: ignore[no-untyped-call]
-    coded = (x @ table_AGt for x in (q_NHWA, k_NVWA))
-    square_Gt = table_GCt.square().sum(1)
     geometry = dilation, above_px, 0.0 if epsilon is None else epsilon
-    s_NGkkHW: Tensor = _Windows.apply(q_NHWA, k_NVWA, *coded, square_Gt, geometry)  # type: ignore[no-untyped-call]
+    s_NGkkHW: Tensor = _Windows.apply(q_NHWA, k_NVWA, table_GCt, geometry)  # type: ignore[no-untyped-call]
     return s_NGkkHW
 
 
+def window_sums(
+    q_NHWA: Tensor, k_NVWA: Tensor, class_NHW: Tensor, class_NVW: Tensor, boxes: Boxes, table_GCt: Tensor
+) -> Tensor:
+    """Loss, and sums of similarities over the pairs that are alike and over those that are unlike: (3,), float64.
+
+    As `cscl.losses.boxes.box_sums`, with position codes.
+    """
+    given = q_NHWA, k_NVWA, table_GCt, class_NHW, class_NVW, boxes
+    sums: Tensor = _LinearWindows.apply(*given)  # type: ignore[no-untyped-call]
+    return sums
+
+
 class _Windows(torch.autograd.Function):
-    """Similarities from queries, keys, their products with the codes, and the squares of the codes."""
+    """Similarities, kept for the way back."""
 
     @staticmethod
     def forward(
-        ctx: Any, q_NHWA: Tensor, k_NVWA: Tensor, qt_NHWt: Tensor, kt_NVWt: Tensor, square_Gt: Tensor,
-        geometry: tuple[int, int, float],
-    ) -> Tensor:  # fmt: skip
-        q, k, *coded = (x.detach().contiguous() for x in (q_NHWA, k_NVWA, qt_NHWt, kt_NVWt, square_Gt))
-        (items, height, width, _), (groups, taps) = q.shape, square_Gt.shape
-        s_NGkkHW = q.new_empty(items, groups, taps // 2, taps // 2, height, width)
-        inverse_NGkkHW = torch.empty_like(s_NGkkHW)
-        length_NHWG = _squares(q, groups).sqrt_()
-        _by_rows(_similarities, (q, k, *coded, length_NHWG, _squares(k, groups), geometry, s_NGkkHW, inverse_NGkkHW), q)
-        ctx.save_for_backward(q, k, length_NHWG, s_NGkkHW, inverse_NGkkHW)
+        ctx: Any, q_NHWA: Tensor, k_NVWA: Tensor, table_GCt: Tensor, geometry: tuple[int, int, float]
+    ) -> Tensor:
+        maps, groups, window = _Maps.of(q_NHWA, k_NVWA, table_GCt), table_GCt.shape[0], table_GCt.shape[2] // 2
+        s_NHGkkW = q_NHWA.new_empty(*q_NHWA.shape[:2], groups, window, window, q_NHWA.shape[2])
+        inverse_NHGkkW = torch.empty_like(s_NHGkkW)
+        _by_rows(_similarities, *maps, geometry, s_NHGkkW, inverse_NHGkkW)
+        ctx.save_for_backward(*maps, table_GCt, s_NHGkkW, inverse_NHGkkW)
         ctx.geometry = geometry
-        return s_NGkkHW
+        return s_NHGkkW.movedim(1, 4)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_NGkkHW: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, length_NHWG, s_NGkkHW, inverse_NGkkHW = ctx.saved_tensors
-        (_, groups, window), geometry = s_NGkkHW.shape[:3], ctx.geometry
-        by_product, by_square = torch.empty_like(s_NGkkHW), torch.empty_like(s_NGkkHW)
-        grad_q, grad_k = torch.empty_like(q), torch.empty_like(k)
-        grad_qt, grad_kt = (x.new_empty(*x.shape[:3], groups * 2 * window) for x in (q, k))
-        given = q, k, length_NHWG, s_NGkkHW, inverse_NGkkHW, grad_NGkkHW.contiguous()
-        _by_rows(_at_queries, (*given, geometry, by_product, by_square, grad_q, grad_qt), q)
-        _by_rows(_at_keys, (q, k, by_product, by_square, geometry, grad_k, grad_kt), k)
-        sides = (by_square.sum((0, other, 4, 5)) for other in (3, 2))
-        return grad_q, grad_k, grad_qt, grad_kt, torch.cat(list(sides), dim=1), None
+        *maps, table_GCt, s_NHGkkW, inverse_NHGkkW = ctx.saved_tensors
+        maps = _Maps(*maps)
+        learnt = maps.room(s_NHGkkW.shape[3])
+        similar = s_NHGkkW, inverse_NHGkkW, grad_NGkkHW.movedim(4, 1).contiguous()
+        _by_rows(_at_queries, maps.q_NHWA, maps.k_NVWA, maps.length_GNHW, *similar, ctx.geometry, *learnt)
+        return *maps.gradients(table_GCt, ctx.geometry, *learnt), None
 
 
-def _by_rows(loops: Any, arguments: tuple[Any, ...], map_NHWA: Tensor) -> None:
-    """Run loops over all rows of a map's items."""
-    arrays = tuple(x.numpy() if isinstance(x, Tensor) else x for x in arguments)
+class _LinearWindows(torch.autograd.Function):
+    """Sums of similarities, and their gradients as they are made."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        q_NHWA, k_NVWA, table_GCt, class_NHW, class_NVW, boxes = given
+        maps, geometry = _Maps.of(q_NHWA, k_NVWA, table_GCt), (boxes.dilation, boxes.above_px, boxes.epsilon)
+        learnt, learns = maps.room(boxes.window), any(ctx.needs_input_grad)
+        classes, sums_NH2 = (class_NHW.contiguous(), class_NVW.contiguous()), torch.zeros(*q_NHWA.shape[:2], 2).double()
+        _by_rows(_linear, *maps, geometry, *classes, tuple(boxes), sums_NH2, learns, *learnt)
+        ctx.save_for_backward(*maps, table_GCt, *learnt)
+        ctx.geometry = geometry
+        alike, unlike = sums_NH2.sum((0, 1))
+        return torch.stack([boxes.alike * alike + boxes.unlike * unlike, alike, unlike])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_3: Tensor) -> tuple[Tensor | None, ...]:
+        *maps, table_GCt = ctx.saved_tensors[: len(_Maps._fields) + 1]
+        learnt = ctx.saved_tensors[len(_Maps._fields) + 1 :]
+        gradients = _Maps(*maps).gradients(table_GCt, ctx.geometry, *learnt)
+        return *(scaled(grad, grad_3[0]) for grad in gradients), None, None, None
+
+
+class _Maps(NamedTuple):
+    """What the similarities of a strip are made of. Products with the codes lie tap by tap."""
+
+    q_NHWA: Tensor
+    k_NVWA: Tensor
+    qt_GtNHW: Tensor
+    kt_GtNVW: Tensor
+    codes_Gt: Tensor  # squares
+    length_GNHW: Tensor  # of queries
+    energy_GNVW: Tensor  # squares of keys
+
+    @classmethod
+    def of(cls, q_NHWA: Tensor, k_NVWA: Tensor, table_GCt: Tensor) -> _Maps:
+        q_NHWA, k_NVWA = q_NHWA.detach().contiguous(), k_NVWA.detach().contiguous()
+        coded, energies = [], []
+        for x_NHWA in (q_NHWA, k_NVWA):
+            size, groups = x_NHWA.shape[:3], len(table_GCt)
+            coded.append(unflatten(table_GCt.mT @ _by_group(x_NHWA, groups).mT, 2, size))
+            energies.append(x_NHWA.new_empty(groups, *size))
+            _by_rows(_energies, x_NHWA, energies[-1])
+        return cls(q_NHWA, k_NVWA, *coded, table_GCt.square().sum(1), energies[0].sqrt_(), energies[1])
+
+    def room(self, window: int) -> tuple[Tensor, ...]:
+        """Make room for gradients: of all products and squares, of queries, and of their products with the codes."""
+        (items, height, width, _), groups = self.q_NHWA.shape, len(self.codes_Gt)
+        by_product_NHGkkW = self.q_NHWA.new_empty(items, height, groups, window, window, width)
+        return (
+            by_product_NHGkkW, torch.empty_like(by_product_NHGkkW), torch.empty_like(self.q_NHWA),
+            torch.empty_like(self.qt_GtNHW),
+        )  # fmt: skip
+
+    def gradients(
+        self, table_GCt: Tensor, geometry: tuple[int, int, float], by_product: Tensor, by_square: Tensor,
+        grad_q: Tensor, grad_qt: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Return the gradients of queries, keys and codes; those at the queries are there already."""
+        grad_k, grad_kt = torch.empty_like(self.k_NVWA), torch.empty_like(self.kt_GtNVW)
+        _by_rows(_at_keys, self.k_NVWA, self.q_NHWA, by_product, by_square, geometry, grad_k, grad_kt)
+        sides = [by_square.sum((0, 1, other, 5)) for other in (4, 3)]
+        grad_GCt = 2 * table_GCt * torch.cat(sides, dim=1)[:, None]
+        for x, grad, by_code in ((self.q_NHWA, grad_q, grad_qt), (self.k_NVWA, grad_k, grad_kt)):
+            by_code_GtP = by_code.flatten(2)
+            grad_GCt += (by_code_GtP @ _by_group(x, len(table_GCt))).mT
+            _by_group(grad, len(table_GCt)).baddbmm_(by_code_GtP.mT, table_GCt.mT)
+        return grad_q, grad_k, grad_GCt
+
+
+def _by_group(x_NHWA: Tensor, groups: int) -> Tensor:
+    """View the vectors of each group of channels: axes GPC, P pixel."""
+    return unflatten(x_NHWA.flatten(0, 2), 1, (groups, -1)).transpose(0, 1)
+
+
+def _by_rows(loops: Any, map_NHWA: Tensor, *others: Any) -> None:
+    """Run loops over all rows of the items of a map."""
+    arrays = tuple(x.numpy() if isinstance(x, Tensor) else x for x in (map_NHWA, *others))
     in_bands(loops, arrays, map_NHWA.shape[0] * map_NHWA.shape[1], torch.get_num_threads())
 
 
-def _squares(x_NHWA: Tensor, groups: int) -> Tensor:
-    """Squared length of each group of channels."""
-    x_NHWGC = unflatten(x_NHWA, -1, (groups, -1))
-    square_NHWG: Tensor = torch.linalg.vecdot(x_NHWGC, x_NHWGC)
-    return square_NHWG
+@compiled
+def _energies(x: Array, energy: Array, first: int, last: int) -> None:
+    vectors = x.reshape(x.shape[0], x.shape[1], x.shape[2], len(energy), x.shape[3] // len(energy))
+    for line in range(first, last):
+        n, y = divmod(line, x.shape[1])
+        for u in range(x.shape[2]):
+            for g in range(len(energy)):
+                total = x.dtype.type(0)
+                for c in range(vectors.shape[4]):
+                    total += vectors[n, y, u, g, c] * vectors[n, y, u, g, c]
+                energy[g, n, y, u] = total
+
+
+@inlined
+def _inside(middle: int, size: int, window: int, step: int) -> tuple[int, int]:
+    """First tap of a window that lies in 0..size, and the one after the last."""
+    first, last = 0, window
+    while first < last and not 0 <= middle + (first - window // 2) * step < size:
+        first += 1
+    while first < last and not 0 <= middle + (last - 1 - window // 2) * step < size:
+        last -= 1
+    return first, last
+
+
+@inlined
+def _covered(shift: int, width: int) -> tuple[int, int]:
+    """First column whose tap lies in the map, and the one after the last."""
+    return min(max(-shift, 0), width), max(width - max(shift, 0), 0)
+
+
+@inlined
+def _add(onto: Array, x: Array, factor: Any) -> None:
+    for i in range(len(onto)):
+        onto[i] += factor * x[i]
+
+
+@inlined
+def _dots(x: Array, at: int, y: Array, places: tuple[int, int, int, int], g: int) -> Any:
+    """Products of one vector with four, over the channels of a group."""
+    one, (p, q, r, s) = x.dtype.type(0), places
+    two, three, four = one, one, one
+    for c in range(x.shape[2]):
+        one += x[at, g, c] * y[p, g, c]
+        two += x[at, g, c] * y[q, g, c]
+        three += x[at, g, c] * y[r, g, c]
+        four += x[at, g, c] * y[s, g, c]
+    return one, two, three, four
+
+
+@inlined
+def _add_squares(onto: Array, energy: Array, by_row: Array, by_column: Array) -> None:
+    for i in range(len(onto)):
+        onto[i] += energy[i] + 2 * (by_row[i] + by_column[i])
+
+
+@inlined
+def _to_cosines(s: Array, inverse: Array, scale: Array, least: Any) -> None:
+    """Turn products, and squares of what they are to be divided by, into cosines and inverse lengths."""
+    one, least_square = s.dtype.type(1), least * least
+    for i in range(len(s)):
+        square = inverse[i]
+        inverse[i] = one / sqrt(least_square if square < least_square else square)
+    for i in range(len(s)):
+        cosine = s[i] * scale[i] * inverse[i]
+        cosine = one if cosine > one else cosine
+        s[i] = -one if cosine < -one else cosine
 
 
 @compiled
-def _dot(one: Array, other: Array) -> Any:
-    total = one.dtype.type(0)
-    for c in range(len(one)):
-        total += one[c] * other[c]
-    return total
-
-
-@compiled
-def _gather(x: Array, part: slice, taps: Array, factors: Array, count: int, onto: Array) -> None:
-    """Add up vectors of a map (row, column, channel) at the first `count` taps (row, column), four at a time."""
-    fours = count - count % 4
-    for t in range(0, fours, 4):
-        one, two = x[taps[t, 0], taps[t, 1], part], x[taps[t + 1, 0], taps[t + 1, 1], part]
-        three, four = x[taps[t + 2, 0], taps[t + 2, 1], part], x[taps[t + 3, 0], taps[t + 3, 1], part]
-        for c in range(len(onto)):
-            onto[c] += (
-                factors[t] * one[c] + factors[t + 1] * two[c] + factors[t + 2] * three[c] + factors[t + 3] * four[c]
-            )
-    for t in range(fours, count):
-        one = x[taps[t, 0], taps[t, 1], part]
-        for c in range(len(onto)):
-            onto[c] += factors[t] * one[c]
+def _similar(
+    at: tuple[int, int, int], q: Array, k: Array, qt: Array, kt: Array, codes: Array, scale: Array, energy: Array,
+    geometry: tuple[int, int, float], s: Array, inverse: Array,
+) -> None:  # fmt: skip
+    """Fill in the similarities of a row and group, axes kkW, and the inverse lengths that they are divided by."""
+    (n, y, g), (window, _, width), (dilation, above, epsilon) = at, s.shape, geometry
+    shape, unit, half = (-1, len(energy), q.shape[3] // len(energy)), s.dtype.type(1), window // 2
+    queries, keys = q.reshape(shape), k.reshape(shape)
+    top, bottom = _inside(y + above, k.shape[1], window, dilation)
+    s[:] = 0
+    for a in range(top, bottom):
+        begin = (n * k.shape[1] + y + above + (a - half) * dilation) * width
+        for x in range(width):
+            left, right = _inside(x, width, window, dilation)
+            place = begin + x - half * dilation
+            for b in range(left, right, 4):  # the last may be done twice
+                d, e, f = min(b + 1, right - 1), min(b + 2, right - 1), min(b + 3, right - 1)
+                four = place + b * dilation, place + d * dilation, place + e * dilation, place + f * dilation
+                dots = _dots(queries, (n * q.shape[1] + y) * width + x, keys, four, g)
+                s[a, b, x], s[a, d, x], s[a, e, x], s[a, f, x] = dots
+    for a in range(window):
+        v = y + above + (a - half) * dilation
+        for b in range(window):
+            shift = (b - half) * dilation
+            _add(s[a, b], qt[g, a, n, y], unit)
+            _add(s[a, b], qt[g, window + b, n, y], unit)
+            if epsilon:
+                inverse[a, b] = codes[g, a] + codes[g, window + b]
+                first, last = _covered(shift, width)
+                if top <= a < bottom and first < last:
+                    there, square = slice(first + shift, last + shift), inverse[a, b, first:last]
+                    _add_squares(square, energy[g, n, v, there], kt[g, a, n, v, there], kt[g, window + b, n, v, there])
+                _to_cosines(s[a, b], inverse[a, b], scale, s.dtype.type(epsilon))
 
 
 @compiled
@@ -117,28 +277,113 @@ def _similarities(
     q: Array, k: Array, qt: Array, kt: Array, codes: Array, length: Array, energy: Array,
     geometry: tuple[int, int, float], s: Array, inverse: Array, first: int, last: int,
 ) -> None:  # fmt: skip
-    (_, groups, window, _, height, width), (dilation, above, epsilon) = s.shape, geometry
-    channels, least, unit = q.shape[3] // groups, s.dtype.type(epsilon), s.dtype.type(1)
+    unit, least = s.dtype.type(1), s.dtype.type(geometry[2])
     for line in range(first, last):
-        n, y = divmod(line, height)
-        for g in range(groups):
-            part, rows, columns = slice(g * channels, (g + 1) * channels), 2 * g * window, (2 * g + 1) * window
-            for x in range(width):
-                one, scale = q[n, y, x, part], unit / max(length[n, y, x, g], least) if epsilon else unit
-                for a in range(window):
-                    v = y + above + (a - window // 2) * dilation
-                    for b in range(window):
-                        u = x + (b - window // 2) * dilation
-                        product = qt[n, y, x, rows + a] + qt[n, y, x, columns + b]
-                        square = codes[g, a] + codes[g, window + b]
-                        if 0 <= v < k.shape[1] and 0 <= u < width:
-                            product += _dot(one, k[n, v, u, part])
-                            square += energy[n, v, u, g] + 2 * (kt[n, v, u, rows + a] + kt[n, v, u, columns + b])
-                        if epsilon:
-                            shrink = unit / max(sqrt(max(square, 0 * unit)), least)
-                            inverse[n, g, a, b, y, x] = shrink
-                            product = min(max(product * scale * shrink, -unit), unit)
-                        s[n, g, a, b, y, x] = product
+        n, y = divmod(line, q.shape[1])
+        for g in range(s.shape[2]):
+            scale = unit / maximum(length[g, n, y], least)
+            _similar((n, y, g), q, k, qt, kt, codes, scale, energy, geometry, s[n, y, g], inverse[n, y, g])
+
+
+@inlined
+def _slopes(
+    by_product: Array, by_square: Array, grad: Array, s: Array, inverse: Array, scale: Array, least: Any, along: Array
+) -> None:
+    """Gradients of the products and squares of a tap; `along` gains what the lengths of queries take from theirs."""
+    half, clamped = s.dtype.type(0.5), s.dtype.type(CLAMPED)
+    for i in range(len(s)):
+        by_product[i] = grad[i] if abs(s[i]) < 1 else 0 * half
+    for i in range(len(s)):
+        along[i] += by_product[i] * s[i]
+    for i in range(len(s)):
+        turn = half * by_product[i] * s[i] * inverse[i] * inverse[i]
+        by_square[i] = -turn if inverse[i] * least < clamped else 0 * half
+    for i in range(len(s)):
+        by_product[i] *= scale[i] * inverse[i]
+
+
+@inlined
+def _gather(x: Array, base: int, offsets: Array, t: int, factors: Array, i: int, g: int, onto: Array, at: int) -> None:
+    """Add the vectors of eight taps, each times its factor, onto one. Where that is 0 a tap may lie off the map."""
+    e, f, h, j = factors[t, i], factors[t + 1, i], factors[t + 2, i], factors[t + 3, i]
+    k, l, m, n = factors[t + 4, i], factors[t + 5, i], factors[t + 6, i], factors[t + 7, i]
+    if e == 0 and f == 0 and h == 0 and j == 0 and k == 0 and l == 0 and m == 0 and n == 0:
+        return
+    p, q, r, s = _on(x, base + offsets[t]), _on(x, base + offsets[t + 1]), _on(x, base + offsets[t + 2]), _on(x, base + offsets[t + 3])
+    u, v, w, y = _on(x, base + offsets[t + 4]), _on(x, base + offsets[t + 5]), _on(x, base + offsets[t + 6]), _on(x, base + offsets[t + 7])
+    to, part = uint64(at), uint64(g)
+    for c in range(x.shape[2]):
+        onto[to, part, c] += (
+            e * x[p, part, c] + f * x[q, part, c] + h * x[r, part, c] + j * x[s, part, c]
+            + k * x[u, part, c] + l * x[v, part, c] + m * x[w, part, c] + n * x[y, part, c]
+        )  # fmt: skip
+
+
+@inlined
+def _on(x: Array, place: int) -> Any:
+    """Hold a place on the map."""
+    return uint64(min(max(place, 0), len(x) - 1))
+
+
+@compiled
+def _collect(
+    at: tuple[int, int, int], side: int, x: Array, by_product: Array, geometry: tuple[int, int, float], onto: Array
+) -> None:
+    """Add up the gradients of a row and group: of queries from their keys (side 1) or of keys from queries (-1)."""
+    (n, y, g), (dilation, above, _), (_, height, width, _) = at, geometry, x.shape
+    (groups, window), middle = by_product.shape[2:4], y + side * above
+    shape = (-1, groups, x.shape[3] // groups)
+    vectors, gained = x.reshape(shape), onto.reshape(shape)
+    top, bottom = _inside(middle, height, window, side * dilation)
+    taps = (bottom - top) * window
+    offsets, factors = empty(taps, int64), empty((taps, COLUMNS), x.dtype)
+    gained[(n * onto.shape[1] + y) * width : (n * onto.shape[1] + y + 1) * width, g] = 0
+    for start in range(0, width, COLUMNS):
+        for t in range(taps):
+            a, b = top + t // window, t % window
+            row, shift = middle + side * (a - window // 2) * dilation, side * (b - window // 2) * dilation
+            offsets[t] = (n * height + row) * width + shift
+            first, last = _covered(shift, width)
+            first, last = max(first, start), max(min(last, start + COLUMNS), first, start)
+            factors[t] = 0
+            if side > 0:
+                factors[t, first - start : last - start] = by_product[n, y, g, a, b, first:last]
+            else:
+                factors[t, first - start : last - start] = by_product[n, row, g, a, b, first + shift : last + shift]
+        place = (n * onto.shape[1] + y) * width + start
+        for i in range(min(COLUMNS, width - start)):
+            for t in range(taps - taps % 8, taps):
+                if factors[t, i] != 0:
+                    _add(gained[place + i, g], vectors[start + i + offsets[t], g], factors[t, i])
+        for t in range(0, taps - taps % 8, 8):
+            for i in range(min(COLUMNS, width - start)):
+                _gather(vectors, start + i, offsets, t, factors, i, g, gained, place + i)
+
+
+@compiled
+def _of_row(
+    at: tuple[int, int, int], q: Array, k: Array, length: Array, s: Array, inverse: Array, grad: Array,
+    geometry: tuple[int, int, float], by_product: Array, by_square: Array, grad_q: Array, grad_qt: Array,
+) -> None:  # fmt: skip
+    """Gradients at the queries of a row and group, from those of its similarities, axes kkW."""
+    (n, y, g), (window, _, width), epsilon = at, s.shape, geometry[2]
+    channels, least, unit = q.shape[3] // by_product.shape[2], s.dtype.type(epsilon), s.dtype.type(1)
+    part, scale, along = slice(g * channels, (g + 1) * channels), unit / maximum(length[g, n, y], least), zeros(width, s.dtype)
+    grad_qt[g, :, n, y] = 0
+    for a in range(window):
+        for b in range(window):
+            slope, turn = by_product[n, y, g, a, b], by_square[n, y, g, a, b]
+            if epsilon:
+                _slopes(slope, turn, grad[a, b], s[a, b], inverse[a, b], scale, least, along)
+            else:
+                slope[:], turn[:] = grad[a, b], 0
+            _add(grad_qt[g, a, n, y], slope, unit)
+            _add(grad_qt[g, window + b, n, y], slope, unit)
+    _collect(at, 1, k, by_product, geometry, grad_q)
+    if epsilon:
+        for x in range(width):
+            if length[g, n, y, x] > least:
+                _add(grad_q[n, y, x, part], q[n, y, x, part], -along[x] * scale[x] * scale[x])
 
 
 @compiled
@@ -146,68 +391,87 @@ def _at_queries(
     q: Array, k: Array, length: Array, s: Array, inverse: Array, grad: Array, geometry: tuple[int, int, float],
     by_product: Array, by_square: Array, grad_q: Array, grad_qt: Array, first: int, last: int,
 ) -> None:  # fmt: skip
-    (_, groups, window, _, height, width), (dilation, above, epsilon) = s.shape, geometry
-    channels, least, unit = q.shape[3] // groups, s.dtype.type(epsilon), s.dtype.type(1)
-    taps, factors = empty((window * window, 2), int64), empty(window * window, s.dtype)
     for line in range(first, last):
-        n, y = divmod(line, height)
-        grad_q[n, y] = 0
-        grad_qt[n, y] = 0
-        for g in range(groups):
-            part, rows, columns = slice(g * channels, (g + 1) * channels), 2 * g * window, (2 * g + 1) * window
-            for x in range(width):
-                scale = unit / max(length[n, y, x, g], least) if epsilon else unit
-                along, count = 0 * unit, 0
-                for a in range(window):
-                    v = y + above + (a - window // 2) * dilation
-                    for b in range(window):
-                        u = x + (b - window // 2) * dilation
-                        at = n, g, a, b, y, x
-                        slope, turn = grad[at], 0 * unit
-                        if epsilon:
-                            if abs(s[at]) >= 1:  # clamped
-                                slope = 0 * unit
-                            along += slope * s[at]
-                            if inverse[at] * least < 1:
-                                turn = -slope * s[at] * inverse[at] * inverse[at] / 2
-                            slope *= scale * inverse[at]
-                        by_product[at], by_square[at] = slope, turn
-                        grad_qt[n, y, x, rows + a] += slope
-                        grad_qt[n, y, x, columns + b] += slope
-                        if slope != 0 and 0 <= v < k.shape[1] and 0 <= u < width:
-                            taps[count, 0], taps[count, 1], factors[count] = v, u, slope
-                            count += 1
-                _gather(k[n], part, taps, factors, count, grad_q[n, y, x, part])
-                if epsilon and length[n, y, x, g] > least:
-                    grad_q[n, y, x, part] -= along * scale * scale * q[n, y, x, part]
+        n, y = divmod(line, q.shape[1])
+        for g in range(s.shape[2]):
+            _of_row(
+                (n, y, g), q, k, length, s[n, y, g], inverse[n, y, g], grad[n, y, g], geometry, by_product, by_square,
+                grad_q, grad_qt,
+            )  # fmt: skip
 
 
 @compiled
 def _at_keys(
-    q: Array, k: Array, by_product: Array, by_square: Array, geometry: tuple[int, int, float], grad_k: Array,
+    k: Array, q: Array, by_product: Array, by_square: Array, geometry: tuple[int, int, float], grad_k: Array,
     grad_kt: Array, first: int, last: int,
 ) -> None:  # fmt: skip
-    (_, groups, window, _, height, width), (dilation, above, _) = by_product.shape, geometry
-    channels = k.shape[3] // groups
-    taps, factors = empty((window * window, 2), int64), empty(window * window, k.dtype)
+    (_, height, groups, window, _, width), (dilation, above, _) = by_product.shape, geometry
+    channels, half, two = k.shape[3] // groups, window // 2, k.dtype.type(2)
     for line in range(first, last):
         n, v = divmod(line, k.shape[1])
-        grad_k[n, v] = 0
-        grad_kt[n, v] = 0
+        top, bottom = _inside(v - above, height, window, -dilation)
         for g in range(groups):
-            part, rows, columns = slice(g * channels, (g + 1) * channels), 2 * g * window, (2 * g + 1) * window
+            part, stretch = slice(g * channels, (g + 1) * channels), zeros(width, k.dtype)
+            grad_kt[g, :, n, v] = 0
+            for a in range(top, bottom):
+                for b in range(window):
+                    shift = (b - half) * dilation
+                    left, right = _covered(shift, width)
+                    if left < right:
+                        there = slice(left + shift, right + shift)
+                        turn = by_square[n, v - above - (a - half) * dilation, g, a, b, left:right]
+                        _add(stretch[there], turn, two)
+                        _add(grad_kt[g, a, n, v, there], turn, two)
+                        _add(grad_kt[g, window + b, n, v, there], turn, two)
+            _collect((n, v, g), -1, q, by_product, geometry, grad_k)
             for u in range(width):
-                stretch, count = 0 * by_square.dtype.type(1), 0
-                for a in range(window):
-                    y = v - above - (a - window // 2) * dilation
-                    for b in range(window):
-                        x = u - (b - window // 2) * dilation
-                        if 0 <= y < height and 0 <= x < width and by_product[n, g, a, b, y, x] != 0:
-                            taps[count, 0], taps[count, 1], factors[count] = y, x, by_product[n, g, a, b, y, x]
-                            count += 1
-                            turn = 2 * by_square[n, g, a, b, y, x]
-                            stretch += turn
-                            grad_kt[n, v, u, rows + a] += turn
-                            grad_kt[n, v, u, columns + b] += turn
-                _gather(q[n], part, taps, factors, count, grad_k[n, v, u, part])
-                grad_k[n, v, u, part] += stretch * k[n, v, u, part]
+                _add(grad_k[n, v, u, part], k[n, v, u, part], stretch[u])
+
+
+@inlined
+def _weigh(grad: Array, s: Array, own: Array, tap: Array, by_alike: Any, by_unlike: Any) -> tuple[float, float]:
+    """Set the gradients of one tap's similarities; return their sums over the alike and the unlike."""
+    none, alike, unlike = 0 * by_alike, 0 * by_alike, 0 * by_alike
+    for i in range(len(s)):
+        known = own[i] >= 0 and tap[i] >= 0
+        grad[i] = (by_alike if own[i] == tap[i] else by_unlike) if known else none
+    for i in range(len(s)):
+        known = own[i] >= 0 and tap[i] >= 0
+        alike += s[i] if known and own[i] == tap[i] else none
+        unlike += s[i] if known and own[i] != tap[i] else none
+    return alike, unlike
+
+
+@compiled
+def _linear(
+    q: Array, k: Array, qt: Array, kt: Array, codes: Array, length: Array, energy: Array,
+    geometry: tuple[int, int, float], own: Array, classes: Array, boxes: Any, sums: Array, learns: bool,
+    by_product: Array, by_square: Array, grad_q: Array, grad_qt: Array, first: int, last: int,
+) -> None:  # fmt: skip
+    (_, height, width, _), (groups, window), (dilation, above, epsilon) = q.shape, by_product.shape[2:4], geometry
+    half, all_pairs = window // 2, boxes[5]
+    unit, least = q.dtype.type(1), q.dtype.type(epsilon)
+    by_alike, by_unlike = q.dtype.type(boxes[6]), q.dtype.type(boxes[7])
+    s, tap = empty((window, window, width), q.dtype), empty(width, int64)
+    inverse, grad = empty_like(s), empty_like(s)
+    for line in range(first, last):
+        n, y = divmod(line, height)
+        top, bottom = _inside(y + above, k.shape[1], window, dilation)
+        for g in range(groups):
+            scale = unit / maximum(length[g, n, y], least)
+            _similar((n, y, g), q, k, qt, kt, codes, scale, energy, geometry, s, inverse)
+            for a in range(window):
+                for b in range(window):
+                    tap[:] = OTHER if all_pairs else UNKNOWN
+                    shift = (b - half) * dilation
+                    left, right = _covered(shift, width)
+                    if top <= a < bottom and left < right and (all_pairs or a != half or b != half):
+                        v = y + above + (a - half) * dilation
+                        tap[left:right] = classes[n, v, left + shift : right + shift]
+                    alike, unlike = _weigh(grad[a, b], s[a, b], own[n, y], tap, by_alike, by_unlike)
+                    sums[n, y, 0] += alike
+                    sums[n, y, 1] += unlike
+            if learns:
+                _of_row(
+                    (n, y, g), q, k, length, s, inverse, grad, geometry, by_product, by_square, grad_q, grad_qt
+                )  # fmt: skip

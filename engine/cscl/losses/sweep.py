@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from .affinity import around
 
-__all__ = ["Costs", "strips", "swept"]
+__all__ = ["Costs", "scaled", "strips", "swept"]
 
 # Pixels of a strip: few enough for the caches of a CPU, many for a GPU, whose launches cost more than its arithmetic.
 STRIP_PX, STRIP_PX_GPU = 2**13, 2**20
@@ -85,10 +85,14 @@ class _Sweep(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_of_sums: Tensor) -> tuple[Tensor | None, ...]:
-        scale = grad_of_sums[0]
-        if scale.is_cpu and scale == 1:  # the usual case; a copy costs a part of the sweep
-            return None, None, *ctx.saved_tensors
-        return None, None, *(x * scale.type(x.dtype) for x in ctx.saved_tensors)
+        return None, None, *(scaled(x, grad_of_sums[0]) for x in ctx.saved_tensors)
+
+
+def scaled(gradient: Tensor, by: Tensor) -> Tensor:
+    """Multiply a gradient that is there already by that of the loss."""
+    if by.is_cpu and by == 1:  # the usual case; a copy costs a part of the sweep
+        return gradient
+    return gradient * by.type(gradient.dtype)
 
 
 def _sweep(costs: Costs, reach_px: int, tensors: Sequence[Tensor], gradients: Sequence[Tensor] | None) -> Tensor:
