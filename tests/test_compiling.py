@@ -7,7 +7,7 @@ from cscl import compiling
 
 def test_they_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(compiling.SWITCH, "0")
-    assert compiling.module.__wrapped__("cscl.losses.kernels") is None
+    assert compiling.module.__wrapped__("cscl.losses.windows") is None
 
 
 def test_what_cannot_be_imported_is_not_there() -> None:

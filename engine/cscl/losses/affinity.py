@@ -10,7 +10,7 @@ Neither the k x k shifted copies of the keys nor their sums with the codes are e
     <q, k + r> = <q, k> + <q, r>    and    |k + r|^2 = |k|^2 + 2 <k, r> + |r|^2 ,
 
 where all but <q, k> are small matrix products. That one is a banded product, done block by block (`cscl.losses.blocks`)
-or, on a CPU with numba, pixel by pixel in compiled loops (`cscl.losses.kernels`).
+or, on a CPU with numba, pixel by pixel in compiled loops (`cscl.losses.windows`).
 
 Axes: B item, A attention channel, G group of channels, C channel of one group, N item (and phase, and group), H row,
 W column, k row or column of the window (pairs of them: tap row, tap column), t tap row or tap column (2 k of them).
@@ -27,7 +27,10 @@ from cscl.errors import InputError
 
 from .blocks import by_blocks
 
-__all__ = ["EPSILON", "EVERY", "affinity", "around", "code_table", "label_agreement", "neighbours", "similarity", "spacing", "worth_compiling"]
+__all__ = [
+    "EPSILON", "EVERY", "affinity", "around", "code_table", "label_agreement", "neighbours", "similarity", "spacing",
+    "worth_compiling",
+]  # fmt: skip
 
 EPSILON = 1e-6  # smallest norm that is divided by: bounds the gradient of an all-zero query or key
 UNKNOWN, BEYOND = -1, -2  # targets inside and outside the map: neither is known, but they never agree
@@ -97,7 +100,7 @@ def similarity(
     """
     table_GCt = code_table(row_Ak, col_Ak, groups)
     worth = q_NHWA.is_cpu and worth_compiling(q_NHWA.numel(), row_Ak.shape[1])
-    compiled = compiling.module("cscl.losses.kernels") if worth else None
+    compiled = compiling.module("cscl.losses.windows") if worth else None
     form = by_blocks if compiled is None else compiled.by_loops
     s_NGkkHW: Tensor = form(q_NHWA, k_NHWA, table_GCt, dilation, above_px, EPSILON if normalise else None)
     return s_NGkkHW.sum(1)

@@ -47,7 +47,7 @@ def strip_costs(options: CSCLOptions, ground: Ground, dtype: torch.dtype, thresh
     summed = options.form == "linear" and one_map and ground.target_BHW.is_cpu
     if options.position_codes:
         summed = summed and worth_compiling(ground.target_BHW.numel() * options.width, options.window)
-    form = BoxCosts if summed and compiling.module("cscl.losses.kernels") is not None else StripCosts
+    form = BoxCosts if summed and compiling.module("cscl.losses.windows") is not None else StripCosts
     weights = [form.weigh(options, ground, scale, dtype).together() for scale in options.scales]
     return form(options, ground, weights, threshold)
 
@@ -131,7 +131,7 @@ class BoxCosts(StripCosts):
         classes = _classes(options, self.ground)[items]
         there, *_ = around(rows, classes.shape[1], self.reach_px)
         by_alike, by_unlike = (factor.item() for factor in factors(weights, options))
-        codes = learnt[2 * number : 2 * number + 2] if options.position_codes else ()
+        codes = (learnt[2 * number], learnt[2 * number + 1]) if options.position_codes else None
         loss, *sums = _box_sums(
             q_NHWA, k_NVWA, classes[:, rows], classes[:, there], options, options.scales[number], above_px,
             (-by_alike, by_unlike), plain=not options.normalise, codes=codes,
@@ -151,11 +151,12 @@ def _classes(options: CSCLOptions, ground: Ground) -> Tensor:
 
 def _box_sums(
     q_NHWA: Tensor, k_NVWA: Tensor, class_NHW: Tensor, class_NVW: Tensor, options: CSCLOptions,
-    scale: tuple[int, int], above_px: int, by_side: tuple[float, float], *, plain: bool, codes: Sequence[Tensor] = (),
+    scale: tuple[int, int], above_px: int, by_side: tuple[float, float], *, plain: bool,
+    codes: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Sum over windows: running sums where a pair counts the same wherever it lies, that is, without codes."""
     from .boxes import Boxes, box_sums
-    from .kernels import window_sums
+    from .windows import window_sums
 
     boxes = Boxes(
         scale[0], spacing(*scale, options.stride)[1], above_px, groups=1 if plain else options.groups,

@@ -1,37 +1,29 @@
-"""Similarities of windows and their gradients in compiled loops: what `cscl.losses.blocks` does, without its waste.
-
-Each loop goes over rows of one map and writes to those rows alone, so that bands of rows can be done side by side.
-Similarities are made at the queries; on the way back the gradient of the queries is gathered from the keys of their
-windows, and then that of the keys from the queries that reach them. Where the loss is linear in the similarities, the
-gradient of each is known before it is made, and the similarities of one row are all that there ever is of them.
+"""Compiled loops over rows of windows: similarities, what they cost, and their gradients.
 
 With raw product p = <q, k + r>, square n^2 = |k + r|^2 and s = p / (|q| n),
 
     ds/dp = 1 / (|q| n)        ds/d(n^2) = -s / (2 n^2)        ds/dq = (k + r) / (|q| n) - s q / |q|^2 .
 
+Each loop goes over rows of one map and writes to those rows alone, so that bands of rows can be done side by side.
 What is done for a pixel goes over channels, which lie side by side, for several taps at once, so that what is read of
 the pixel is read once for all of them. What is done for a tap goes over the columns of a row, in loops that write to
 one array each: only those are done several numbers at once.
 
-Axes as in `cscl.losses.affinity`: V row of the map of keys, t tap row or tap column.
+Arrays of a whole strip have the axes that `cscl.losses.windows` gives them: q, k NHWA; products with the codes qt, kt
+GtNHW; lengths of queries and squares of keys GNHW; by_product and by_square, gradients of p and n^2, NHGkkW. Those of
+one row and group have the axes kkW.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from numpy import empty, empty_like, int64, maximum, sqrt, uint64, zeros
 from numpy.typing import NDArray
-from torch import Tensor, unflatten
-from torch.autograd.function import once_differentiable
 
-from cscl.compiling import compiled, in_bands, inlined
+from cscl.compiling import compiled, inlined
 
-from .boxes import Boxes
-from .sweep import scaled
-
-__all__ = ["by_loops", "window_sums"]
+__all__ = ["at_keys", "at_queries", "energies", "linear", "similarities"]
 
 Array = NDArray[Any]
 COLUMNS = 16  # pixels whose factors are laid out at a time
@@ -39,137 +31,9 @@ UNKNOWN, OTHER = -1, 2**62  # classes of taps that make no pair, and of those th
 CLAMPED = 1 - 1e-6  # of the largest inverse length, which stands for all that are larger
 
 
-def by_loops(
-    q_NHWA: Tensor, k_NVWA: Tensor, table_GCt: Tensor, dilation: int, above_px: int, epsilon: float | None
-) -> Tensor:
-    """Return s_NGkkHW; see `cscl.losses.blocks.by_blocks`."""
-    geometry = dilation, above_px, 0.0 if epsilon is None else epsilon
-    s_NGkkHW: Tensor = _Windows.apply(q_NHWA, k_NVWA, table_GCt, geometry)  # type: ignore[no-untyped-call]
-    return s_NGkkHW
-
-
-def window_sums(
-    q_NHWA: Tensor, k_NVWA: Tensor, class_NHW: Tensor, class_NVW: Tensor, boxes: Boxes, table_GCt: Tensor
-) -> Tensor:
-    """Loss, and sums of similarities over the pairs that are alike and over those that are unlike: (3,), float64.
-
-    As `cscl.losses.boxes.box_sums`, with position codes.
-    """
-    given = q_NHWA, k_NVWA, table_GCt, class_NHW, class_NVW, boxes
-    sums: Tensor = _LinearWindows.apply(*given)  # type: ignore[no-untyped-call]
-    return sums
-
-
-class _Windows(torch.autograd.Function):
-    """Similarities, kept for the way back."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, q_NHWA: Tensor, k_NVWA: Tensor, table_GCt: Tensor, geometry: tuple[int, int, float]
-    ) -> Tensor:
-        maps, groups, window = _Maps.of(q_NHWA, k_NVWA, table_GCt), table_GCt.shape[0], table_GCt.shape[2] // 2
-        s_NHGkkW = q_NHWA.new_empty(*q_NHWA.shape[:2], groups, window, window, q_NHWA.shape[2])
-        inverse_NHGkkW = torch.empty_like(s_NHGkkW)
-        _by_rows(_similarities, *maps, geometry, s_NHGkkW, inverse_NHGkkW)
-        ctx.save_for_backward(*maps, table_GCt, s_NHGkkW, inverse_NHGkkW)
-        ctx.geometry = geometry
-        return s_NHGkkW.movedim(1, 4)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_NGkkHW: Tensor) -> tuple[Tensor | None, ...]:
-        *maps, table_GCt, s_NHGkkW, inverse_NHGkkW = ctx.saved_tensors
-        maps = _Maps(*maps)
-        learnt = maps.room(s_NHGkkW.shape[3])
-        similar = s_NHGkkW, inverse_NHGkkW, grad_NGkkHW.movedim(4, 1).contiguous()
-        _by_rows(_at_queries, maps.q_NHWA, maps.k_NVWA, maps.length_GNHW, *similar, ctx.geometry, *learnt)
-        return *maps.gradients(table_GCt, ctx.geometry, *learnt), None
-
-
-class _LinearWindows(torch.autograd.Function):
-    """Sums of similarities, and their gradients as they are made."""
-
-    @staticmethod
-    def forward(ctx: Any, *given: Any) -> Tensor:
-        q_NHWA, k_NVWA, table_GCt, class_NHW, class_NVW, boxes = given
-        maps, geometry = _Maps.of(q_NHWA, k_NVWA, table_GCt), (boxes.dilation, boxes.above_px, boxes.epsilon)
-        learnt, learns = maps.room(boxes.window), any(ctx.needs_input_grad)
-        classes, sums_NH2 = (class_NHW.contiguous(), class_NVW.contiguous()), torch.zeros(*q_NHWA.shape[:2], 2).double()
-        _by_rows(_linear, *maps, geometry, *classes, tuple(boxes), sums_NH2, learns, *learnt)
-        ctx.save_for_backward(*maps, table_GCt, *learnt)
-        ctx.geometry = geometry
-        alike, unlike = sums_NH2.sum((0, 1))
-        return torch.stack([boxes.alike * alike + boxes.unlike * unlike, alike, unlike])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_3: Tensor) -> tuple[Tensor | None, ...]:
-        *maps, table_GCt = ctx.saved_tensors[: len(_Maps._fields) + 1]
-        learnt = ctx.saved_tensors[len(_Maps._fields) + 1 :]
-        gradients = _Maps(*maps).gradients(table_GCt, ctx.geometry, *learnt)
-        return *(scaled(grad, grad_3[0]) for grad in gradients), None, None, None
-
-
-class _Maps(NamedTuple):
-    """What the similarities of a strip are made of. Products with the codes lie tap by tap."""
-
-    q_NHWA: Tensor
-    k_NVWA: Tensor
-    qt_GtNHW: Tensor
-    kt_GtNVW: Tensor
-    codes_Gt: Tensor  # squares
-    length_GNHW: Tensor  # of queries
-    energy_GNVW: Tensor  # squares of keys
-
-    @classmethod
-    def of(cls, q_NHWA: Tensor, k_NVWA: Tensor, table_GCt: Tensor) -> _Maps:
-        q_NHWA, k_NVWA = q_NHWA.detach().contiguous(), k_NVWA.detach().contiguous()
-        coded, energies = [], []
-        for x_NHWA in (q_NHWA, k_NVWA):
-            size, groups = x_NHWA.shape[:3], len(table_GCt)
-            coded.append(unflatten(table_GCt.mT @ _by_group(x_NHWA, groups).mT, 2, size))
-            energies.append(x_NHWA.new_empty(groups, *size))
-            _by_rows(_energies, x_NHWA, energies[-1])
-        return cls(q_NHWA, k_NVWA, *coded, table_GCt.square().sum(1), energies[0].sqrt_(), energies[1])
-
-    def room(self, window: int) -> tuple[Tensor, ...]:
-        """Make room for gradients: of all products and squares, of queries, and of their products with the codes."""
-        (items, height, width, _), groups = self.q_NHWA.shape, len(self.codes_Gt)
-        by_product_NHGkkW = self.q_NHWA.new_empty(items, height, groups, window, window, width)
-        return (
-            by_product_NHGkkW, torch.empty_like(by_product_NHGkkW), torch.empty_like(self.q_NHWA),
-            torch.empty_like(self.qt_GtNHW),
-        )  # fmt: skip
-
-    def gradients(
-        self, table_GCt: Tensor, geometry: tuple[int, int, float], by_product: Tensor, by_square: Tensor,
-        grad_q: Tensor, grad_qt: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """Return the gradients of queries, keys and codes; those at the queries are there already."""
-        grad_k, grad_kt = torch.empty_like(self.k_NVWA), torch.empty_like(self.kt_GtNVW)
-        _by_rows(_at_keys, self.k_NVWA, self.q_NHWA, by_product, by_square, geometry, grad_k, grad_kt)
-        sides = [by_square.sum((0, 1, other, 5)) for other in (4, 3)]
-        grad_GCt = 2 * table_GCt * torch.cat(sides, dim=1)[:, None]
-        for x, grad, by_code in ((self.q_NHWA, grad_q, grad_qt), (self.k_NVWA, grad_k, grad_kt)):
-            by_code_GtP = by_code.flatten(2)
-            grad_GCt += (by_code_GtP @ _by_group(x, len(table_GCt))).mT
-            _by_group(grad, len(table_GCt)).baddbmm_(by_code_GtP.mT, table_GCt.mT)
-        return grad_q, grad_k, grad_GCt
-
-
-def _by_group(x_NHWA: Tensor, groups: int) -> Tensor:
-    """View the vectors of each group of channels: axes GPC, P pixel."""
-    return unflatten(x_NHWA.flatten(0, 2), 1, (groups, -1)).transpose(0, 1)
-
-
-def _by_rows(loops: Any, map_NHWA: Tensor, *others: Any) -> None:
-    """Run loops over all rows of the items of a map."""
-    arrays = tuple(x.numpy() if isinstance(x, Tensor) else x for x in (map_NHWA, *others))
-    in_bands(loops, arrays, map_NHWA.shape[0] * map_NHWA.shape[1], torch.get_num_threads())
-
-
 @compiled
-def _energies(x: Array, energy: Array, first: int, last: int) -> None:
+def energies(x: Array, energy: Array, first: int, last: int) -> None:
+    """Fill in the squared length of each group of channels."""
     vectors = x.reshape(x.shape[0], x.shape[1], x.shape[2], len(energy), x.shape[3] // len(energy))
     for line in range(first, last):
         n, y = divmod(line, x.shape[1])
@@ -273,10 +137,11 @@ def _similar(
 
 
 @compiled
-def _similarities(
+def similarities(
     q: Array, k: Array, qt: Array, kt: Array, codes: Array, length: Array, energy: Array,
     geometry: tuple[int, int, float], s: Array, inverse: Array, first: int, last: int,
 ) -> None:  # fmt: skip
+    """Fill in the similarities of rows, and the inverse lengths that they are divided by: axes NHGkkW."""
     unit, least = s.dtype.type(1), s.dtype.type(geometry[2])
     for line in range(first, last):
         n, y = divmod(line, q.shape[1])
@@ -309,9 +174,19 @@ def _gather(x: Array, base: int, offsets: Array, t: int, factors: Array, i: int,
     k, l, m, n = factors[t + 4, i], factors[t + 5, i], factors[t + 6, i], factors[t + 7, i]
     if e == 0 and f == 0 and h == 0 and j == 0 and k == 0 and l == 0 and m == 0 and n == 0:
         return
-    p, q, r, s = _on(x, base + offsets[t]), _on(x, base + offsets[t + 1]), _on(x, base + offsets[t + 2]), _on(x, base + offsets[t + 3])
-    u, v, w, y = _on(x, base + offsets[t + 4]), _on(x, base + offsets[t + 5]), _on(x, base + offsets[t + 6]), _on(x, base + offsets[t + 7])
-    to, part = uint64(at), uint64(g)
+    p, q, r, s = (
+        _on(base + offsets[t], x),
+        _on(base + offsets[t + 1], x),
+        _on(base + offsets[t + 2], x),
+        _on(base + offsets[t + 3], x),
+    )
+    u, v, w, y = (
+        _on(base + offsets[t + 4], x),
+        _on(base + offsets[t + 5], x),
+        _on(base + offsets[t + 6], x),
+        _on(base + offsets[t + 7], x),
+    )
+    to, part = uint64(at), uint64(g)  # unsigned, so that no place is taken to count from the end
     for c in range(x.shape[2]):
         onto[to, part, c] += (
             e * x[p, part, c] + f * x[q, part, c] + h * x[r, part, c] + j * x[s, part, c]
@@ -320,7 +195,7 @@ def _gather(x: Array, base: int, offsets: Array, t: int, factors: Array, i: int,
 
 
 @inlined
-def _on(x: Array, place: int) -> Any:
+def _on(place: int, x: Array) -> Any:
     """Hold a place on the map."""
     return uint64(min(max(place, 0), len(x) - 1))
 
@@ -368,7 +243,8 @@ def _of_row(
     """Gradients at the queries of a row and group, from those of its similarities, axes kkW."""
     (n, y, g), (window, _, width), epsilon = at, s.shape, geometry[2]
     channels, least, unit = q.shape[3] // by_product.shape[2], s.dtype.type(epsilon), s.dtype.type(1)
-    part, scale, along = slice(g * channels, (g + 1) * channels), unit / maximum(length[g, n, y], least), zeros(width, s.dtype)
+    part, along = slice(g * channels, (g + 1) * channels), zeros(width, s.dtype)
+    scale = unit / maximum(length[g, n, y], least)
     grad_qt[g, :, n, y] = 0
     for a in range(window):
         for b in range(window):
@@ -387,10 +263,11 @@ def _of_row(
 
 
 @compiled
-def _at_queries(
+def at_queries(
     q: Array, k: Array, length: Array, s: Array, inverse: Array, grad: Array, geometry: tuple[int, int, float],
     by_product: Array, by_square: Array, grad_q: Array, grad_qt: Array, first: int, last: int,
 ) -> None:  # fmt: skip
+    """Fill in the gradients at the queries of rows, from those of their similarities."""
     for line in range(first, last):
         n, y = divmod(line, q.shape[1])
         for g in range(s.shape[2]):
@@ -401,10 +278,11 @@ def _at_queries(
 
 
 @compiled
-def _at_keys(
+def at_keys(
     k: Array, q: Array, by_product: Array, by_square: Array, geometry: tuple[int, int, float], grad_k: Array,
     grad_kt: Array, first: int, last: int,
 ) -> None:  # fmt: skip
+    """Fill in the gradients of rows of keys and of their products with the codes, from those at the queries."""
     (_, height, groups, window, _, width), (dilation, above, _) = by_product.shape, geometry
     channels, half, two = k.shape[3] // groups, window // 2, k.dtype.type(2)
     for line in range(first, last):
@@ -443,11 +321,12 @@ def _weigh(grad: Array, s: Array, own: Array, tap: Array, by_alike: Any, by_unli
 
 
 @compiled
-def _linear(
+def linear(
     q: Array, k: Array, qt: Array, kt: Array, codes: Array, length: Array, energy: Array,
     geometry: tuple[int, int, float], own: Array, classes: Array, boxes: Any, sums: Array, learns: bool,
     by_product: Array, by_square: Array, grad_q: Array, grad_qt: Array, first: int, last: int,
 ) -> None:  # fmt: skip
+    """Sum the similarities of rows by side (sums, axes NH2), and do what `at_queries` does where that is wanted."""
     (_, height, width, _), (groups, window), (dilation, above, epsilon) = q.shape, by_product.shape[2:4], geometry
     half, all_pairs = window // 2, boxes[5]
     unit, least = q.dtype.type(1), q.dtype.type(epsilon)

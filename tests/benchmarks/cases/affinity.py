@@ -47,7 +47,7 @@ def prepare(form: str, shape: Shape, axis: str, work: int) -> Callable[[], list[
     if form in ("unfolded", "DeepSatModels"):
         keys_mb = shape.items * shape.channels * (shape.window * shape.size_px) ** 2 * 4 / 1e6
         require_memory(COPIES * keys_mb)
-    if form == "compiled" and not module("cscl.losses.kernels"):
+    if form == "compiled" and not module("cscl.losses.windows"):
         raise Unmeasured('needs numba: pip install "napari-cscl[fast]"')
     torch.manual_seed(0)
     loss = CSCLLoss(CSCLOptions(window=shape.window, position_codes=shape.codes), shape.channels)
