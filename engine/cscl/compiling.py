@@ -1,6 +1,6 @@
 """Loops compiled by numba, an optional extra (`fast`): whoever uses them has a plain form beside them.
 
-What is compiled is kept on disk, so that only the first run on a machine waits for it, a few seconds.
+What is compiled is kept on disk, so that only the first run on a machine waits for it, up to half a minute.
 """
 
 from __future__ import annotations
