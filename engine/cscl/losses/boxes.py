@@ -38,7 +38,7 @@ class Boxes(NamedTuple):
     above_px: int
     groups: int
     epsilon: float  # least norm that is divided by; 0 for plain products
-    centre: bool  # whether a pixel makes a pair with itself
+    centre: bool  # whether a pixel makes a pair with itself, and one that is unlike with what lies off the map
     alike: float  # what a pair of each side adds to the loss by its similarity
     unlike: float
 
