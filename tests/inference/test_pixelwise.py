@@ -35,7 +35,8 @@ def by_loops(values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float64)
     out, (height, width) = np.full(values.shape[:2], np.nan), values.shape[:2]
     known = np.isfinite(values).all(-1)
-    unit = values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)
+    with np.errstate(invalid="ignore"):
+        unit = values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)
     for y, x in np.argwhere(known):
         near = [
             (j, i) for j in range(max(0, y - 1), min(height, y + 2)) for i in range(max(0, x - 1), min(width, x + 2))
@@ -73,7 +74,8 @@ def test_products(way: str, dtype: str, use: Callable[[str], None], monkeypatch:
     scale = pixelwise.one_over_length(values)
     pixelwise.products(values, scale, vector, out)
     length = np.linalg.norm(values.astype(np.float64), axis=-1)
-    expected = np.where((length > 0) & np.isfinite(length), values.astype(np.float64) @ vector / length, np.nan)
+    with np.errstate(invalid="ignore"):
+        expected = np.where((length > 0) & np.isfinite(length), values.astype(np.float64) @ vector / length, np.nan)
     assert np.allclose(out, expected, atol=1e-5, equal_nan=True)
     assert np.isnan(out[5, 5]) and np.isnan(out[2, 3]) and np.isnan(out[4, 4])
 
