@@ -58,6 +58,7 @@ def inlined(function: F) -> F:
 def _made(function: F, **more: Any) -> F:
     import numba
 
+    # A division that is checked for zero, as numba does by itself, keeps its loop from doing several numbers at once.
     options: dict[str, Any] = {"nogil": True, "fastmath": ORDERLESS, "error_model": "numpy", **more}
     try:
         made: F = numba.njit(cache=True, **options)(function)
